@@ -1,0 +1,21 @@
+"""The product: limits, decisions, and the limiters that make them."""
+
+from sluicegate.ratelimit.blocking import BlockingHold, BlockingLimiter
+from sluicegate.ratelimit.decision import Decision, JointDecision
+from sluicegate.ratelimit.holds import Hold
+from sluicegate.ratelimit.limit import Limit
+from sluicegate.ratelimit.limiter import Limiter
+from sluicegate.ratelimit.rate import Rate
+from sluicegate.ratelimit.statistics import Statistics
+
+__all__ = [
+    "BlockingHold",
+    "BlockingLimiter",
+    "Decision",
+    "Hold",
+    "JointDecision",
+    "Limit",
+    "Limiter",
+    "Rate",
+    "Statistics",
+]

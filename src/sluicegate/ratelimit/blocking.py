@@ -1,0 +1,301 @@
+"""The limiter for threads: the same verbs without ``await``.
+
+What can be decided in this process is decided in the caller's thread. The rest goes to one event loop
+in the background, where the requests of all threads meet in the same batches; there is no second engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+from sluicegate.monitoring import StandardLogger
+from sluicegate.ratelimit.algorithms import CONCURRENCY
+from sluicegate.ratelimit.decision import Decision, JointDecision
+from sluicegate.ratelimit.engine import in_order
+from sluicegate.ratelimit.limiter import Function, Limiter, key_function, store_at
+from sluicegate.ratelimit.stores.memory import KEYS_MAX
+from sluicegate.utils import InvalidInputError, LimiterClosedError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from sluicegate.monitoring import Logger
+    from sluicegate.ratelimit.holds import Hold
+    from sluicegate.ratelimit.limit import Limit
+    from sluicegate.ratelimit.statistics import Statistics
+    from sluicegate.ratelimit.stores.store import Reply, Request, Store
+    from sluicegate.utils import Clock
+
+__all__ = ["BlockingHold", "BlockingLimiter"]
+
+Result = TypeVar("Result")
+
+
+class BlockingLimiter:
+    """Decides whether one more request may pass; its verbs block, and any number of threads may call them.
+
+    The arguments, the verbs and the decisions are those of `Limiter`. Use it as ``with``, or call
+    `close` when done.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        keys_max: int = KEYS_MAX,
+        store: Store | None = None,
+        logger: Logger | None = None,
+    ) -> None:
+        self._limiter = Limiter(clock=clock, keys_max=keys_max, store=store, logger=logger)
+        self._engine = self._limiter.engine
+        self._background = _Background()
+        self._acquire_here = self._engine.acquire_here
+        self._limiter.on_fork = self._after_fork
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        *,
+        deadline: float = 0.05,
+        connect_timeout: float = 2.0,
+        key_prefix: str = "sg",
+        logger: Logger | None = None,
+    ) -> Self:
+        """Return a limiter whose state is in Redis; see `Limiter.connect`."""
+        logger = logger or StandardLogger()
+        store = store_at(url, deadline=deadline, connect_timeout=connect_timeout, key_prefix=key_prefix, logger=logger)
+        return cls(store=store, logger=logger)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def start(self) -> bool:
+        """Get the store ready; entering does this. See `Limiter.start`."""
+        return self._await(self._limiter.start())
+
+    def acquire(self, limit: Limit, key: str, cost: int = 1) -> Decision:
+        """Take *cost* units of *limit* for *key*, or say when they can be had; see `Limiter.acquire`."""
+        here = self._acquire_here(limit, key, cost)
+        if type(here) is Decision:
+            return here
+        request = cast("Request", here)
+        return self._limiter.decided(request, self._outcome(request))[0]
+
+    def acquire_all(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> JointDecision:
+        """Take of several limits at once, all or nothing; see `Limiter.acquire_all`."""
+        request, order = self._engine.checked_all(limits)
+        return in_order(self._limiter.decided(request, self._outcome(request)), order)
+
+    def acquire_many(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> tuple[Decision, ...]:
+        """Take of several limits, each for itself; see `Limiter.acquire_many`."""
+        return self._await(self._limiter.acquire_many(limits))
+
+    def wait(self, limit: Limit, key: str, cost: int = 1, *, timeout: float) -> Decision:
+        """Wait for *cost* units; see `Limiter.wait`."""
+        return self._await(self._limiter.wait(limit, key, cost, timeout=timeout))
+
+    def peek(self, limit: Limit, key: str, cost: int = 1) -> Decision:
+        """Say what an `acquire` would be answered; see `Limiter.peek`."""
+        request = self._engine.checked_peek(limit, key, cost)
+        return self._limiter.decided(request, self._outcome(request), counted=False)[0]
+
+    def reset(self, limit: Limit, key: str) -> bool:
+        """Forget the state of *key*; see `Limiter.reset`."""
+        return self._asked(self._engine.checked_reset(limit, key)).answers[0] > 0
+
+    def refund(self, decision: Decision) -> int:
+        """Give back what a decision took, once; see `Limiter.refund`."""
+        request = self._engine.checked_refund(decision)
+        return self._asked(request).answers[0] if request is not None else 0
+
+    def hold(self, limit: Limit, key: str) -> BlockingHold:
+        """Return a hold on one unit of a ``concurrency`` limit, to be entered with ``with``; see `Limiter.hold`."""
+        return BlockingHold(self, self._limiter.hold(limit, key))
+
+    def limit(self, limit: Limit, *, key: str | Callable[..., str], cost: int = 1) -> Callable[[Function], Function]:
+        """Decorate a plain function so that each call takes *cost* units first; see `Limiter.limit`."""
+        key_of = key_function(key)
+
+        def decorate(function: Function) -> Function:
+            if inspect.iscoroutinefunction(function):
+                raise InvalidInputError("function", "an async function", "a plain one, or a Limiter")
+
+            @functools.wraps(function)
+            def limited(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
+                whose = key_of(*args, **kwargs)
+                if limit.plan.algorithm.kind == CONCURRENCY:
+                    with self.hold(limit, whose):
+                        return function(*args, **kwargs)
+                self.acquire(limit, whose, cost).raise_if_denied()
+                return function(*args, **kwargs)
+
+            return cast("Function", limited)
+
+        return decorate
+
+    def statistics(self) -> Statistics:
+        """Return what was decided so far in this process."""
+        return self._limiter.statistics()
+
+    def close(self) -> None:
+        """Give back holds, close the connections and end the background thread."""
+        if not self._engine.closed:
+            self._await(self._limiter.aclose())
+            self._background.stop()
+
+    def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        """Run *coroutine* on the background loop and wait for it; what holds are made of."""
+        return self._await(coroutine)
+
+    def _await(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
+        return asyncio.run_coroutine_threadsafe(coroutine, self._background.loop()).result()
+
+    def _asked(self, request: Request) -> Reply:
+        outcome = self._outcome(request)
+        if isinstance(outcome, StoreError):
+            raise outcome
+        return outcome
+
+    def _outcome(self, request: Request) -> Reply | StoreError:
+        try:
+            reply = self._engine.store.ask_now(request)
+            if reply is not None:
+                return reply
+            return self._background.ask(self._engine.store, request)
+        except StoreError as error:
+            return error
+
+    def _after_fork(self) -> None:
+        self._background = _Background()
+
+
+class BlockingHold:
+    """One unit of a concurrency limit; a context manager that takes and gives it back."""
+
+    __slots__ = ("_hold", "_limiter")
+
+    def __init__(self, limiter: BlockingLimiter, hold: Hold) -> None:
+        self._limiter = limiter
+        self._hold = hold
+
+    @property
+    def lost(self) -> bool:
+        """Whether the unit may belong to somebody else by now; once true it stays true."""
+        return self._hold.lost
+
+    @property
+    def decision(self) -> Decision | None:
+        """How it was granted; before that ``None``."""
+        return self._hold.decision
+
+    def __enter__(self) -> BlockingHold:
+        self._limiter.run(self._hold.__aenter__())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give the unit back; it does no harm twice."""
+        self._limiter.run(self._hold.release())
+
+
+class _Waiter:
+    """What one thread waits on: a lock that is released when the reply is there."""
+
+    __slots__ = ("_lock", "_outcome")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._outcome: Reply | BaseException | None = None
+
+    def done(self) -> bool:
+        return self._outcome is not None
+
+    def set_result(self, result: Reply, /) -> None:
+        self._outcome = result
+        self._lock.release()
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        self._outcome = exception
+        self._lock.release()
+
+    def wait(self) -> Reply:
+        self._lock.acquire()
+        outcome = self._outcome
+        if isinstance(outcome, BaseException):
+            # A fresh one for each thread: a shared one would collect all their tracebacks.
+            raise outcome.with_traceback(None)
+        assert outcome is not None
+        return outcome
+
+
+class _Background:
+    """One event loop in a thread of its own, started when first needed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._inbox: deque[tuple[Store, Request, _Waiter]] = deque()
+        self._woken = False
+        self._stopped = False
+
+    def loop(self) -> asyncio.AbstractEventLoop:
+        loop = self._loop
+        if loop is None or self._stopped:
+            with self._lock:
+                if self._stopped:
+                    raise LimiterClosedError("the limiter is closed")
+                if self._loop is None:
+                    self._loop = asyncio.new_event_loop()
+                    self._thread = threading.Thread(target=self._loop.run_forever, name="sluicegate", daemon=True)
+                    self._thread.start()
+                loop = self._loop
+        return loop
+
+    def ask(self, store: Store, request: Request) -> Reply:
+        loop = self.loop()
+        waiter = _Waiter()
+        self._inbox.append((store, request, waiter))
+        # One wake-up serves everything that is in the box when the loop comes to it.
+        if not self._woken:
+            self._woken = True
+            loop.call_soon_threadsafe(self._drain)
+        return waiter.wait()
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
+            return
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        self._drain_closed()
+        loop.close()
+
+    def _drain(self) -> None:
+        self._woken = False  # before looking, so that nobody is left in the box unseen
+        inbox = self._inbox
+        while inbox:
+            store, request, waiter = inbox.popleft()
+            try:
+                store.ask(request, waiter)
+            except Exception as error:  # noqa: BLE001 - it is the caller's
+                waiter.set_exception(error)
+
+    def _drain_closed(self) -> None:
+        while self._inbox:
+            self._inbox.popleft()[2].set_exception(LimiterClosedError("the limiter was closed"))

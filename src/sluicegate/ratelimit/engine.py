@@ -1,0 +1,250 @@
+"""The one way of a request: checked once, decided here or there, answered truly, counted.
+
+`Limiter` awaits what has to be awaited, `BlockingLimiter` waits for it in its thread; between the
+check and the answer both come through here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sluicegate.monitoring import Counters
+from sluicegate.ratelimit.algorithms import CONCURRENCY
+from sluicegate.ratelimit.decision import UNKNOWN_US, Decision, JointDecision
+from sluicegate.ratelimit.limit import Limit
+from sluicegate.ratelimit.stores.store import ACQUIRE, PEEK, REFUND, RESET, Reply, Request
+from sluicegate.utils import InvalidInputError, LimiterClosedError, StoreError, checked_cost, checked_key, shape_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sluicegate.monitoring import Logger
+    from sluicegate.ratelimit.stores.store import Member, Store
+    from sluicegate.utils import Clock
+
+__all__ = ["Engine"]
+
+MEMBERS_MAX = 32  # limits that one request may stand under
+BULK_MAX = 10_000  # independent requests in one call: half of what may wait in line
+ANSWER_LENGTH = 4
+
+_decision_of = tuple.__new__  # a third of the cost of the generated constructor
+_MEMBER_ACCEPTED = "(limit, key) or (limit, key, cost)"
+
+
+class Engine:
+    """Checks requests, asks the store, and makes decisions of its answers.
+
+    Args:
+        store: Where state lives.
+        clock: This process's time.
+        logger: Told when the store is lost and when it is back.
+    """
+
+    def __init__(self, store: Store, clock: Clock, logger: Logger) -> None:
+        self.store = store
+        self.clock = clock
+        self.logger = logger
+        self.counters = Counters()
+        self.closed = False
+        self._store_lost = False
+        self._acquire_one = store.acquire_one
+        self._source = store.source
+        self._table = self.counters.table
+
+    def acquire_here(self, limit: Limit, key: str, cost: int) -> Decision | Request:
+        """Check an acquire and decide it here, or return the request that has to be asked there."""
+        if type(limit) is not Limit or limit.plan.algorithm.kind == CONCURRENCY:
+            raise _not_acquirable(limit)
+        key = checked_key(key)
+        if type(cost) is not int or cost < 0:
+            checked_cost(cost)
+        answer = self._acquire_one(limit, key, cost)
+        if answer is None:
+            return Request(ACQUIRE, ((limit, key, cost),))
+        granted, remaining, retry_after_us, reset_after_us, now_us, serial = answer
+        if granted > 0:
+            label = (limit.name, "allowed")
+            allowed, shadow_denied = True, False
+        else:
+            allowed = shadow_denied = limit.shadow
+            label = (limit.name, "shadow_denied" if shadow_denied else "denied")
+        table = self._table()
+        table[label] = table.get(label, 0) + 1
+        return _decision_of(
+            Decision,
+            (
+                allowed,
+                limit,
+                key,
+                cost,
+                remaining,
+                0 if allowed else retry_after_us,
+                reset_after_us,
+                now_us,
+                self._source,
+                False,
+                shadow_denied,
+                serial,
+            ),
+        )
+
+    def check_acquire(self, limit: Limit, key: str, cost: int) -> None:
+        """Check what an acquire would be given."""
+        if type(limit) is not Limit or limit.plan.algorithm.kind == CONCURRENCY:
+            raise _not_acquirable(limit)
+        checked_key(key)
+        checked_cost(cost)
+
+    def checked_hold(self, limit: Limit, key: str) -> str:
+        """Check a hold and return its key."""
+        if type(limit) is not Limit or limit.plan.algorithm.kind != CONCURRENCY:
+            found = f"limit {limit.name!r} with algorithm {limit.algorithm}" if type(limit) is Limit else shape_of(limit)
+            raise InvalidInputError("limit", found, "a Limit with algorithm concurrency")
+        return checked_key(key)
+
+    def checked_all(self, members: Sequence[Any]) -> tuple[Request, list[int]]:
+        """Check an acquire of several limits; a pair named twice is taken once, with the greater cost.
+
+        Returns:
+            The request, and for each member as it was named its place in the request.
+        """
+        checked = self._checked_members(members, MEMBERS_MAX)
+        places: dict[tuple[str, str], int] = {}
+        merged: list[Member] = []
+        order = []
+        for limit, key, cost in checked:
+            place = places.setdefault((limit.plan.prefix, key), len(merged))
+            if place == len(merged):
+                merged.append((limit, key, cost))
+            elif merged[place][0].plan.tag != limit.plan.tag:
+                raise InvalidInputError("limits", f"two rules named {limit.name!r}", "one rule for one name")
+            else:
+                merged[place] = (limit, key, max(cost, merged[place][2]))
+            order.append(place)
+        return Request(ACQUIRE, tuple(merged)), order
+
+    def checked_many(self, members: Sequence[Any]) -> list[Request]:
+        """Check independent acquires; return a request each."""
+        return [Request(ACQUIRE, (member,)) for member in self._checked_members(members, BULK_MAX)]
+
+    def checked_peek(self, limit: Limit, key: str, cost: int) -> Request:
+        """Check a peek."""
+        if type(limit) is not Limit:
+            raise _not_acquirable(limit)
+        return Request(PEEK, ((limit, checked_key(key), checked_cost(cost)),))
+
+    def checked_reset(self, limit: Limit, key: str) -> Request:
+        """Check a reset."""
+        if type(limit) is not Limit:
+            raise _not_acquirable(limit)
+        return Request(RESET, ((limit, checked_key(key), 0),))
+
+    def checked_refund(self, decision: Decision) -> Request | None:
+        """Check a refund; ``None`` when the decision took nothing from the store."""
+        if type(decision) is not Decision:
+            raise InvalidInputError("decision", shape_of(decision), "a Decision of this limiter")
+        if not decision.allowed or decision.degraded or decision.shadow_denied or decision.cost == 0:
+            return None
+        detail = (decision.decided_at_us, decision.decided_at_us + decision.reset_after_us, decision.serial)
+        return Request(REFUND, ((decision.limit, decision.key, decision.cost),), detail)
+
+    def answered(self, request: Request, reply: Reply) -> tuple[Decision, ...]:
+        """Make decisions of a reply, one for each member."""
+        if self._store_lost:
+            self._store_lost = False
+            self.logger.info("store.back", source=self._source)
+        answers = reply.answers
+        members = request.members
+        if len(members) == 1:
+            return (self._decision(members[0], answers, reply),)
+        return tuple(
+            self._decision(member, answers[at * ANSWER_LENGTH : (at + 1) * ANSWER_LENGTH], reply)
+            for at, member in enumerate(members)
+        )
+
+    def fallen_back(self, request: Request, error: StoreError) -> tuple[Decision, ...]:
+        """Make the decisions that answer in the store's place, as each limit says."""
+        if not self._store_lost:
+            self._store_lost = True
+            self.logger.warning("store.lost", error=str(error), error_class=error.error_class.value)
+        now_us = self.clock.now_us()
+        decisions = []
+        for limit, key, cost in request.members:
+            allowed = limit.shadow or limit.on_failure == "open"
+            wait_us = 0 if allowed else UNKNOWN_US
+            decisions.append(
+                Decision(allowed, limit, key, cost, None, wait_us, 0, now_us, "fallback", True, False, -1)  # noqa: FBT003 - a tuple's places
+            )
+        return tuple(decisions)
+
+    def counted(self, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
+        """Count *decisions* and return them."""
+        table = self._table()
+        for decision in decisions:
+            outcome = "allowed" if decision.allowed else "denied"
+            if decision.shadow_denied:
+                outcome = "shadow_denied"
+            if decision.degraded:
+                outcome = f"degraded_{outcome}"
+            label = (decision.limit.name, outcome)
+            table[label] = table.get(label, 0) + 1
+        return decisions
+
+    def after_fork(self) -> None:
+        """Share nothing with the parent."""
+        self.counters.after_fork()
+        self.store.after_fork()
+
+    def check_open(self) -> None:
+        """Refuse to go on when closed."""
+        if self.closed:
+            raise LimiterClosedError("the limiter is closed")
+
+    def _decision(self, member: Member, answers: Sequence[int], reply: Reply) -> Decision:
+        limit, key, cost = member
+        granted, remaining, retry_after_us, reset_after_us = answers
+        shadow_denied = granted <= 0 and limit.shadow
+        allowed = granted > 0 or shadow_denied
+        return _decision_of(
+            Decision,
+            (
+                allowed,
+                limit,
+                key,
+                cost,
+                remaining,
+                0 if allowed else retry_after_us,
+                reset_after_us,
+                reply.now_us,
+                self._source,
+                False,
+                shadow_denied,
+                reply.serial,
+            ),
+        )
+
+    def _checked_members(self, members: Sequence[Any], most: int) -> list[Member]:
+        if not isinstance(members, list | tuple) or not 1 <= len(members) <= most:
+            found = f"{len(members):,} of them" if isinstance(members, list | tuple) else shape_of(members)
+            raise InvalidInputError("limits", found, f"a list of 1 to {most:,} of {_MEMBER_ACCEPTED}")
+        checked = []
+        for at, member in enumerate(members):
+            if not isinstance(member, list | tuple) or len(member) not in (2, 3):
+                raise InvalidInputError(f"limits[{at}]", shape_of(member), _MEMBER_ACCEPTED)
+            limit, key, cost = (*member, 1)[:3]
+            if type(limit) is not Limit or limit.plan.algorithm.kind == CONCURRENCY:
+                raise _not_acquirable(limit, f"limits[{at}]")
+            checked.append((limit, checked_key(key, f"limits[{at}] key"), checked_cost(cost, f"limits[{at}] cost")))
+        return checked
+
+
+def in_order(decisions: tuple[Decision, ...], order: Sequence[int]) -> JointDecision:
+    """Join the decisions of a request, each member answered where it was named."""
+    return JointDecision.of(tuple(decisions[place] for place in order))
+
+
+def _not_acquirable(limit: object, where: str = "limit") -> InvalidInputError:
+    if type(limit) is Limit:
+        return InvalidInputError(where, f"concurrency limit {limit.name!r}", "hold() for it, or a limit with a rate")
+    return InvalidInputError(where, shape_of(limit), "a Limit")

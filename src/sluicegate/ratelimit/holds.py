@@ -1,0 +1,204 @@
+"""Units of a concurrency limit that are held, renewed while their holder lives, and given back.
+
+The store's clock expires a hold. The holder measures by its own monotonic clock from before the last
+acknowledged renewal was sent, so it always gives up before the store does: a hold is not a lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+from sluicegate.ratelimit.stores.store import RELEASE, RENEW, TAKE, Reply, Request
+from sluicegate.utils import LimitExceededError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from sluicegate.ratelimit.decision import Decision
+    from sluicegate.ratelimit.limit import Limit
+    from sluicegate.utils import Clock
+
+__all__ = ["Hold", "HoldKeeper"]
+
+RENEWALS_A_TERM = 3  # two may fail before a hold is lost
+DRIFT_MARGIN_RATIO = 0.01  # how much two clocks may run apart in one term
+RETRIES_A_TERM = 12  # after a renewal that failed, the next is sooner
+
+
+class Asker(Protocol):
+    """What a keeper needs of a limiter."""
+
+    clock: Clock
+    sleep: Callable[[float], Awaitable[None]]
+
+    async def ask(self, request: Request) -> Reply:
+        """Ask the store."""
+        ...
+
+    def decide(self, request: Request, outcome: Reply | StoreError) -> Decision:
+        """Make a decision of what the store answered, or of its failure."""
+        ...
+
+
+class Hold:
+    """One unit of a concurrency limit; a context manager that takes and gives it back.
+
+    Attributes:
+        limit: The limit held.
+        key: Who holds.
+        decision: How it was granted; before that ``None``.
+    """
+
+    __slots__ = ("_lost", "_valid_until_us", "decision", "due_us", "holder", "key", "keeper", "limit")
+
+    def __init__(self, keeper: HoldKeeper, limit: Limit, key: str) -> None:
+        self.keeper = keeper
+        self.limit = limit
+        self.key = key
+        self.decision: Decision | None = None
+        self.holder = secrets.token_hex(16)  # nobody can release what is not theirs
+        self.due_us = 0
+        self._valid_until_us = 0
+        self._lost = False
+
+    @property
+    def lost(self) -> bool:
+        """Whether the unit may belong to somebody else by now; once true it stays true."""
+        if not self._lost and self.kept and self.keeper.clock.monotonic_us() >= self._valid_until_us:
+            self._lost = True
+        return self._lost
+
+    @property
+    def kept(self) -> bool:
+        """Whether the store knows this hold: not when it was granted in the store's absence."""
+        return self.decision is not None and self.decision.allowed and not self.decision.degraded
+
+    async def __aenter__(self) -> Hold:
+        await self.keeper.take(self)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.release()
+
+    async def release(self) -> None:
+        """Give the unit back; it does no harm twice. A store that is away lets it expire."""
+        await self.keeper.release(self)
+
+    def extend(self, sent_us: int) -> None:
+        """Count a term from *sent_us*, the monotonic time at which its request left."""
+        hold_us = self.limit.plan.rules[0][1]
+        self._valid_until_us = sent_us + round(hold_us * (1 - DRIFT_MARGIN_RATIO))
+        self.due_us = sent_us + hold_us // RENEWALS_A_TERM
+
+    def lose(self) -> None:
+        """Know that the unit is gone."""
+        self._lost = True
+
+
+class HoldKeeper:
+    """Renews the holds of one limiter: one task, and all that are due in one round trip."""
+
+    def __init__(self, asker: Asker) -> None:
+        self._asker = asker
+        self._holds: set[Hold] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._changed: asyncio.Event | None = None
+        self.clock = asker.clock
+
+    async def take(self, hold: Hold) -> None:
+        """Take a unit for *hold*.
+
+        Raises:
+            LimitExceededError: All units are held.
+
+        If cancelled, a unit that was taken already is given back by the store's clock.
+        """
+        request = Request(TAKE, ((hold.limit, hold.key, 1),), hold.holder)
+        sent_us = self.clock.monotonic_us()
+        try:
+            outcome: Reply | StoreError = await self._asker.ask(request)
+        except StoreError as error:
+            outcome = error
+        hold.decision = self._asker.decide(request, outcome)
+        if not hold.decision.allowed:
+            raise LimitExceededError(hold.decision)
+        if hold.kept:
+            hold.extend(sent_us)
+            self._holds.add(hold)
+            self._wake()
+
+    async def release(self, hold: Hold) -> None:
+        """Give the unit of *hold* back."""
+        if hold not in self._holds:
+            return
+        self._holds.discard(hold)
+        self._wake()
+        request = Request(RELEASE, ((hold.limit, hold.key, 1),), hold.holder)
+        with suppress(StoreError):
+            await self._asker.ask(request)
+
+    async def aclose(self) -> None:
+        """Give all units back and end."""
+        for hold in list(self._holds):
+            await self.release(hold)
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    def after_fork(self) -> None:
+        """Know that the parent's holds are not the child's."""
+        for hold in self._holds:
+            hold.lose()
+        self._holds = set()
+        self._task = None
+        self._changed = None
+
+    def _wake(self) -> None:
+        if self._task is None or self._task.done():
+            self._changed = asyncio.Event()
+            if self._holds:
+                self._task = asyncio.get_running_loop().create_task(self._renew_all())
+        elif self._changed is not None:
+            self._changed.set()
+
+    async def _renew_all(self) -> None:
+        while self._holds:
+            now_us = self.clock.monotonic_us()
+            due = [hold for hold in self._holds if hold.due_us <= now_us]
+            if due:
+                await asyncio.gather(*[self._renew(hold) for hold in due])
+                continue
+            await self._sleep_until_due(min(hold.due_us for hold in self._holds) - now_us)
+
+    async def _sleep_until_due(self, wait_us: int) -> None:
+        changed = self._changed
+        assert changed is not None
+        changed.clear()
+        sleeping = asyncio.ensure_future(self._asker.sleep(wait_us / 1_000_000))
+        waking = asyncio.ensure_future(changed.wait())
+        try:
+            await asyncio.wait({sleeping, waking}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            waking.cancel()
+
+    async def _renew(self, hold: Hold) -> None:
+        request = Request(RENEW, ((hold.limit, hold.key, 1),), hold.holder)
+        sent_us = self.clock.monotonic_us()
+        try:
+            reply = await self._asker.ask(request)
+        except StoreError:
+            hold.due_us = sent_us + hold.limit.plan.rules[0][1] // RETRIES_A_TERM
+            if hold.lost:
+                self._holds.discard(hold)
+            return
+        if reply.answers[0] > 0 and not hold.lost:
+            hold.extend(sent_us)
+        else:
+            hold.lose()
+            self._holds.discard(hold)

@@ -1,0 +1,205 @@
+"""A limit: a named rule that users write once, compiled once into the whole numbers that decide."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from sluicegate.ratelimit.algorithms import ALGORITHMS, CALENDAR, CONCURRENCY, LOG, Algorithm
+from sluicegate.ratelimit.calendar import CalendarPeriod
+from sluicegate.ratelimit.rate import Rate
+from sluicegate.utils import InvalidInputError, checked_name, checked_seconds, shape_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date
+
+__all__ = ["Limit", "Plan"]
+
+ON_FAILURE = ("closed", "open")
+_CALENDAR_UNITS = ("day", "week", "month", "year")
+_PREFIX_SAFE = "!$&'()*+,/;=?@ "  # not ':', which separates, nor braces, which would move a slot
+_HOLD_SECONDS_MAX = 86_400.0  # a holder that died must not block a unit for longer than a day
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """A limit as stages and stores see it.
+
+    Attributes:
+        name: The limit's name.
+        prefix: What stands before a key in the name of its state: family and limit, escaped.
+        algorithm: The row of the table of algorithms.
+        rules: One tuple of whole numbers for each rate; empty for a calendar, whose numbers move.
+        calendar: The calendar periods with their limits, where the algorithm is one.
+        capacity: The largest cost that can ever be granted.
+        shadow: Whether it only counts what it would deny.
+        tag: Thirty-two bits that tell this rule from another of the same name.
+    """
+
+    name: str
+    prefix: str
+    algorithm: Algorithm
+    rules: tuple[tuple[int, ...], ...]
+    calendar: tuple[tuple[int, CalendarPeriod], ...]
+    capacity: int
+    shadow: bool
+    tag: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A named rule; immutable.
+
+    Args:
+        name: The limit's name, 1 to 64 characters; limits of one name share their state.
+        rate: ``100/minute``, ``10 per 5 seconds burst 3``, several joined by ``;``, a `Rate`, or
+            several; for ``concurrency`` the number of holders. Note that a burst-less
+            ``100/minute`` admits up to 199 in the first minute under ``gcra``: see `most_in`.
+        algorithm: ``gcra`` (default), ``token_bucket`` and ``leaky_bucket`` (the same arithmetic),
+            ``fixed_window``, ``sliding_window_counter``, ``sliding_window_log`` (limits up to
+            10,000), ``calendar_quota`` or ``concurrency``.
+        on_failure: What answers when the store cannot: ``closed`` denies, ``open`` allows.
+            Default: ``closed`` where *critical*, else ``open``.
+        critical: Whether letting a request pass undecided is worse than denying it.
+        shadow: Whether to decide and count, but never deny.
+        time_zone: For ``calendar_quota``: the IANA zone in which days begin. Default ``UTC``.
+        anchor: For ``calendar_quota``: a date (or local date and time, or the text of either) on
+            which a period begins, such as a billing day. Default: the calendar's own beginnings.
+        hold_seconds: For ``concurrency``: seconds after which a holder that died loses its unit,
+            from 0.1 to 86,400. Default 60.
+
+    Raises:
+        InvalidInputError: A value is refused, or does not go with the algorithm.
+    """
+
+    name: str
+    rate: str | int | Rate | Sequence[Rate]
+    algorithm: str = field(default="gcra", kw_only=True)
+    on_failure: str | None = field(default=None, kw_only=True)
+    critical: bool = field(default=False, kw_only=True)
+    shadow: bool = field(default=False, kw_only=True)
+    time_zone: str = field(default="UTC", kw_only=True)
+    anchor: date | str | None = field(default=None, kw_only=True)
+    hold_seconds: float = field(default=60.0, kw_only=True)
+    rates: tuple[Rate, ...] = field(init=False, repr=False, compare=False)
+    plan: Plan = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "name", checked_name(self.name, "limit name"))
+        if not isinstance(self.algorithm, str) or self.algorithm not in ALGORITHMS:
+            raise InvalidInputError("algorithm", shape_of(self.algorithm), ", ".join(ALGORITHMS))
+        if self.on_failure is None:
+            set_(self, "on_failure", "closed" if self.critical else "open")
+        elif self.on_failure not in ON_FAILURE:
+            raise InvalidInputError("on_failure", shape_of(self.on_failure), " or ".join(ON_FAILURE))
+        for name in ("critical", "shadow"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidInputError(name, shape_of(getattr(self, name)), "True or False")
+        checked_seconds(self.hold_seconds, "hold_seconds", at_least=0.1, at_most=_HOLD_SECONDS_MAX)
+        algorithm = ALGORITHMS[self.algorithm]
+        if algorithm.kind != CALENDAR and (self.time_zone != "UTC" or self.anchor is not None):
+            raise InvalidInputError("time_zone or anchor", f"algorithm {self.algorithm}", "them only for calendar_quota")
+        if algorithm.kind == CONCURRENCY:
+            set_(self, "rates", ())
+            set_(self, "plan", self._concurrency_plan(algorithm))
+        else:
+            set_(self, "rates", self._checked_rates(algorithm))
+            set_(self, "plan", self._rate_plan(algorithm))
+
+    def most_in(self, seconds: float) -> int:
+        """Return the most units that any interval of *seconds* can admit, the ends half open.
+
+        For ``gcra`` that is the burst and what is paid for meanwhile; for windows the limit times
+        the windows that the interval can touch (for ``sliding_window_counter`` an upper bound).
+
+        Args:
+            seconds: The interval's length in seconds, from 0.000001.
+        """
+        checked_seconds(seconds, "seconds", at_least=0.000001, at_most=1e9)
+        span_us = round(seconds * 1_000_000)
+        kind = self.plan.algorithm.kind
+        if kind == CONCURRENCY:
+            return self.plan.capacity
+        if self.plan.algorithm.takes_burst:
+            return min(rate.capacity - (-span_us * rate.limit // rate.period_us) - 1 for rate in self.rates)
+        if kind == LOG:
+            return min(rate.limit * -(-span_us // rate.period_us) for rate in self.rates)
+        return min(rate.limit * (1 - (-(span_us - 1) // rate.period_us)) for rate in self.rates)
+
+    def __str__(self) -> str:
+        rates = "; ".join(str(rate) for rate in self.rates) or str(self.plan.capacity)
+        return f"{self.name} ({rates} {self.algorithm})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Compiled parts hold functions; a copy in another process compiles its own.
+        names = ("algorithm", "on_failure", "critical", "shadow", "time_zone", "anchor", "hold_seconds")
+        rate = self.rates or self.plan.capacity
+        return _restored, (self.name, rate, {name: getattr(self, name) for name in names})
+
+    def _checked_rates(self, algorithm: Algorithm) -> tuple[Rate, ...]:
+        if isinstance(self.rate, Rate):
+            rates: tuple[Rate, ...] = (self.rate,)
+        elif isinstance(self.rate, list | tuple) and self.rate and all(isinstance(r, Rate) for r in self.rate):
+            rates = tuple(self.rate)
+        elif isinstance(self.rate, str):
+            rates = Rate.parse_several(self.rate)
+        else:
+            raise InvalidInputError("rate", shape_of(self.rate), "text such as '100/minute', a Rate, or several")
+        for rate in rates:
+            if rate.burst is not None and not algorithm.takes_burst:
+                raise InvalidInputError("rate burst", str(rate), "a burst only for gcra, token_bucket and leaky_bucket")
+            if rate.limit > algorithm.limit_max:
+                raise InvalidInputError("rate limit", str(rate), f"at most {algorithm.limit_max:,} for {self.algorithm}")
+            if algorithm.kind == CALENDAR and (rate.unit not in _CALENDAR_UNITS or rate.count.denominator != 1):
+                raise InvalidInputError("rate period", str(rate), "whole days, weeks, months or years for calendar_quota")
+            if algorithm.kind != CALENDAR and rate.unit in ("month", "year"):
+                raise InvalidInputError("rate period", str(rate), "months and years only for calendar_quota")
+        return rates
+
+    def _rate_plan(self, algorithm: Algorithm) -> Plan:
+        calendar: tuple[tuple[int, CalendarPeriod], ...] = ()
+        rules: tuple[tuple[int, ...], ...] = ()
+        if algorithm.kind == CALENDAR:
+            calendar = tuple(
+                (
+                    rate.limit,
+                    CalendarPeriod(
+                        count=int(rate.count), unit=rate.unit, time_zone=self.time_zone, anchor=self.anchor
+                    ),
+                )
+                for rate in self.rates
+            )
+        else:
+            rules = tuple(algorithm.rule_of(rate) for rate in self.rates)
+        capacity = min(rate.capacity for rate in self.rates)
+        return self._plan(algorithm, rules, calendar, capacity)
+
+    def _concurrency_plan(self, algorithm: Algorithm) -> Plan:
+        text = self.rate
+        if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) <= 10:  # noqa: PLR2004 - digits of the largest
+            text = int(text)
+        if type(text) is not int or not 1 <= text <= algorithm.limit_max:
+            accepted = f"a number of holders from 1 to {algorithm.limit_max:,}"
+            raise InvalidInputError("rate", shape_of(self.rate), accepted)
+        hold_us = round(self.hold_seconds * 1_000_000)
+        return self._plan(algorithm, ((text, hold_us),), (), text)
+
+    def _plan(
+        self,
+        algorithm: Algorithm,
+        rules: tuple[tuple[int, ...], ...],
+        calendar: tuple[tuple[int, CalendarPeriod], ...],
+        capacity: int,
+    ) -> Plan:
+        identity = repr((algorithm.family, rules, [str(rate) for rate in self.rates], self.time_zone, self.anchor))
+        tag = int.from_bytes(blake2b(identity.encode(), digest_size=4).digest(), "big")
+        prefix = f"{algorithm.family}:{quote(self.name, safe=_PREFIX_SAFE)}:"
+        return Plan(self.name, prefix, algorithm, rules, calendar, capacity, self.shadow, tag)
+
+
+def _restored(name: str, rate: Any, options: dict[str, Any]) -> Limit:  # noqa: ANN401 - what __reduce__ gave
+    return Limit(name, rate, **options)

@@ -1,0 +1,454 @@
+"""The limiter that is awaited: every verb in one place, each a check, an ask and an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import os
+import weakref
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+from sluicegate.database import connect
+from sluicegate.monitoring import StandardLogger
+from sluicegate.ratelimit.algorithms import CONCURRENCY
+from sluicegate.ratelimit.decision import Decision, JointDecision
+from sluicegate.ratelimit.engine import Engine, in_order
+from sluicegate.ratelimit.holds import Hold, HoldKeeper
+from sluicegate.ratelimit.limit import Limit
+from sluicegate.ratelimit.statistics import Statistics
+from sluicegate.ratelimit.stores.memory import KEYS_MAX, MemoryStore
+from sluicegate.ratelimit.stores.redis import RedisStore
+from sluicegate.ratelimit.stores.store import Reply, Request
+from sluicegate.ratelimit.waiting import WaitingLines
+from sluicegate.utils import InvalidInputError, StoreError, SystemClock, checked_seconds, shape_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from sluicegate.monitoring import Logger
+    from sluicegate.ratelimit.stores.store import Store
+    from sluicegate.utils import Clock
+
+__all__ = ["Limiter", "key_function", "store_at"]
+
+WAIT_SECONDS_MAX = 86_400.0  # who waits longer should be queued by something that survives a restart
+
+Function = TypeVar("Function", bound="Callable[..., Any]")
+
+
+class Limiter:
+    """Decides whether one more request may pass; its verbs are awaited.
+
+    ``Limiter()`` keeps state in this process; ``Limiter.connect(url)`` keeps it in Redis, where many
+    processes share it. The verbs and the decisions are the same. Use it as ``async with``.
+
+    Args:
+        clock: The time that decides, for state in this process. Default: the machine's.
+        keys_max: The most keys to remember in this process, from 1. Default 100,000.
+        store: Another store, in place of the memory of this process.
+        logger: Where events go. Default: the standard library's logger ``sluicegate``.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        keys_max: int = KEYS_MAX,
+        store: Store | None = None,
+        logger: Logger | None = None,
+    ) -> None:
+        clock = clock or SystemClock()
+        logger = logger or StandardLogger()
+        self.clock = clock
+        self.sleep: Callable[[float], Awaitable[None]] = getattr(clock, "sleep", asyncio.sleep)
+        self.engine = Engine(store or MemoryStore(clock, keys_max=keys_max), clock, logger)
+        self._keeper = HoldKeeper(self)
+        self._lines = WaitingLines(clock, self.sleep)
+        self._acquire_here = self.engine.acquire_here
+        self.on_fork: Callable[[], None] | None = None
+        _forget_parent_after_fork(self)
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        *,
+        deadline: float = 0.05,
+        connect_timeout: float = 2.0,
+        key_prefix: str = "sg",
+        logger: Logger | None = None,
+    ) -> Self:
+        """Return a limiter whose state is in the Redis (7.0 or newer) or Valkey at *url*.
+
+        Nothing is sent before it is entered or used. Entering waits up to *connect_timeout* for the
+        server, and then starts degraded, with one line in the log.
+
+        Args:
+            url: ``redis://host:port/db``, ``rediss://`` or ``unix://``, with user and password where needed.
+            deadline: Seconds until every verb has an answer, from 0.001 to 10. Default 0.05.
+            connect_timeout: Seconds allowed for a connection, from 0.01 to 60. Default 2.
+            key_prefix: What all keys begin with: 1 to 32 letters, digits, ``-`` or ``_``. Default ``sg``.
+            logger: Where events go. Default: the standard library's logger ``sluicegate``.
+
+        Raises:
+            InvalidInputError: An argument is refused.
+            ConfigurationError: The extra ``redis`` is not installed.
+        """
+        logger = logger or StandardLogger()
+        store = store_at(
+            url, deadline=deadline, connect_timeout=connect_timeout, key_prefix=key_prefix, logger=logger
+        )
+        return cls(store=store, logger=logger)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def start(self) -> bool:
+        """Get the store ready; entering does this.
+
+        Returns:
+            Whether the store answered; if not, the limiter runs degraded until it does.
+
+        Raises:
+            ConfigurationError: The store can never be used as it is, such as a server that is too old.
+        """
+        self.engine.check_open()
+        source = self.engine.store.source
+        try:
+            await self.engine.store.start()
+        except StoreError as error:
+            self.engine.logger.warning(
+                "store.away", source=source, error=str(error), until="then each limit's on_failure answers"
+            )
+            return False
+        self.engine.logger.info("limiter.started", source=source)
+        return True
+
+    async def acquire(self, limit: Limit, key: str, cost: int = 1) -> Decision:
+        """Take *cost* units of *limit* for *key*, or say when they can be had.
+
+        Args:
+            limit: The rule.
+            key: Who is limited, such as ``user:42``: text of 1 to 4,096 characters.
+            cost: Units to take, a whole number from 0 to 1,000,000,000. 0 looks: it is allowed
+                unless the key is in debt.
+
+        Returns:
+            The decision. A denial consumes nothing and is an answer, not an error.
+
+        Raises:
+            InvalidInputError: An argument is refused; nothing was consumed.
+
+        If cancelled, the units may be taken already: the request can have left.
+        """
+        here = self._acquire_here(limit, key, cost)
+        if type(here) is Decision:
+            return here
+        return (await self._decisions(cast("Request", here)))[0]
+
+    async def acquire_all(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> JointDecision:
+        """Take of several limits at once: all of them grant, or none is charged. One round trip.
+
+        Args:
+            limits: ``(limit, key)`` or ``(limit, key, cost)``, 1 to 32 of them. A pair named twice
+                is taken once, with the greater cost.
+
+        Returns:
+            The joint decision: which limit binds, and what remains of each.
+
+        Raises:
+            InvalidInputError: An argument is refused; nothing was consumed.
+
+        If cancelled, the units may be taken already.
+        """
+        request, order = self.engine.checked_all(limits)
+        return in_order(await self._decisions(request), order)
+
+    async def acquire_many(
+        self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]
+    ) -> tuple[Decision, ...]:
+        """Take of several limits, each for itself, in the order given.
+
+        Args:
+            limits: ``(limit, key)`` or ``(limit, key, cost)``, 1 to 10,000 of them.
+
+        Returns:
+            A decision for each.
+
+        Raises:
+            InvalidInputError: An argument is refused; nothing was consumed.
+
+        If cancelled, units may be taken already.
+        """
+        requests = self.engine.checked_many(limits)
+        outcomes = await self._outcomes(requests)
+        return tuple(
+            self.decided(request, outcome)[0] for request, outcome in zip(requests, outcomes, strict=True)
+        )
+
+    async def wait(self, limit: Limit, key: str, cost: int = 1, *, timeout: float) -> Decision:  # noqa: ASYNC109 - a denial is known before it
+        """Wait for *cost* units, first come, first served for each key within this process.
+
+        A direct `acquire` may overtake a waiter, above all one with a large cost.
+
+        Args:
+            limit: The rule.
+            key: Who is limited.
+            cost: Units to take, a whole number from 0 to 1,000,000,000.
+            timeout: The longest wait in seconds, from 0 to 86,400.
+
+        Returns:
+            The decision, which is allowed.
+
+        Raises:
+            LimitExceededError: It cannot be in time, which is known at once, or never.
+            InvalidInputError: An argument is refused.
+
+        A cancelled waiter leaves the line.
+        """
+        self.engine.check_acquire(limit, key, cost)
+        checked_seconds(timeout, "timeout", at_least=0, at_most=WAIT_SECONDS_MAX)
+        return await self._lines.wait(
+            limit.plan.prefix + key,
+            timeout,
+            acquire=functools.partial(self.acquire, limit, key, cost),
+            peek=functools.partial(self.peek, limit, key, cost),
+        )
+
+    async def peek(self, limit: Limit, key: str, cost: int = 1) -> Decision:
+        """Say what an `acquire` would be answered, and what is there now; nothing is written.
+
+        Returns:
+            A decision whose *allowed* and *retry_after* are those of an acquire, and whose
+            *remaining* and *reset_after* are those of now, with nothing taken.
+
+        Raises:
+            InvalidInputError: An argument is refused.
+        """
+        request = self.engine.checked_peek(limit, key, cost)
+        return self.decided(request, await self._outcome(request), counted=False)[0]
+
+    async def reset(self, limit: Limit, key: str) -> bool:
+        """Forget the state of *key*, as if it had never come.
+
+        Returns:
+            Whether there was a state.
+
+        Raises:
+            StoreError: The store could not do it, or nobody knows whether it did.
+            InvalidInputError: An argument is refused.
+        """
+        reply = await self.ask(self.engine.checked_reset(limit, key))
+        return reply.answers[0] > 0
+
+    async def refund(self, decision: Decision) -> int:
+        """Give back what a decision took, once: however often it is called, and by whom.
+
+        Paced limits get back at most what the decision's own `reset_at` still lies ahead; windows
+        only in the decision's own window; a log only its own entry. So no refund opens a gap.
+
+        Args:
+            decision: An allowed decision of this limiter, or of one with the same store.
+
+        Returns:
+            The units given back, the same for each call.
+
+        Raises:
+            StoreError: The store could not do it, or nobody knows whether it did: call again.
+            InvalidInputError: It is not a decision.
+        """
+        request = self.engine.checked_refund(decision)
+        if request is None:
+            return 0
+        reply = await self.ask(request)
+        return reply.answers[0]
+
+    def hold(self, limit: Limit, key: str) -> Hold:
+        """Return a hold on one unit of a ``concurrency`` limit, to be entered with ``async with``.
+
+        It is renewed while this process lives, and expires when it does not. Entering raises
+        `LimitExceededError` when all units are held. `Hold.lost` says when the unit may belong to
+        somebody else: a hold is not a lock.
+
+        Raises:
+            InvalidInputError: An argument is refused.
+        """
+        key = self.engine.checked_hold(limit, key)
+        return Hold(self._keeper, limit, key)
+
+    def limit(
+        self, limit: Limit, *, key: str | Callable[..., str], cost: int = 1
+    ) -> Callable[[Function], Function]:
+        """Decorate a function so that each call takes *cost* units first.
+
+        For a ``concurrency`` limit each call holds a unit while it runs. A plain function can be
+        decorated where state is in this process; with Redis use `BlockingLimiter` for it.
+
+        Args:
+            limit: The rule.
+            key: Who is limited: a text, or a function of the call's arguments.
+            cost: Units to take.
+
+        Raises:
+            InvalidInputError: The function cannot be decorated by this limiter. A decorated
+                function raises `LimitExceededError` when denied.
+        """
+        key_of = key_function(key)
+
+        def decorate(function: Function) -> Function:
+            if inspect.iscoroutinefunction(function):
+                return cast("Function", self._awaited(function, limit, key_of, cost))
+            if self.engine.store.source != MemoryStore.source or limit.plan.algorithm.kind == CONCURRENCY:
+                raise InvalidInputError("function", "a plain function", "an async one, or a BlockingLimiter")
+            return cast("Function", self._plain(function, limit, key_of, cost))
+
+        return decorate
+
+    def statistics(self) -> Statistics:
+        """Return what was decided so far in this process."""
+        return Statistics.of(self.engine)
+
+    async def aclose(self) -> None:
+        """Give back holds, answer everybody who waits, and close the connections."""
+        if self.engine.closed:
+            return
+        await self._keeper.aclose()
+        self.engine.closed = True
+        await self.engine.store.aclose()
+
+    # What holds and the blocking limiter need.
+
+    async def ask(self, request: Request) -> Reply:
+        """Ask the store; for verbs that nothing can answer in its place."""
+        outcome = await self._outcome(request)
+        if isinstance(outcome, StoreError):
+            raise outcome
+        return outcome
+
+    def decide(self, request: Request, outcome: Reply | StoreError) -> Decision:
+        """Make and count the decision of a request with one member."""
+        return self.decided(request, outcome)[0]
+
+    def after_fork(self) -> None:
+        """Share nothing with the parent: no socket, no lock, no hold."""
+        self.engine.after_fork()
+        self._keeper.after_fork()
+        self._lines = WaitingLines(self.clock, self.sleep)
+        if self.on_fork is not None:
+            self.on_fork()
+
+    async def _decisions(self, request: Request) -> tuple[Decision, ...]:
+        return self.decided(request, await self._outcome(request))
+
+    def decided(self, request: Request, outcome: Reply | StoreError, *, counted: bool = True) -> tuple[Decision, ...]:
+        """Make decisions of what the store answered, or of its failure, and count them."""
+        if isinstance(outcome, StoreError):
+            decisions = self.engine.fallen_back(request, outcome)
+        else:
+            decisions = self.engine.answered(request, outcome)
+        return self.engine.counted(decisions) if counted else decisions
+
+    async def _outcome(self, request: Request) -> Reply | StoreError:
+        store = self.engine.store
+        try:
+            reply = store.ask_now(request)
+            if reply is not None:
+                return reply
+            promise: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+            store.ask(request, promise)
+            return await promise
+        except StoreError as error:
+            return error
+
+    async def _outcomes(self, requests: Sequence[Request]) -> list[Reply | StoreError]:
+        outcomes: list[Reply | StoreError] = []
+        promises: list[asyncio.Future[Reply] | StoreError] = []
+        loop = asyncio.get_running_loop()
+        for request in requests:
+            try:
+                reply = self.engine.store.ask_now(request)
+                if reply is not None:
+                    outcomes.append(reply)
+                    continue
+                promise: asyncio.Future[Reply] = loop.create_future()
+                self.engine.store.ask(request, promise)
+                promises.append(promise)
+            except StoreError as error:
+                if not promises:
+                    outcomes.append(error)
+                else:
+                    promises.append(error)
+        for entry in promises:
+            try:
+                outcomes.append(entry if isinstance(entry, StoreError) else await entry)
+            except StoreError as error:  # noqa: PERF203 - each has an outcome of its own
+                outcomes.append(error)
+        return outcomes
+
+    def _awaited(
+        self, function: Callable[..., Any], limit: Limit, key_of: Callable[..., str], cost: int
+    ) -> Callable[..., Any]:
+        @functools.wraps(function)
+        async def limited(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
+            key = key_of(*args, **kwargs)
+            if limit.plan.algorithm.kind == CONCURRENCY:
+                async with self.hold(limit, key):
+                    return await function(*args, **kwargs)
+            (await self.acquire(limit, key, cost)).raise_if_denied()
+            return await function(*args, **kwargs)
+
+        return limited
+
+    def _plain(
+        self, function: Callable[..., Any], limit: Limit, key_of: Callable[..., str], cost: int
+    ) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def limited(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
+            decision = self._acquire_here(limit, key_of(*args, **kwargs), cost)
+            assert type(decision) is Decision
+            decision.raise_if_denied()
+            return function(*args, **kwargs)
+
+        return limited
+
+
+def store_at(
+    url: str, *, deadline: float, connect_timeout: float, key_prefix: str, logger: Logger
+) -> RedisStore:
+    """Return the store in Redis that a limiter is connected to; the arguments are those of `Limiter.connect`."""
+    from sluicegate.database import Keyspace  # noqa: PLC0415 - beside its only use
+
+    checked_seconds(deadline, "deadline", at_least=0.001, at_most=10)
+    checked_seconds(connect_timeout, "connect_timeout", at_least=0.01, at_most=60)
+    if not isinstance(url, str):
+        raise InvalidInputError("redis url", shape_of(url), "text such as redis://127.0.0.1:6379")
+    return RedisStore(
+        connect(url, connect_timeout=connect_timeout),
+        SystemClock(),
+        logger,
+        keyspace=Keyspace(key_prefix),
+        deadline_us=round(deadline * 1_000_000),
+    )
+
+
+def key_function(key: str | Callable[..., str]) -> Callable[..., str]:
+    """Return the function of a call's arguments that names who is limited."""
+    if callable(key):
+        return key
+    return lambda *_args, **_kwargs: key
+
+
+def _forget_parent_after_fork(limiter: Limiter) -> None:
+    reference = weakref.ref(limiter)
+
+    def forget() -> None:
+        alive = reference()
+        if alive is not None:
+            alive.after_fork()
+
+    os.register_at_fork(after_in_child=forget)

@@ -1,0 +1,358 @@
+"""The store in this process: every decision is a plain function call, safe across threads.
+
+Keys are spread over shards, each with a lock of its own that is held for the arithmetic only. The
+number of keys is bounded; what is forgotten first is what is nearest to having no state at all.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from itertools import count as counter
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from sluicegate.ratelimit.algorithms import CALENDAR, CONCURRENCY, LOG
+from sluicegate.ratelimit.stores.calendar_rules import CalendarRules
+from sluicegate.ratelimit.stores.expiry import ExpiryOrder
+from sluicegate.ratelimit.stores.records import CounterRecord, HolderRecord, LogRecord
+from sluicegate.ratelimit.stores.store import ACQUIRE, PEEK, REFUND, RELEASE, RENEW, RESET, TAKE, Reply, Request
+from sluicegate.utils import InvalidInputError, LimiterClosedError, StoreOverloadedError, shape_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sluicegate.ratelimit.limit import Limit, Plan
+    from sluicegate.ratelimit.stores.store import Member, Promise
+    from sluicegate.utils import Clock
+
+__all__ = ["KEYS_MAX", "MemoryStore"]
+
+KEYS_MAX = 100_000  # about 50 MB; a flood of keys must not become a flood of memory
+_SHARDS = 16  # more than the threads that decide at one instant
+_KEYS_FOR_SHARDS = 1_000 * _SHARDS  # below it shards would fill unevenly; one keeps the order exact
+
+UNKNOWN_US = -2
+
+Record = CounterRecord | LogRecord | HolderRecord
+
+
+class _Companion:
+    """The answer of something that happens once, kept for as long as it could be asked again."""
+
+    __slots__ = ("expires_us", "refunded")
+
+    def __init__(self, refunded: int, expires_us: int) -> None:
+        self.refunded = refunded
+        self.expires_us = expires_us
+
+
+class _Shard:
+    __slots__ = ("keys_max", "lock", "lost", "order", "records")
+
+    def __init__(self, keys_max: int) -> None:
+        self.keys_max = keys_max
+        self.lock = Lock()
+        self.records: dict[str, Any] = {}
+        self.order = ExpiryOrder()
+        self.lost = 0
+
+    def keep(self, name: str, record: Record | _Companion, now_us: int) -> None:
+        """Put down a new record, and make room for it: first where nothing is lost by it."""
+        records, order = self.records, self.order
+        expired = order.pop_expired(now_us, self._expires_of)
+        if expired is not None:
+            records.pop(expired, None)
+        if len(records) >= self.keys_max:
+            self._forget_one(now_us)
+        records[name] = record
+        order.add(name, record.expires_us)
+
+    def _forget_one(self, now_us: int) -> None:
+        kept: list[tuple[str, int]] = []
+        while (name := self.order.pop(self._expires_of)) is not None:
+            record = self.records[name]
+            if isinstance(record, HolderRecord) and record.reset_after_us(now_us) > 0:
+                kept.append((name, record.expires_us))  # a hold is never evicted
+                continue
+            del self.records[name]
+            self.lost += record.expires_us > now_us
+            break
+        for held in kept:
+            self.order.add(*held)
+        if name is None:
+            raise StoreOverloadedError("hold", f"all {self.keys_max} keys of the memory store are held")
+
+    def _expires_of(self, name: str) -> int | None:
+        record = self.records.get(name)
+        return None if record is None else record.expires_us
+
+
+class MemoryStore:
+    """State in this process.
+
+    Args:
+        clock: The time that decides.
+        keys_max: The most keys to remember, from 1. Default 100,000.
+    """
+
+    source = "memory"
+
+    def __init__(self, clock: Clock, *, keys_max: int = KEYS_MAX) -> None:
+        if type(keys_max) is not int or keys_max < 1:
+            raise InvalidInputError("keys_max", shape_of(keys_max), "a whole number from 1")
+        self._clock = clock
+        self._keys_max = keys_max
+        self._serial = counter()
+        self._calendars = CalendarRules()
+        self._closed = False
+        shards = _SHARDS if keys_max >= _KEYS_FOR_SHARDS else 1
+        self._shards = tuple(_Shard(keys_max // shards) for _ in range(shards))
+        self._last_shard = shards - 1  # shards are a power of two
+        self._verbs: dict[int, Callable[[Request, int], tuple[int, ...]]] = {
+            ACQUIRE: self._acquire,
+            PEEK: self._peek,
+            RESET: self._reset,
+            REFUND: self._refund,
+            TAKE: self._hold,
+            RENEW: self._hold,
+            RELEASE: self._hold,
+        }
+
+    @property
+    def keys(self) -> int:
+        """The number of keys that are remembered now."""
+        return sum(len(shard.records) for shard in self._shards)
+
+    @property
+    def lost(self) -> int:
+        """How many keys had to be forgotten while they still had a state."""
+        return sum(shard.lost for shard in self._shards)
+
+    def ask_now(self, request: Request) -> Reply | None:
+        """Decide here; see `Store`."""
+        if self._closed:
+            raise LimiterClosedError("the limiter is closed")
+        now_us = self._clock.now_us()
+        answers = self._verbs[request.verb](request, now_us)
+        return Reply(now_us, next(self._serial), answers)
+
+    def acquire_one(self, limit: Limit, key: str, cost: int) -> tuple[int, int, int, int, int, int]:
+        """Decide for one limit of one rate, the common case, without the wrapping of a request.
+
+        Returns:
+            granted, remaining, retry_after_us, reset_after_us, now_us, serial.
+        """
+        plan = limit.plan
+        rules = plan.rules
+        if len(rules) != 1 or plan.algorithm.kind >= CALENDAR or self._closed:
+            reply = self.ask_now(Request(ACQUIRE, ((limit, key, cost),)))
+            assert reply is not None
+            return (*reply.answers, reply.now_us, reply.serial)  # type: ignore[return-value] # one member, four numbers
+        name = plan.prefix + key
+        shard = self._shards[hash(name) & self._last_shard]
+        now_us = self._clock.now_us()
+        with shard.lock:
+            record = shard.records.get(name)
+            known = record is not None
+            if not known:
+                record = CounterRecord(rules)
+            elif record.rules is not rules:
+                record.follow(rules)
+            states = record.states
+            before = states[0]
+            state, granted, remaining, retry_after_us, reset_after_us = plan.algorithm.decide(
+                before, now_us, cost, 1, rules[0]
+            )
+            # Kept when units were taken, or when it had been ahead of the clock.
+            if granted * cost > 0 or state[0] < before[0]:
+                states[0] = state
+                record.expires_us = now_us + reset_after_us
+                if not known:
+                    shard.keep(name, record, now_us)
+        return granted, remaining, retry_after_us, reset_after_us, now_us, next(self._serial)
+
+    def ask(self, request: Request, promise: Promise) -> None:
+        """Never needed: this store always answers at once; see `Store`."""
+        raise AssertionError("the memory store answers at once")
+
+    async def start(self) -> None:
+        """Nothing has to be got ready; see `Store`."""
+
+    async def aclose(self) -> None:
+        """Forget everything; see `Store`."""
+        self._closed = True
+        for shard in self._shards:
+            with shard.lock:
+                shard.records.clear()
+                shard.order = ExpiryOrder()
+
+    def after_fork(self) -> None:
+        """Replace the locks, which another thread of the parent may have held; state is kept as it was."""
+        for shard in self._shards:
+            shard.lock = Lock()
+
+    # The verbs. Each locks the shards of its keys, in one order, so that no two wait for each other.
+
+    def _acquire(self, request: Request, now_us: int) -> tuple[int, ...]:
+        names = [limit.plan.prefix + key for limit, key, _ in request.members]
+        with self._locked(names):
+            return self._acquire_all(request.members, names, now_us)
+
+    def _acquire_all(self, members: tuple[Member, ...], names: list[str], now_us: int) -> tuple[int, ...]:
+        """Ask all, grant the least, take that from all; shadow members never bind."""
+        records = [self._record(limit.plan, name, now_us) for (limit, _, _), name in zip(members, names, strict=True)]
+        asked = [
+            _asked(record, limit.plan, now_us, cost, 1)
+            for record, (limit, _, cost) in zip(records, members, strict=True)
+        ]
+        least = 1
+        for (limit, _, _), (_, granted) in zip(members, asked, strict=True):
+            if not limit.plan.shadow:
+                least = min(least, granted)
+        answers: tuple[int, ...] = ()
+        for (limit, _, cost), name, record, (asks, granted) in zip(members, names, records, asked, strict=True):
+            wanted, told = least, least
+            if limit.plan.shadow:
+                wanted, told = min(least, granted), granted
+            changed, *numbers = _settled(record, limit.plan, now_us, cost, asks, wanted)
+            if changed:
+                self._keep(name, record, now_us)
+            answers += (told, *numbers)
+        return answers
+
+    def _peek(self, request: Request, now_us: int) -> tuple[int, ...]:
+        ((limit, key, cost),) = request.members
+        plan, name = limit.plan, limit.plan.prefix + key
+        with self._locked([name]):
+            if plan.algorithm.kind == CONCURRENCY:
+                holders = self._shard(name).records.get(name) or HolderRecord()
+                granted, remaining = holders.look(now_us, plan.capacity)
+                return granted, remaining, 0 if granted else UNKNOWN_US, holders.reset_after_us(now_us)
+            record = self._record(plan, name, now_us)
+            asks, granted = _asked(record, plan, now_us, cost, 1)
+            untouched, _ = _asked(record, plan, now_us, cost, 0)
+        looks = [(None, 0, now[2], ask[3], now[4]) for ask, now in zip(asks, untouched, strict=True)]
+        return granted, *_binding(looks)
+
+    def _reset(self, request: Request, now_us: int) -> tuple[int, ...]:
+        ((limit, key, _),) = request.members
+        name = limit.plan.prefix + key
+        with self._locked([name]):
+            records = self._shard(name).records
+            record = records.get(name)
+            if record is None or record.expires_us <= now_us:
+                return 0, 0, 0, 0
+            # Its place in the order stays, so the record stays too, without a state.
+            records[name] = CounterRecord(record.rules) if isinstance(record, CounterRecord) else type(record)()
+        return 1, 0, 0, 0
+
+    def _refund(self, request: Request, now_us: int) -> tuple[int, ...]:
+        ((limit, key, cost),) = request.members
+        assert isinstance(request.detail, tuple)
+        decided_at_us, reset_at_us, serial = request.detail
+        plan, name = limit.plan, limit.plan.prefix + key
+        companion = f"once:{name}:{decided_at_us}:{serial}"
+        with self._locked([name, companion]):
+            known = self._shard(companion).records.get(companion)
+            if known is not None and known.expires_us > now_us:
+                return known.refunded, 0, 0, 0
+            if reset_at_us <= now_us:
+                return 0, 0, 0, 0
+            record = self._record(plan, name, now_us)
+            reset_after_us = 0
+            if isinstance(record, LogRecord):
+                refunded = record.refund(plan, now_us, cost, decided_at_us)
+            else:
+                refunded, reset_after_us = record.refund(plan, now_us, cost, decided_at_us, reset_at_us)
+            self._keep(companion, _Companion(refunded, reset_at_us), now_us)
+        return refunded, 0, 0, reset_after_us
+
+    def _hold(self, request: Request, now_us: int) -> tuple[int, ...]:
+        ((limit, key, _),) = request.members
+        holder = request.detail
+        assert isinstance(holder, str)
+        plan, name = limit.plan, limit.plan.prefix + key
+        limit_units, hold_us = plan.rules[0]
+        with self._locked([name]):
+            record = self._shard(name).records.get(name) or HolderRecord()
+            retry_after_us = 0
+            if request.verb == TAKE:
+                granted, remaining = record.take(holder, now_us, limit_units, hold_us)
+                if granted:
+                    self._keep(name, record, now_us)
+                else:
+                    retry_after_us = UNKNOWN_US
+            elif request.verb == RENEW:
+                granted, remaining = record.renew(holder, now_us, limit_units, hold_us)
+            else:
+                granted, remaining = record.release(holder, now_us, limit_units, hold_us)
+            return granted, remaining, retry_after_us, record.reset_after_us(now_us)
+
+    def _shard(self, name: str) -> _Shard:
+        return self._shards[hash(name) & self._last_shard]
+
+    def _locked(self, names: list[str]) -> ExitStack:
+        stack = ExitStack()
+        for index in sorted({hash(name) & self._last_shard for name in names}):
+            stack.enter_context(self._shards[index].lock)
+        return stack
+
+    def _record(self, plan: Plan, name: str, now_us: int) -> CounterRecord | LogRecord:
+        record = self._shard(name).records.get(name)
+        kind = plan.algorithm.kind
+        if kind == LOG:
+            if record is None:
+                record = LogRecord()
+            return record  # type: ignore[no-any-return] # the name says which kind
+        rules = self._calendars.around(plan, now_us) if kind == CALENDAR else plan.rules
+        if record is None:
+            return CounterRecord(rules)
+        if record.rules is not rules:
+            record.follow(rules)
+        return record  # type: ignore[no-any-return] # the name says which kind
+
+    def _keep(self, name: str, record: Record | _Companion, now_us: int) -> None:
+        shard = self._shard(name)
+        if name not in shard.records:
+            shard.keep(name, record, now_us)
+
+
+def _asked(
+    record: CounterRecord | LogRecord, plan: Plan, now_us: int, cost: int, count: int
+) -> tuple[list[tuple[Any, int, int, int, int]], int]:
+    """Ask each rate of a limit; return the answers and how many requests all of them would grant."""
+    slots = len(plan.rules) or len(plan.calendar)
+    asks = [record.ask(plan, slot, now_us, cost, count) for slot in range(slots)]
+    return asks, min(ask[1] for ask in asks)
+
+
+def _settled(
+    record: CounterRecord | LogRecord,
+    plan: Plan,
+    now_us: int,
+    cost: int,
+    asks: list[tuple[Any, int, int, int, int]],
+    wanted: int,
+) -> tuple[bool, int, int, int]:
+    """Take what was agreed on in each rate; return whether anything changed, and the answer that binds."""
+    taken = wanted * cost
+    changed = False
+    for slot, ask in enumerate(asks):
+        if ask[1] != wanted:
+            state, granted, remaining, _, reset_after_us = record.ask(plan, slot, now_us, cost, wanted)
+            asks[slot] = (state, granted, remaining, 0, reset_after_us)
+    if isinstance(record, LogRecord):
+        record.tidy(plan, now_us)
+        if taken > 0:
+            record.add(plan, now_us, taken)
+            changed = True
+    else:
+        for slot, (state, _, _, _, reset_after_us) in enumerate(asks):
+            changed = record.adopt(slot, state, now_us, taken, reset_after_us) or changed
+    return changed, *_binding(asks)
+
+
+def _binding(asks: list[tuple[Any, int, int, int, int]]) -> tuple[int, int, int]:
+    """Pick the rate with the longest wait (never first), else the one with the least remaining."""
+    binding = max(asks, key=lambda ask: (ask[3] == -1, ask[3], -ask[2]))
+    return min(ask[2] for ask in asks), binding[3], binding[4]

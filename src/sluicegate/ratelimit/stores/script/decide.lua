@@ -1,0 +1,342 @@
+-- Decides a batch atomically on the server's clock: the only file of the bundle that knows requests.
+--
+-- KEYS  the keys of the entries, in the order of the runs: one for each member of an entry
+--       (for a refund its state, then its companion)
+-- ARGV  layout, number of rules, the rules, then runs until the end
+--       rule  kind, shadow, tag, slots, then for each slot its numbers
+--       run   verb, entries, count, members, then for each member rule and cost, then what the verb needs:
+--             refund decided_at_us, reset_at_us; take, renew, release: the holder
+-- reply now_us, values that could not be read, then for each member of each entry
+--       granted (or a negative status), remaining, retry_after_us, reset_after_us
+--
+-- One table keeps what each key holds; every entry reads and changes it, and each changed key is written once,
+-- at the end. (Refunds of logs and holds write at once: they have their own identity.)
+local ACQUIRE, PEEK, RESET, REFUND, TAKE, RENEW, RELEASE = 0, 1, 2, 3, 4, 5, 6
+local UNKNOWN_US = -2
+local RULE_LENGTHS = { 6, 2, 2, 5, 2, 2 }
+
+local now_us = server_time_now_us()
+local records, touched, companions = {}, {}, {}
+local unreadable = 0
+local reply = { now_us, 0 }
+local replied = 2
+
+local function answer(granted, remaining, retry_after_us, reset_after_us)
+  reply[replied + 1], reply[replied + 2] = granted, remaining
+  reply[replied + 3], reply[replied + 4] = retry_after_us, reset_after_us
+  replied = replied + 4
+end
+
+local function loaded(key, kind)
+  local record = records[key]
+  if not record then
+    if kind == LOG then
+      record = log_read(key)
+    else
+      local healed
+      record, healed = state_read(key, kind)
+      unreadable = unreadable + healed
+    end
+    records[key] = record
+    touched[#touched + 1] = key
+  end
+  return record
+end
+
+local function status_of(record, rule)
+  if record.status then return record.status end
+  if rule.kind == CALENDAR then
+    for slot = 0, rule.slots - 1 do
+      if not calendar_quota_covers(now_us, rule[slot * 5 + 2], rule[slot * 5 + 5]) then return OUT_OF_RANGE end
+    end
+  end
+end
+
+-- Asks one rate of a limit. Returns the state after it, granted, remaining, retry_after_us, reset_after_us.
+local function ask(record, rule, slot, cost, count)
+  local kind, base, at = rule.kind, slot * STRIDE, slot * RULE_LENGTHS[rule.kind]
+  if kind == LOG then return 0, 0, 0, log_ask(record, now_us, cost, count, rule[at + 1], rule[at + 2]) end
+  local first, second, third = record[base + 1] or 0, record[base + 2] or 0, record[base + 3] or 0
+  if kind == GCRA then
+    local per = rule[at + 4]
+    if second > 0 and (record[base + 4] ~= per or second >= per) then first, second = first + 1, 0 end -- another rule
+    return gcra_decide(first, second, third, now_us, cost, count,
+                       rule[at + 1], rule[at + 2], rule[at + 3], per, rule[at + 5], rule[at + 6])
+  elseif kind == FIXED_WINDOW then
+    return fixed_window_decide(first, second, now_us, cost, count, rule[at + 1], rule[at + 2])
+  elseif kind == SLIDING_WINDOW_COUNTER then
+    return sliding_window_counter_decide(first, second, third, now_us, cost, count, rule[at + 1], rule[at + 2])
+  end
+  return calendar_quota_decide(first, second, now_us, cost, count,
+                               rule[at + 1], rule[at + 2], rule[at + 3], rule[at + 4], rule[at + 5])
+end
+
+-- Keeps a rate's new state when units were taken, or when it was ahead of the clock and had to be brought back.
+local function adopt(record, rule, slot, taken, first, second, third, reset_after_us)
+  if rule.kind == LOG then
+    if record.newest_us > now_us then record.dirty = true end
+    return
+  end
+  local base = slot * STRIDE
+  if taken > 0 or first < (record[base + 1] or 0) then record.dirty = true end
+  record[base + 1], record[base + 2], record[base + 3] = first, second, third
+  record[base + 4], record[base + 5] = rule.kind == GCRA and rule[slot * 6 + 4] or 1, reset_after_us
+  record.rule = rule
+end
+
+-- The common case: one limit of one rate.
+local function acquire_one(key, rule, cost, count)
+  local record = loaded(key, rule.kind)
+  local status = status_of(record, rule)
+  if status then return answer(status, 0, 0, 0) end
+  local first, second, third, granted, remaining, retry_after_us, reset_after_us = ask(record, rule, 0, cost, count)
+  adopt(record, rule, 0, granted * cost, first, second, third, reset_after_us)
+  if rule.kind == LOG and granted * cost > 0 then
+    record.pending = record.pending + granted * cost
+    record.dirty = true
+  end
+  return answer(granted, remaining, retry_after_us, reset_after_us)
+end
+
+-- Asks each rate of a member; the asks of all members come before the first change.
+local function asked(record, rule, cost, count)
+  local answers, granted = {}, count
+  for slot = 0, rule.slots - 1 do
+    local own = { ask(record, rule, slot, cost, count) }
+    answers[slot] = own
+    granted = math.min(granted, own[4])
+  end
+  return answers, granted
+end
+
+-- Of several rates the one with the longest wait binds (never first), else the one with the least remaining.
+local function binds_more(own, other)
+  if own[6] ~= other[6] then return own[6] == -1 or (other[6] ~= -1 and own[6] > other[6]) end
+  return own[5] < other[5]
+end
+
+-- Takes `wanted` of a member's requests in each of its rates, and answers for the one that binds.
+local function settle(record, rule, cost, answers, granted, wanted)
+  local binding, remaining
+  for slot = 0, rule.slots - 1 do
+    local own = answers[slot]
+    if own[4] ~= wanted then
+      own = { ask(record, rule, slot, cost, wanted) }
+      own[6] = 0
+    end
+    adopt(record, rule, slot, wanted * cost, own[1], own[2], own[3], own[7])
+    if not binding or binds_more(own, binding) then binding = own end
+    remaining = math.min(remaining or own[5], own[5])
+  end
+  if rule.kind == LOG and wanted * cost > 0 then
+    record.pending = record.pending + wanted * cost
+    record.dirty = true
+  end
+  answer(granted, remaining, binding[6], binding[7])
+end
+
+-- Several limits, all or nothing: ask all, grant the least, take that from all. Shadow members never bind.
+local function acquire_all(keys_at, members, count)
+  local member_records, failed = {}, false
+  for index = 1, #members do
+    local record = loaded(KEYS[keys_at + index], members[index].rule.kind)
+    member_records[index] = record
+    failed = failed or status_of(record, members[index].rule)
+  end
+  if failed then
+    for index = 1, #members do
+      answer(status_of(member_records[index], members[index].rule) or UNDECIDED, 0, 0, 0)
+    end
+    return
+  end
+  local answers, grants, least = {}, {}, count
+  for index = 1, #members do
+    local member = members[index]
+    answers[index], grants[index] = asked(member_records[index], member.rule, member.cost, count)
+    if not member.rule.shadow then least = math.min(least, grants[index]) end
+  end
+  for index = 1, #members do
+    local member, wanted = members[index], least
+    local granted = least
+    if member.rule.shadow then
+      granted = grants[index]
+      wanted = math.min(least, granted)
+    end
+    settle(member_records[index], member.rule, member.cost, answers[index], granted, wanted)
+  end
+end
+
+-- What an acquire would answer, and what is there now; nothing is changed.
+local function peek(key, rule, cost)
+  if rule.kind == CONCURRENCY then
+    local held = holders_count(key, now_us)
+    if type(held) == 'table' then return answer(WRONG_TYPE, 0, 0, 0) end
+    local granted = concurrency_decide(held, 1, rule[1])
+    local _, remaining = concurrency_decide(held, 0, rule[1])
+    return answer(granted, remaining, (1 - granted) * UNKNOWN_US, holders_reset_after_us(key, now_us))
+  end
+  local record = loaded(key, rule.kind)
+  local status = status_of(record, rule)
+  if status then return answer(status, 0, 0, 0) end
+  local answers, granted = asked(record, rule, cost, 1)
+  local binding, remaining
+  for slot = 0, rule.slots - 1 do
+    local own = answers[slot]
+    local untouched = { ask(record, rule, slot, cost, 0) }
+    own[5], own[7] = untouched[5], untouched[7]
+    if not binding or binds_more(own, binding) then binding = own end
+    remaining = math.min(remaining or own[5], own[5])
+  end
+  return answer(granted, remaining, binding[6], binding[7])
+end
+
+local function write(record)
+  if not record.dirty then return end
+  if record.kind == LOG then log_write(record, now_us) else state_write(record) end
+  record.dirty = false
+end
+
+local function reset(key)
+  if records[key] then write(records[key]) end
+  local existed = redis.call('DEL', key)
+  records[key] = nil
+  answer(existed, 0, 0, 0)
+end
+
+-- A log's refund writes at once, after what the call had pending for it.
+local function refund_log(key, rule, cost, decided_at_us)
+  write(records[key])
+  local longest_us = 0
+  for slot = 0, rule.slots - 1 do longest_us = math.max(longest_us, rule[slot * 2 + 2]) end
+  local refunded = log_refund(key, now_us, cost, decided_at_us, longest_us)
+  records[key] = nil
+  return refunded, 0
+end
+
+local function refund_state(record, rule, cost, decided_at_us, reset_at_us)
+  local refunded, reset_after_us = cost, 0
+  for slot = 0, rule.slots - 1 do
+    local base, at = slot * STRIDE, slot * RULE_LENGTHS[rule.kind]
+    local first, second, third = record[base + 1] or 0, record[base + 2] or 0, record[base + 3] or 0
+    local given, own_reset_us
+    if rule.kind == GCRA then
+      local per = rule[at + 4]
+      if second > 0 and (record[base + 4] ~= per or second >= per) then first, second = first + 1, 0 end -- another rule
+      first, second, third, given, own_reset_us = gcra_refund(first, second, third, now_us, cost, decided_at_us,
+        reset_at_us, rule[at + 1], rule[at + 2], rule[at + 3], per, rule[at + 5], rule[at + 6])
+    elseif rule.kind == FIXED_WINDOW then
+      first, second, third, given, own_reset_us =
+        fixed_window_refund(first, second, now_us, cost, decided_at_us, rule[at + 1], rule[at + 2])
+    elseif rule.kind == SLIDING_WINDOW_COUNTER then
+      first, second, third, given, own_reset_us =
+        sliding_window_counter_refund(first, second, third, now_us, cost, decided_at_us, rule[at + 1], rule[at + 2])
+    else
+      first, second, third, given, own_reset_us = calendar_quota_refund(first, second, now_us, cost, decided_at_us,
+        rule[at + 1], rule[at + 2], rule[at + 3], rule[at + 4], rule[at + 5])
+    end
+    adopt(record, rule, slot, 1, first, second, third, own_reset_us)
+    refunded = math.min(refunded, given)
+    reset_after_us = math.max(reset_after_us, own_reset_us)
+  end
+  return refunded, reset_after_us
+end
+
+-- Once for each decision: the companion keeps the answer for as long as it could be asked again.
+local function refund(key, companion, rule, cost, decided_at_us, reset_at_us)
+  local known = companions[companion] and companions[companion].refunded or redis.call('GET', companion)
+  if known then return answer(tonumber(known), 0, 0, 0) end
+  local record = loaded(key, rule.kind)
+  local status = status_of(record, rule)
+  if status then return answer(status, 0, 0, 0) end
+  if reset_at_us <= now_us then return answer(0, 0, 0, 0) end
+  local refunded, reset_after_us
+  if rule.kind == LOG then
+    refunded, reset_after_us = refund_log(key, rule, cost, decided_at_us)
+  else
+    refunded, reset_after_us = refund_state(record, rule, cost, decided_at_us, reset_at_us)
+  end
+  companions[companion] = { refunded = refunded, expires_ms = math.ceil((reset_at_us - now_us) / 1000) }
+  return answer(refunded, 0, 0, reset_after_us)
+end
+
+local function hold(verb, key, rule, holder)
+  local granted, remaining, retry_after_us = 0, 0, 0
+  if verb == TAKE then
+    granted, remaining = holders_take(key, now_us, holder, rule[1], rule[2])
+    if granted == 0 then retry_after_us = UNKNOWN_US end
+  elseif verb == RENEW then
+    granted, remaining = holders_renew(key, now_us, holder, rule[1], rule[2])
+  else
+    granted, remaining = holders_release(key, now_us, holder, rule[1])
+  end
+  if granted < 0 then return answer(granted, 0, 0, 0) end
+  return answer(granted, remaining, retry_after_us, holders_reset_after_us(key, now_us))
+end
+
+local function rules_read()
+  local rules, at = {}, 3
+  for index = 1, tonumber(ARGV[2]) do
+    local kind = tonumber(ARGV[at])
+    local rule = { kind = kind, shadow = ARGV[at + 1] == '1', tag = tonumber(ARGV[at + 2]), slots = tonumber(ARGV[at + 3]) }
+    local numbers = rule.slots * RULE_LENGTHS[kind]
+    for number = 1, numbers do rule[number] = tonumber(ARGV[at + 3 + number]) end
+    rules[index] = rule
+    at = at + 4 + numbers
+  end
+  return rules, at
+end
+
+local function run_acquire(keys_at, entries, count, members)
+  if #members == 1 and members[1].rule.slots == 1 then
+    local rule, cost = members[1].rule, members[1].cost
+    for entry = 1, entries do acquire_one(KEYS[keys_at + entry], rule, cost, count) end
+    return keys_at + entries
+  end
+  for _ = 1, entries do
+    acquire_all(keys_at, members, count)
+    keys_at = keys_at + #members
+  end
+  return keys_at
+end
+
+if ARGV[1] ~= '1' then return redis.error_reply('SGLAYOUT this script reads requests of layout 1') end
+local rules, at = rules_read()
+local keys_at = 0
+while at <= #ARGV do
+  local verb, entries, count = tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+  local members = {}
+  local last = at + 3 + 2 * tonumber(ARGV[at + 3])
+  for member_at = at + 4, last, 2 do
+    members[#members + 1] = { rule = rules[tonumber(ARGV[member_at])], cost = tonumber(ARGV[member_at + 1]) }
+  end
+  at = last + 1
+  if verb == ACQUIRE then
+    keys_at = run_acquire(keys_at, entries, count, members)
+  else
+    local rule, cost = members[1].rule, members[1].cost
+    for _ = 1, entries do
+      keys_at = keys_at + 1
+      if verb == PEEK then
+        peek(KEYS[keys_at], rule, cost)
+      elseif verb == RESET then
+        reset(KEYS[keys_at])
+      elseif verb == REFUND then
+        refund(KEYS[keys_at], KEYS[keys_at + 1], rule, cost, tonumber(ARGV[at]), tonumber(ARGV[at + 1]))
+        keys_at, at = keys_at + 1, at + 2
+      else
+        hold(verb, KEYS[keys_at], rule, ARGV[at])
+        at = at + 1
+      end
+    end
+  end
+end
+
+for index = 1, #touched do
+  local record = records[touched[index]]
+  if record then write(record) end
+end
+for key, companion in pairs(companions) do
+  redis.call('SET', key, companion.refunded, 'PX', companion.expires_ms)
+end
+reply[2] = unreadable
+return reply

@@ -1,0 +1,124 @@
+-- The log of sliding_window_log: a sorted set, its score the time, its member the units so far and its own.
+-- Units in a window are then a difference of two entries, and an instant is found by rank.
+local LOG_MEMBER_LENGTH = 11
+
+local function log_member(total, units)
+  return struct.pack('>I7I4', total, units)
+end
+
+local function log_after(time_us)
+  return '(' .. string.format('%.0f', time_us)
+end
+
+local function log_read(key)
+  local record = { key = key, kind = LOG, stored = 0, newest_us = 0, pending = 0, before = {}, longest_us = 0 }
+  local last = redis.pcall('ZREVRANGE', key, 0, 0, 'WITHSCORES')
+  if last.err or (last[1] and #last[1] ~= LOG_MEMBER_LENGTH) then
+    record.status = WRONG_TYPE
+  elseif last[1] then
+    record.exists = true
+    record.stored = struct.unpack('>I7', last[1])
+    record.newest_us = tonumber(last[2])
+  end
+  return record
+end
+
+-- The units that had been logged before the window began.
+local function log_before(record, now_us, period_us)
+  record.longest_us = math.max(record.longest_us, period_us)
+  local before = record.before[period_us]
+  if not before then
+    local first = redis.call('ZRANGEBYSCORE', record.key, log_after(now_us - period_us), '+inf', 'LIMIT', 0, 1)
+    before = record.stored
+    if first[1] then
+      local total, units = struct.unpack('>I7I4', first[1])
+      before = total - units
+    end
+    record.before[period_us] = before
+  end
+  return before
+end
+
+-- The wait until `must_leave` units have left the window: the first entry that reaches them is found by rank.
+local function log_retry_after_us(record, now_us, period_us, must_leave)
+  if must_leave <= 0 then return must_leave end
+  local wanted = log_before(record, now_us, period_us) + must_leave
+  if wanted > record.stored then return period_us end
+  local entries = redis.call('ZCARD', record.key)
+  local low = entries - redis.call('ZCOUNT', record.key, log_after(now_us - period_us), '+inf')
+  local high = entries - 1
+  while low < high do
+    local middle = math.floor((low + high) / 2)
+    local total = struct.unpack('>I7', redis.call('ZRANGE', record.key, middle, middle)[1])
+    if total >= wanted then high = middle else low = middle + 1 end
+  end
+  local time_us = tonumber(redis.call('ZRANGE', record.key, low, low, 'WITHSCORES')[2])
+  return math.min(time_us, now_us) + period_us - now_us
+end
+
+local function log_reset_after_us(record, now_us, period_us)
+  if log_before(record, now_us, period_us) == record.stored + record.pending then return 0 end
+  if record.pending > 0 then return period_us end
+  return math.min(record.newest_us, now_us) + period_us - now_us
+end
+
+local function log_ask(record, now_us, cost, count, limit, period_us)
+  local used = record.stored + record.pending - log_before(record, now_us, period_us)
+  local granted, remaining, must_leave = sliding_window_log_decide(used, cost, count, limit)
+  record.pending = record.pending + granted * cost -- as if taken, for the answers
+  local retry_after_us = log_retry_after_us(record, now_us, period_us, must_leave)
+  local reset_after_us = log_reset_after_us(record, now_us, period_us)
+  record.pending = record.pending - granted * cost
+  return granted, remaining, retry_after_us, reset_after_us
+end
+
+-- One entry for all that this call admitted; entries ahead of the clock become one entry of now.
+local function log_write(record, now_us)
+  local key = record.key
+  if record.newest_us > now_us then
+    local first = redis.call('ZRANGEBYSCORE', key, log_after(now_us), '+inf', 'LIMIT', 0, 1)
+    local total, units = struct.unpack('>I7I4', first[1])
+    redis.call('ZREMRANGEBYSCORE', key, log_after(now_us), '+inf')
+    redis.call('ZADD', key, now_us, log_member(record.stored, record.stored - total + units))
+    record.newest_us = now_us
+  end
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now_us - record.longest_us)
+  if record.pending > 0 then
+    redis.call('ZADD', key, now_us, log_member(record.stored + record.pending, record.pending))
+    record.newest_us = now_us
+  end
+  redis.call('PEXPIRE', key, math.max(1, math.ceil((record.newest_us + record.longest_us - now_us) / 1000)))
+end
+
+-- Takes units out of one entry. The totals on its shorter side move, so that the others' units stay as they are.
+local function log_shift(key, rank, units, entries)
+  local low, high, by = 0, rank - 1, units
+  if entries - 1 - rank < rank then low, high, by = rank + 1, entries - 1, -units end
+  local own = redis.call('ZRANGE', key, rank, rank, 'WITHSCORES')
+  local moved = {}
+  if low <= high then moved = redis.call('ZRANGE', key, low, high, 'WITHSCORES') end
+  redis.call('ZREM', key, own[1])
+  for at = 1, #moved, 2 do redis.call('ZREM', key, moved[at]) end
+  for at = 1, #moved, 2 do
+    local total, its_units = struct.unpack('>I7I4', moved[at])
+    redis.call('ZADD', key, moved[at + 1], log_member(total + by, its_units))
+  end
+  local total, its_units = struct.unpack('>I7I4', own[1])
+  if its_units > units then redis.call('ZADD', key, own[2], log_member(total + math.min(by, 0), its_units - units)) end
+end
+
+-- Gives back up to `cost` units of the entries of exactly one instant: all of them leave the window together.
+local function log_refund(key, now_us, cost, decided_at_us, period_us)
+  if decided_at_us <= now_us - period_us then return 0 end
+  local instant = string.format('%.0f', decided_at_us)
+  local refunded = 0
+  while refunded < cost do
+    local own = redis.call('ZRANGEBYSCORE', key, instant, instant, 'LIMIT', 0, 1)
+    if not own[1] then break end
+    local _, its_units = struct.unpack('>I7I4', own[1])
+    local units = math.min(cost - refunded, its_units)
+    log_shift(key, redis.call('ZRANK', key, own[1]), units, redis.call('ZCARD', key))
+    refunded = refunded + units
+  end
+  return refunded
+end

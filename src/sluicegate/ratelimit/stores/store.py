@@ -1,0 +1,116 @@
+"""The port between the limiter and where state lives, and the words that pass through it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from sluicegate.ratelimit.limit import Limit
+
+__all__ = [
+    "ACQUIRE",
+    "PEEK",
+    "REFUND",
+    "RELEASE",
+    "RENEW",
+    "RESET",
+    "TAKE",
+    "Member",
+    "Promise",
+    "Reply",
+    "Request",
+    "Store",
+]
+
+# What is asked, as decide.lua numbers it.
+ACQUIRE: Final = 0
+PEEK: Final = 1
+RESET: Final = 2
+REFUND: Final = 3
+TAKE: Final = 4
+RENEW: Final = 5
+RELEASE: Final = 6
+
+Member = tuple["Limit", str, int]  # limit, key, cost
+
+
+class Request(NamedTuple):
+    """What is asked of a store at once: all or nothing where there are several members.
+
+    Attributes:
+        verb: What is to be done.
+        members: Limit, key and cost of each.
+        detail: For a refund (decided_at_us, reset_at_us, serial); for a hold its holder.
+    """
+
+    verb: int
+    members: tuple[Member, ...]
+    detail: tuple[int, int, int] | str | None = None
+
+
+class Reply(NamedTuple):
+    """A store's answer.
+
+    Attributes:
+        now_us: The store's time of the decision.
+        serial: Tells it from others at the same microsecond.
+        answers: For each member granted, remaining, retry_after_us, reset_after_us, one after the other.
+    """
+
+    now_us: int
+    serial: int
+    answers: tuple[int, ...]
+
+
+class Promise(Protocol):
+    """Where a reply is delivered: an asyncio future, or what a thread waits on."""
+
+    def done(self) -> bool:
+        """Say whether nobody waits any more, or it was delivered already."""
+        ...
+
+    def set_result(self, result: Reply, /) -> None:
+        """Deliver the reply."""
+        ...
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        """Deliver the failure."""
+        ...
+
+
+class Store(Protocol):
+    """Where state lives and decisions are made; anyone may implement it.
+
+    A store answers at once (`ask_now`) or delivers later on its event loop (`ask`), never both.
+    """
+
+    source: str
+
+    def acquire_one(self, limit: Limit, key: str, cost: int) -> tuple[int, int, int, int, int, int] | None:
+        """Decide here for one limit, the common case without the wrapping of a request.
+
+        Returns:
+            granted, remaining, retry_after_us, reset_after_us, now_us, serial; ``None`` when this
+            store has to be awaited.
+        """
+        ...
+
+    def ask_now(self, request: Request) -> Reply | None:
+        """Decide here, without waiting; ``None`` when this store has to be awaited."""
+        ...
+
+    def ask(self, request: Request, promise: Promise) -> None:
+        """Decide, and deliver the reply or a `StoreError` to *promise* within the deadline."""
+        ...
+
+    async def start(self) -> None:
+        """Get ready, within the connect time-out; a store that is away raises `StoreError`."""
+        ...
+
+    async def aclose(self) -> None:
+        """Give up what is held; afterwards the store answers nothing."""
+        ...
+
+    def after_fork(self) -> None:
+        """Become usable in a forked child, sharing nothing with its parent."""
+        ...
