@@ -1,0 +1,18 @@
+"""Rules from a file: what it may say, which requests it covers, and how it is read."""
+
+from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, load_rules, parse_rules
+from sluicegate.ratelimit.rules.matching import PathPattern
+from sluicegate.ratelimit.rules.model import DESCRIPTORS, KeyTemplate, Match, Rule, Rules, checked_descriptor
+
+__all__ = [
+    "DESCRIPTORS",
+    "RULES_FILE_BYTES_MAX",
+    "KeyTemplate",
+    "Match",
+    "PathPattern",
+    "Rule",
+    "Rules",
+    "checked_descriptor",
+    "load_rules",
+    "parse_rules",
+]
