@@ -1,0 +1,185 @@
+"""Asks a limiter before an ASGI application runs, and tells the client what is left.
+
+A pure ASGI middleware: it reads no request body and buffers no response, so streaming, background
+tasks and disconnects are the application's own affair, as if nothing stood in front of it. A store that
+fails is the limiter's affair; nothing is caught here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from contextlib import AsyncExitStack
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, Final
+
+from sluicegate.integrations.client_address import ClientAddress
+from sluicegate.integrations.descriptors import descriptor_readers
+from sluicegate.integrations.headers import RATELIMIT_DRAFT, checked_draft, limit_headers
+from sluicegate.integrations.problem import PROBLEM_MEDIA_TYPE, denial_problem
+from sluicegate.ratelimit.rules import Rules
+from sluicegate.utils import InvalidInputError, LimitExceededError, shape_of
+
+if TYPE_CHECKING:
+    from sluicegate.ratelimit import Decision, Limit, Limiter
+
+__all__ = ["DECISIONS_KEY", "RateLimitMiddleware"]
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+Asked = Sequence["tuple[Limit, str] | tuple[Limit, str, int]"]
+Choose = Callable[[Scope], Asked | Awaitable[Asked]]
+
+DECISIONS_KEY: Final = "sluicegate.decisions"
+"""Where the application finds, in the scope, the list of decisions taken for its request."""
+
+_STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
+_FIELDS = frozenset({b"ratelimit", b"ratelimit-policy"})
+_HELD = "concurrency"
+_ADDRESS_OF_CONNECTION = ClientAddress()
+
+
+class RateLimitMiddleware:
+    """Limits the requests of an ASGI application.
+
+    A request that is denied is answered with 429, ``Retry-After``, ``RateLimit``, ``RateLimit-Policy``
+    and a problem body (RFC 9457), and never reaches the application. To the response of one that
+    passes the fields are added, unless the application set them itself. Several of these may stand
+    one in another: the innermost then tells of all.
+
+    Args:
+        app: The application.
+        limiter: What decides.
+        limits: What limits a request: `Rules`, or a function, plain or async, from the ASGI scope to
+            a list of ``(limit, key)`` or ``(limit, key, cost)``; an empty list lets the request pass
+            unlimited. Several are taken all or none. A unit of a ``concurrency`` limit is held until
+            the application returns, background tasks included.
+        client_address: How `Rules` tell one client from another. Default: by the address of the
+            connection, trusting no proxy.
+        descriptors: With `Rules`, a function from the scope to further descriptors, such as
+            ``{"tenant": ...}``; they take precedence. Default: none.
+        websockets: Whether a websocket's handshake is a request too. Default: it passes unlimited.
+        draft: Number of the draft for the ``RateLimit`` fields, ``None`` for none of them.
+
+    Raises:
+        InvalidInputError: An argument is refused, or a rule counts by something nobody supplies.
+    """
+
+    __slots__ = ("_asked", "_draft", "_limiter", "_scope_types", "app")
+
+    def __init__(  # noqa: PLR0913 - each is a choice of its own, and all but two have defaults
+        self,
+        app: ASGIApp,
+        limiter: Limiter,
+        *,
+        limits: Rules | Choose,
+        client_address: ClientAddress = _ADDRESS_OF_CONNECTION,
+        descriptors: Callable[[Scope], Mapping[str, str]] | None = None,
+        websockets: bool = False,
+        draft: int | None = RATELIMIT_DRAFT,
+    ) -> None:
+        checked_draft(draft)
+        if isinstance(limits, Rules):
+            self._asked: Choose = _asked_by_rules(limits, client_address, descriptors)
+        elif callable(limits):
+            self._asked = limits
+        else:
+            raise InvalidInputError("limits", shape_of(limits), "Rules, or a function from the scope to a list")
+        self.app = app
+        self._limiter = limiter
+        self._scope_types = ("http", "websocket") if websockets else ("http",)
+        self._draft = draft
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection: an ASGI application's only entry."""
+        if scope["type"] not in self._scope_types:
+            await self.app(scope, receive, send)
+            return
+        asked = self._asked(scope)
+        if isawaitable(asked):
+            asked = await asked
+        if not asked:
+            await self.app(scope, receive, send)
+            return
+        # Set in place, not in a copy: what outer middleware sees in the scope must stay the
+        # application's own (routes, endpoints), and the name is ours alone.
+        taken: list[Decision] = scope.setdefault(DECISIONS_KEY, [])
+        async with AsyncExitStack() as held:
+            if await self._granted(asked, taken, held):
+                await self.app(scope, receive, self._telling(send, taken))
+                return
+        await _refuse(scope, send, taken, self._draft)
+
+    async def _granted(self, asked: Asked, taken: list[Decision], held: AsyncExitStack) -> bool:
+        # Holds first: they can be given back whole when a rate denies, and then nothing was consumed.
+        for limit, key in dict.fromkeys(pair[:2] for pair in asked if pair[0].algorithm == _HELD):
+            hold = self._limiter.hold(limit, key)
+            try:
+                await held.enter_async_context(hold)
+            except LimitExceededError as denial:
+                taken.append(denial.decision)
+                return False
+            if hold.decision is not None:
+                taken.append(hold.decision)
+        rates = [pair for pair in asked if pair[0].algorithm != _HELD]
+        if len(rates) == 1:
+            decision = await self._limiter.acquire(*rates[0])
+            taken.append(decision)
+            return decision.allowed
+        if rates:
+            joint = await self._limiter.acquire_all(rates)
+            taken.extend(joint.decisions)
+            return joint.allowed
+        return True
+
+    def _telling(self, send: Send, taken: list[Decision]) -> Send:
+        async def send_with_fields(message: Message) -> None:
+            if message["type"] in _STARTS:
+                headers = list(message.get("headers", ()))
+                if not any(bytes(name).lower() in _FIELDS for name, _ in headers):
+                    headers += _encoded(limit_headers(taken, draft=self._draft))
+                    message = {**message, "headers": headers}
+            await send(message)
+
+        return send_with_fields
+
+
+def _asked_by_rules(
+    rules: Rules, client_address: ClientAddress, descriptors: Callable[[Scope], Mapping[str, str]] | None
+) -> Callable[[Scope], Asked]:
+    readers = descriptor_readers(rules, client_address, given=descriptors is not None)
+
+    def asked(scope: Scope) -> Asked:
+        described = {name: reader(scope) for name, reader in readers.items()}
+        if descriptors is not None:
+            described.update(descriptors(scope))
+        return rules.matching(described)
+
+    return asked
+
+
+async def _refuse(scope: Scope, send: Send, taken: list[Decision], draft: int | None) -> None:
+    prefix = "http"
+    if scope["type"] == "websocket":
+        if "websocket.http.response" not in (scope.get("extensions") or {}):
+            # Before it is accepted, closing makes the server answer 403; there is no room for more.
+            await send({"type": "websocket.close", "code": 1013, "reason": "rate limited"})
+            return
+        prefix = "websocket.http"
+    problem = denial_problem(taken)
+    body = problem.body()
+    headers = [
+        (b"content-type", PROBLEM_MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        *_encoded(limit_headers(taken, draft=draft)),
+    ]
+    await send({"type": f"{prefix}.response.start", "status": problem.status, "headers": headers})
+    if scope.get("method") == "HEAD":
+        body = b""
+    await send({"type": f"{prefix}.response.body", "body": body})
+
+
+def _encoded(fields: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
+    return [(name.lower().encode(), value.encode()) for name, value in fields]

@@ -1,0 +1,71 @@
+"""Describes a request by the names that rules use, reading no more of it than they ask for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sluicegate.utils import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, MutableMapping
+
+    from sluicegate.integrations.client_address import ClientAddress
+    from sluicegate.ratelimit.rules import Rules
+
+    Scope = MutableMapping[str, Any]
+    Reader = Callable[[Scope], str]
+
+__all__ = ["descriptor_readers", "peer_of"]
+
+_HEADER_PREFIX = "header:"
+
+
+def descriptor_readers(rules: Rules, client_address: ClientAddress, *, given: bool) -> Mapping[str, Reader]:
+    """Return how to read from an ASGI scope each descriptor that *rules* need.
+
+    Args:
+        rules: The rules.
+        client_address: How to tell clients apart.
+        given: Whether the application supplies descriptors of its own, which may be any.
+
+    Raises:
+        InvalidInputError: A rule counts by something that nobody supplies, so that it would never
+            apply.
+    """
+    readers: dict[str, Reader] = {
+        "path": lambda scope: str(scope["path"]),
+        "method": _method,
+        "client_address": lambda scope: client_address.resolve(peer_of(scope), scope["headers"]),
+        "host": _header_reader("host"),
+        "user_agent": _header_reader("user-agent"),
+    }
+    needed = {"path", "method"}
+    for rule in rules.limits:
+        for part in rule.key.parts:
+            if part.startswith(_HEADER_PREFIX):
+                readers[part] = _header_reader(part.removeprefix(_HEADER_PREFIX))
+            elif part not in readers and not given:
+                accepted = f"{', '.join(sorted(readers))}, header:NAME, or what a descriptors= function supplies"
+                raise InvalidInputError(f"rule {rule.limit.name!r}: key", part, accepted)
+            needed.add(part)
+    return {name: reader for name, reader in readers.items() if name in needed}
+
+
+def peer_of(scope: Scope) -> str | None:
+    """Return the address of the connection's other end, if it has one."""
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+def _method(scope: Scope) -> str:
+    # A websocket's handshake is a GET, and ASGI does not say so.
+    return str(scope.get("method", "GET"))
+
+
+def _header_reader(name: str) -> Reader:
+    wanted = name.encode("latin-1")
+
+    def read(scope: Scope) -> str:
+        return ", ".join(value.decode("latin-1") for found, value in scope["headers"] if found == wanted)
+
+    return read

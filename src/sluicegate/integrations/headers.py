@@ -1,0 +1,171 @@
+"""Tells a client what it has left and when to come back, in the fields that HTTP has for it.
+
+``RateLimit`` and ``RateLimit-Policy`` are written as Structured Fields (RFC 9651) in the list form of
+draft-ietf-httpapi-ratelimit-headers, ``Retry-After`` as RFC 9110 has it. Everything is read from one
+decision: no clock and no second reply can make the fields contradict each other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sluicegate.ratelimit import Decision, JointDecision
+from sluicegate.utils import InvalidInputError, shape_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from sluicegate.ratelimit import Limit
+
+__all__ = ["RATELIMIT_DRAFT", "checked_draft", "denies", "limit_headers", "policy_name", "shown_decisions"]
+
+RATELIMIT_DRAFT: Final = 10
+"""The number of the draft that the fields follow; the newest whose text has been read."""
+
+_SECOND_US = 1_000_000
+_PACED = ("gcra", "token_bucket", "leaky_bucket")
+_NO_FIXED_LENGTH = ("month", "year")
+
+
+def limit_headers(
+    decision: Decision | JointDecision | Sequence[Decision], *, draft: int | None = RATELIMIT_DRAFT
+) -> list[tuple[str, str]]:
+    """Render the header fields of a decision.
+
+    Args:
+        decision: One decision, a joint one, or several that were taken for one request. Each of
+            their limits is listed once; a shadow limit is not shown, since it binds nobody.
+        draft: Number of the draft whose ``RateLimit`` fields are wanted (default 10, the only one);
+            ``None`` leaves them out.
+
+    Returns:
+        Names and values, in this order, of those that apply: ``Retry-After`` (whole seconds, rounded
+        up; only on a denial whose end is known), ``RateLimit`` and ``RateLimit-Policy``.
+
+    Raises:
+        InvalidInputError: *draft* is not one that can be rendered.
+    """
+    checked_draft(draft)
+    decisions = shown_decisions(decision)
+    fields = []
+    retry_after_s = _retry_after_s(decisions)
+    if retry_after_s is not None:
+        fields.append(("Retry-After", str(retry_after_s)))
+    if draft is not None and decisions:
+        tightest = _tightest_by_name(decisions)
+        services = [
+            _service_item(name, shown, retry_after_s) for name, shown in tightest.items() if shown.remaining is not None
+        ]
+        if services:
+            fields.append(("RateLimit", ", ".join(services)))
+        policies = [item for name, shown in tightest.items() for item in _policy_items(name, shown.limit)]
+        fields.append(("RateLimit-Policy", ", ".join(policies)))
+    return fields
+
+
+def shown_decisions(decision: Decision | JointDecision | Sequence[Decision]) -> Sequence[Decision]:
+    """Return what a client may know of: each decision of a limit that is enforced."""
+    if isinstance(decision, JointDecision):
+        decisions: Iterable[Decision] = decision.decisions
+    elif isinstance(decision, Decision):  # which is itself a sequence
+        decisions = (decision,)
+    else:
+        decisions = decision
+    return [each for each in decisions if not each.limit.shadow]
+
+
+def denies(decision: Decision) -> bool:
+    """Say whether *decision* is a reason for the denial, and not only denied along with others."""
+    return not decision.allowed and decision.retry_after_us != 0
+
+
+def policy_name(limit: Limit) -> str:
+    """Return the limit's name as fields and problem bodies show it.
+
+    A name that a Structured Fields string cannot hold has its other characters, and ``%``, written as
+    the percent-encoded bytes of their UTF-8.
+    """
+    name = limit.name
+    if name.isascii() and name.isprintable():
+        return name
+    return "".join(_percent_encoded(c) if not " " <= c <= "~" or c == "%" else c for c in name)
+
+
+def checked_draft(draft: object) -> None:
+    """Refuse a draft that cannot be rendered.
+
+    Raises:
+        InvalidInputError: *draft* is neither ``None`` nor a number that is known.
+    """
+    if draft is not None and (type(draft) is not int or draft != RATELIMIT_DRAFT):
+        raise InvalidInputError("draft", shape_of(draft), f"{RATELIMIT_DRAFT}, or None for no RateLimit fields")
+
+
+def _retry_after_s(decisions: Sequence[Decision]) -> int | None:
+    waits_us = [decision.retry_after_us for decision in decisions if denies(decision)]
+    # One that is never or of unknown length makes the whole wait so.
+    return _whole_seconds(max(waits_us)) if waits_us and min(waits_us) >= 0 else None
+
+
+def _tightest_by_name(decisions: Sequence[Decision]) -> dict[str, Decision]:
+    """One decision for each limit: a limit asked for two keys is told by the one with least left."""
+    found: dict[str, Decision] = {}
+    for decision in decisions:
+        name = policy_name(decision.limit)
+        known = found.get(name)
+        if known is None or _tightness(decision) < _tightness(known):
+            found[name] = decision
+    return found
+
+
+def _tightness(decision: Decision) -> tuple[bool, bool, int]:
+    return not denies(decision), decision.remaining is None, decision.remaining or 0
+
+
+def _service_item(name: str, decision: Decision, retry_after_s: int | None) -> str:
+    item = f"{_quoted(name)};r={decision.remaining}"
+    more_s = _more_after_s(decision)
+    # Whoever obeys Retry-After must not be told by another limit to wait longer.
+    if more_s is None or (retry_after_s is not None and more_s > retry_after_s):
+        return item
+    return f"{item};t={more_s}"
+
+
+def _more_after_s(decision: Decision) -> int | None:
+    """Whole seconds until there is more, rounded up; ``None`` when unknown, or when nothing is used."""
+    if denies(decision):
+        return _whole_seconds(decision.retry_after_us) if decision.retry_after_us >= 0 else None
+    if decision.reset_after_us <= 0 or decision.remaining is None or decision.limit.algorithm == "concurrency":
+        return None
+    if decision.limit.algorithm not in _PACED or len(decision.limit.rates) > 1:
+        return _whole_seconds(decision.reset_after_us)
+    rate = decision.limit.rates[0]
+    # The next unit comes when only what pays for the others is still outstanding.
+    others = rate.capacity - decision.remaining - 1
+    return _whole_seconds(max(0, decision.reset_after_us - others * rate.period_us // rate.limit))
+
+
+def _policy_items(name: str, limit: Limit) -> list[str]:
+    if limit.algorithm == "concurrency":
+        return [f'{_quoted(name)};q={limit.plan.capacity};qu="concurrent-requests"']
+    items = []
+    for rate in limit.rates:
+        item = f"{_quoted(name)};q={rate.limit}"
+        if rate.unit not in _NO_FIXED_LENGTH:
+            item += f";w={_whole_seconds(rate.period_us)}"
+        if rate.burst is not None and rate.burst != rate.limit:
+            item += f";sluicegate-burst={rate.burst}"
+        items.append(item)
+    return items
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _whole_seconds(duration_us: int) -> int:
+    return -(-duration_us // _SECOND_US)
+
+
+def _percent_encoded(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))

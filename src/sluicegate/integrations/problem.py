@@ -1,0 +1,75 @@
+"""Says in a response's body why a request was refused, in a form that programs can read (RFC 9457)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from sluicegate.integrations.headers import denies, policy_name, shown_decisions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from sluicegate.ratelimit import Decision, JointDecision
+
+__all__ = ["PROBLEM_MEDIA_TYPE", "QUOTA_EXCEEDED", "REDUCED_CAPACITY", "Problem", "denial_problem"]
+
+PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
+QUOTA_EXCEEDED: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+REDUCED_CAPACITY: Final = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A problem body and its status.
+
+    Attributes:
+        status: The response's status code.
+        title: What kind of problem it is, in one line.
+        detail: What happened this time, in one line.
+        type: The address that names the kind; ``about:blank`` where the status says it all.
+        members: Further members of the body.
+    """
+
+    status: int
+    title: str
+    detail: str
+    type: str = "about:blank"
+    members: Mapping[str, Any] = field(default_factory=dict)
+
+    def body(self) -> bytes:
+        """Return the body as JSON."""
+        fields = {"type": self.type, "title": self.title, "status": self.status, "detail": self.detail, **self.members}
+        return json.dumps(fields).encode()
+
+
+def denial_problem(decision: Decision | JointDecision | Sequence[Decision]) -> Problem:
+    """Describe a denial.
+
+    Args:
+        decision: A decision, a joint one, or several, of which at least one denies.
+
+    Returns:
+        429 and ``quota-exceeded``; or 503 and ``temporary-reduced-capacity`` when nobody counted, and
+        the request is denied only because the store is away and the limit is closed without it.
+    """
+    denials = [each for each in shown_decisions(decision) if denies(each)]
+    names = list(dict.fromkeys(policy_name(each.limit) for each in denials))
+    members = {"violated-policies": names}
+    if denials and all(each.degraded and each.remaining is None for each in denials):
+        title = "Request cannot be satisfied due to temporary server capacity constraints"
+        detail = "The limiter cannot decide at the moment, and this request must not pass undecided."
+        return Problem(status=503, type=REDUCED_CAPACITY, title=title, detail=detail, members=members)
+    title = "Request cannot be satisfied as assigned quota has been exceeded"
+    return Problem(status=429, type=QUOTA_EXCEEDED, title=title, detail=_advice(denials), members=members)
+
+
+def _advice(denials: Sequence[Decision]) -> str:
+    if any(each.never for each in denials):
+        return "The request asks for more than its limit can ever grant; it will not pass later either."
+    waits_us = [each.retry_after_us for each in denials]
+    if not waits_us or min(waits_us) < 0:
+        return "The request may pass when others have finished."
+    wait_ms = -(-max(waits_us) // 1000)  # rounded up: a client that comes sooner is denied again
+    return f"The request may pass in {wait_ms / 1000:.3f} seconds."

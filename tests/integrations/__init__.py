@@ -1,0 +1,1 @@
+"""The rims of web frameworks, driven as clients drive them."""
