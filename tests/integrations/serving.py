@@ -29,7 +29,7 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.contextmanager
-def served(app: Any, **settings: Any) -> Iterator[str]:  # noqa: ANN401 - whatever the server takes
+def served(app: Any, **settings: Any) -> Iterator[str]:
     """Yield ``127.0.0.1:PORT``, where *app* is served; by default no proxy header is read."""
     options: dict[str, Any] = {"proxy_headers": False, "log_level": "warning", "lifespan": "auto", **settings}
     with socket.socket() as listener:

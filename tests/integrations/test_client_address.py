@@ -162,7 +162,7 @@ def test_a_client_cannot_move_what_its_proxy_wrote(text: str, name: str) -> None
 
 def test_random_headers_are_one_key() -> None:
     """Ten thousand different headers from one connection give one key: nobody is trusted by default."""
-    draw = random.Random(7)  # noqa: S311 - an attack that repeats
+    draw = random.Random(7)
     settings = ClientAddress()
     keys = {settings.resolve(PEER, from_header(str(IPv6Address(draw.getrandbits(128))))) for _ in range(10_000)}
     assert keys == {PEER}

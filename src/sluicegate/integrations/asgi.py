@@ -69,7 +69,7 @@ class RateLimitMiddleware:
 
     __slots__ = ("_asked", "_draft", "_limiter", "_scope_types", "app")
 
-    def __init__(  # noqa: PLR0913 - each is a choice of its own, and all but two have defaults
+    def __init__(
         self,
         app: ASGIApp,
         limiter: Limiter,
