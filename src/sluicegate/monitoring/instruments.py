@@ -14,47 +14,50 @@ if TYPE_CHECKING:
 
 __all__ = ["Counters"]
 
-Table = dict["Hashable", int]
+Table = dict["Hashable", list[int]]
 
 
 class Counters:
-    """Counts by label, right under any number of threads."""
+    """Rows of counts by label, right under any number of threads.
 
-    __slots__ = ("_ended", "_local", "_lock", "_tables")
+    Args:
+        columns: The counts in each row.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_columns", "_ended", "_local", "_lock", "_tables")
+
+    def __init__(self, columns: int) -> None:
+        self._columns = columns
         self._local = threading.local()
         self._lock = threading.Lock()
         self._tables: list[tuple[weakref.ref[threading.Thread], Table]] = []
         self._ended: Table = {}  # what threads counted that are no more
 
-    def table(self) -> Table:
-        """Return the calling thread's own counts, for it alone to add to."""
+    def row(self, label: Hashable) -> list[int]:
+        """Return the calling thread's own counts of *label*, for it alone to add to."""
         try:
-            return self._local.table  # type: ignore[no-any-return] # a thread-local has no types
+            return self._local.table[label]  # type: ignore[no-any-return] # a thread-local has no types
         except AttributeError:
-            return self._registered()
+            self._register()
+        except KeyError:
+            pass
+        row = self._local.table[label] = [0] * self._columns
+        return row
 
-    def add(self, label: Hashable, number: int = 1) -> None:
-        """Count *number* more of *label*."""
-        table = self.table()
-        table[label] = table.get(label, 0) + number
-
-    def read(self) -> dict[Hashable, int]:
-        """Return the sum over all threads, those that ended included."""
+    def read(self) -> dict[Hashable, tuple[int, ...]]:
+        """Return the sums over all threads, those that ended included."""
         with self._lock:
-            total = dict(self._ended)
+            total: Table = {}
             # Copied in one step: the owner may add a label meanwhile.
-            for _, table in self._tables:
-                for label, number in table.copy().items():
-                    total[label] = total.get(label, 0) + number
-        return total
+            for table in (self._ended, *[table.copy() for _, table in self._tables]):
+                _add(total, table)
+        return {label: tuple(row) for label, row in total.items()}
 
     def after_fork(self) -> None:
         """Replace the lock, which another thread of the parent may have held."""
         self._lock = threading.Lock()
 
-    def _registered(self) -> Table:
+    def _register(self) -> None:
         table: Table = {}
         with self._lock:
             living = []
@@ -62,10 +65,15 @@ class Counters:
                 owner = thread()
                 if owner is not None and owner.is_alive():
                     living.append((thread, counted))
-                    continue
-                for label, number in counted.items():
-                    self._ended[label] = self._ended.get(label, 0) + number
+                else:
+                    _add(self._ended, counted)
             living.append((weakref.ref(threading.current_thread()), table))
             self._tables = living
         self._local.table = table
-        return table
+
+
+def _add(total: Table, table: Table) -> None:
+    for label, row in table.items():
+        sums = total.setdefault(label, [0] * len(row))
+        for column, number in enumerate(row):
+            sums[column] += number

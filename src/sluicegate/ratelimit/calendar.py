@@ -44,7 +44,9 @@ _ANCHOR_LENGTH_MAX = 32  # a date and a time to the microsecond have 26
 _ZONES_REFUSED = ("localtime", "posixrules", "posix/", "right/")
 _ZONE_ACCEPTED = "an IANA time zone such as 'Europe/Berlin', or 'UTC' (old names may need `pip install tzdata`)"
 _ZONE_ACCEPTED_WITHOUT_DATA = "'UTC', or any IANA time zone after `pip install tzdata`"
-_ANCHOR_ACCEPTED = "a date or a date with a time, without offset (time_zone says where), such as '2024-01-31' or '2024-01-31T06:00'"
+_ANCHOR_ACCEPTED = (
+    "a date or a date with a time, without offset (time_zone says where), such as '2024-01-31' or '2024-01-31T06:00'"
+)
 _NOW_ACCEPTED = "an instant whose periods lie within the years 1 to 9999"
 
 

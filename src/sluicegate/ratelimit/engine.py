@@ -13,7 +13,16 @@ from sluicegate.ratelimit.algorithms import CONCURRENCY
 from sluicegate.ratelimit.decision import UNKNOWN_US, Decision, JointDecision
 from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.stores.store import ACQUIRE, PEEK, REFUND, RESET, Reply, Request
-from sluicegate.utils import InvalidInputError, LimiterClosedError, StoreError, checked_cost, checked_key, shape_of
+from sluicegate.utils import (
+    COST_MAX,
+    KEY_LENGTH_MAX,
+    InvalidInputError,
+    LimiterClosedError,
+    StoreError,
+    checked_cost,
+    checked_key,
+    shape_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +32,9 @@ if TYPE_CHECKING:
     from sluicegate.utils import Clock
 
 __all__ = ["Engine"]
+
+OUTCOMES = ("denied", "allowed", "shadow_denied", "degraded_denied", "degraded_allowed")
+_DENIED, _ALLOWED, _SHADOW_DENIED, _DEGRADED = range(4)
 
 MEMBERS_MAX = 32  # limits that one request may stand under
 BULK_MAX = 10_000  # independent requests in one call: half of what may wait in line
@@ -45,49 +57,39 @@ class Engine:
         self.store = store
         self.clock = clock
         self.logger = logger
-        self.counters = Counters()
+        self.counters = Counters(len(OUTCOMES))
         self.closed = False
         self._store_lost = False
         self._acquire_one = store.acquire_one
         self._source = store.source
-        self._table = self.counters.table
+        self._row = self.counters.row
 
     def acquire_here(self, limit: Limit, key: str, cost: int) -> Decision | Request:
         """Check an acquire and decide it here, or return the request that has to be asked there."""
-        if type(limit) is not Limit or limit.plan.algorithm.kind == CONCURRENCY:
+        if type(limit) is not Limit or limit.plan.holds:
             raise _not_acquirable(limit)
-        key = checked_key(key)
-        if type(cost) is not int or cost < 0:
+        # The common case is checked in place: this runs for every decision.
+        if type(key) is not str or not key.isascii() or not key.isprintable() or not 0 < len(key) <= KEY_LENGTH_MAX:
+            key = checked_key(key)
+        if type(cost) is not int or not 0 <= cost <= COST_MAX:
             checked_cost(cost)
         answer = self._acquire_one(limit, key, cost)
         if answer is None:
             return Request(ACQUIRE, ((limit, key, cost),))
         granted, remaining, retry_after_us, reset_after_us, now_us, serial = answer
         if granted > 0:
-            label = (limit.name, "allowed")
-            allowed, shadow_denied = True, False
+            self._row(limit.name)[_ALLOWED] += 1
+            fields = (
+                True, limit, key, cost, remaining, 0, reset_after_us, now_us, self._source, False, False, serial
+            )  # fmt: skip # the order of a Decision's fields
         else:
-            allowed = shadow_denied = limit.shadow
-            label = (limit.name, "shadow_denied" if shadow_denied else "denied")
-        table = self._table()
-        table[label] = table.get(label, 0) + 1
-        return _decision_of(
-            Decision,
-            (
-                allowed,
-                limit,
-                key,
-                cost,
-                remaining,
-                0 if allowed else retry_after_us,
-                reset_after_us,
-                now_us,
-                self._source,
-                False,
-                shadow_denied,
-                serial,
-            ),
-        )
+            shadow = limit.shadow
+            self._row(limit.name)[_SHADOW_DENIED if shadow else _DENIED] += 1
+            wait_us = 0 if shadow else retry_after_us
+            fields = (
+                shadow, limit, key, cost, remaining, wait_us, reset_after_us, now_us, self._source, False, shadow, serial
+            )  # fmt: skip
+        return _decision_of(Decision, fields)
 
     def check_acquire(self, limit: Limit, key: str, cost: int) -> None:
         """Check what an acquire would be given."""
@@ -99,7 +101,9 @@ class Engine:
     def checked_hold(self, limit: Limit, key: str) -> str:
         """Check a hold and return its key."""
         if type(limit) is not Limit or limit.plan.algorithm.kind != CONCURRENCY:
-            found = f"limit {limit.name!r} with algorithm {limit.algorithm}" if type(limit) is Limit else shape_of(limit)
+            found = (
+                f"limit {limit.name!r} with algorithm {limit.algorithm}" if type(limit) is Limit else shape_of(limit)
+            )
             raise InvalidInputError("limit", found, "a Limit with algorithm concurrency")
         return checked_key(key)
 
@@ -180,15 +184,11 @@ class Engine:
 
     def counted(self, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
         """Count *decisions* and return them."""
-        table = self._table()
         for decision in decisions:
-            outcome = "allowed" if decision.allowed else "denied"
-            if decision.shadow_denied:
-                outcome = "shadow_denied"
+            outcome = _SHADOW_DENIED if decision.shadow_denied else int(decision.allowed)
             if decision.degraded:
-                outcome = f"degraded_{outcome}"
-            label = (decision.limit.name, outcome)
-            table[label] = table.get(label, 0) + 1
+                outcome += _DEGRADED
+            self._row(decision.limit.name)[outcome] += 1
         return decisions
 
     def after_fork(self) -> None:

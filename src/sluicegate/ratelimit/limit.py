@@ -13,7 +13,7 @@ from sluicegate.ratelimit.rate import Rate
 from sluicegate.utils import InvalidInputError, checked_name, checked_seconds, shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import date
 
 __all__ = ["Limit", "Plan"]
@@ -32,9 +32,12 @@ class Plan:
         name: The limit's name.
         prefix: What stands before a key in the name of its state: family and limit, escaped.
         algorithm: The row of the table of algorithms.
+        decide: The algorithm's own, one look-up nearer.
         rules: One tuple of whole numbers for each rate; empty for a calendar, whose numbers move.
         calendar: The calendar periods with their limits, where the algorithm is one.
         capacity: The largest cost that can ever be granted.
+        holds: Whether its units are held, not taken.
+        simple: Whether it is one rate whose numbers stand still, which the shortest path decides.
         shadow: Whether it only counts what it would deny.
         tag: Thirty-two bits that tell this rule from another of the same name.
     """
@@ -42,9 +45,12 @@ class Plan:
     name: str
     prefix: str
     algorithm: Algorithm
+    decide: Callable[..., tuple[tuple[int, int, int], int, int, int, int]]
     rules: tuple[tuple[int, ...], ...]
     calendar: tuple[tuple[int, CalendarPeriod], ...]
     capacity: int
+    holds: bool
+    simple: bool
     shadow: bool
     tag: int
 
@@ -102,7 +108,9 @@ class Limit:
         checked_seconds(self.hold_seconds, "hold_seconds", at_least=0.1, at_most=_HOLD_SECONDS_MAX)
         algorithm = ALGORITHMS[self.algorithm]
         if algorithm.kind != CALENDAR and (self.time_zone != "UTC" or self.anchor is not None):
-            raise InvalidInputError("time_zone or anchor", f"algorithm {self.algorithm}", "them only for calendar_quota")
+            raise InvalidInputError(
+                "time_zone or anchor", f"algorithm {self.algorithm}", "them only for calendar_quota"
+            )
         if algorithm.kind == CONCURRENCY:
             set_(self, "rates", ())
             set_(self, "plan", self._concurrency_plan(algorithm))
@@ -153,9 +161,13 @@ class Limit:
             if rate.burst is not None and not algorithm.takes_burst:
                 raise InvalidInputError("rate burst", str(rate), "a burst only for gcra, token_bucket and leaky_bucket")
             if rate.limit > algorithm.limit_max:
-                raise InvalidInputError("rate limit", str(rate), f"at most {algorithm.limit_max:,} for {self.algorithm}")
+                raise InvalidInputError(
+                    "rate limit", str(rate), f"at most {algorithm.limit_max:,} for {self.algorithm}"
+                )
             if algorithm.kind == CALENDAR and (rate.unit not in _CALENDAR_UNITS or rate.count.denominator != 1):
-                raise InvalidInputError("rate period", str(rate), "whole days, weeks, months or years for calendar_quota")
+                raise InvalidInputError(
+                    "rate period", str(rate), "whole days, weeks, months or years for calendar_quota"
+                )
             if algorithm.kind != CALENDAR and rate.unit in ("month", "year"):
                 raise InvalidInputError("rate period", str(rate), "months and years only for calendar_quota")
         return rates
@@ -167,9 +179,7 @@ class Limit:
             calendar = tuple(
                 (
                     rate.limit,
-                    CalendarPeriod(
-                        count=int(rate.count), unit=rate.unit, time_zone=self.time_zone, anchor=self.anchor
-                    ),
+                    CalendarPeriod(count=int(rate.count), unit=rate.unit, time_zone=self.time_zone, anchor=self.anchor),
                 )
                 for rate in self.rates
             )
@@ -198,7 +208,19 @@ class Limit:
         identity = repr((algorithm.family, rules, [str(rate) for rate in self.rates], self.time_zone, self.anchor))
         tag = int.from_bytes(blake2b(identity.encode(), digest_size=4).digest(), "big")
         prefix = f"{algorithm.family}:{quote(self.name, safe=_PREFIX_SAFE)}:"
-        return Plan(self.name, prefix, algorithm, rules, calendar, capacity, self.shadow, tag)
+        return Plan(
+            name=self.name,
+            prefix=prefix,
+            algorithm=algorithm,
+            decide=algorithm.decide,
+            rules=rules,
+            calendar=calendar,
+            capacity=capacity,
+            holds=algorithm.kind == CONCURRENCY,
+            simple=len(rules) == 1 and algorithm.kind < CALENDAR,
+            shadow=self.shadow,
+            tag=tag,
+        )
 
 
 def _restored(name: str, rate: Any, options: dict[str, Any]) -> Limit:  # noqa: ANN401 - what __reduce__ gave

@@ -96,9 +96,7 @@ class Limiter:
             ConfigurationError: The extra ``redis`` is not installed.
         """
         logger = logger or StandardLogger()
-        store = store_at(
-            url, deadline=deadline, connect_timeout=connect_timeout, key_prefix=key_prefix, logger=logger
-        )
+        store = store_at(url, deadline=deadline, connect_timeout=connect_timeout, key_prefix=key_prefix, logger=logger)
         return cls(store=store, logger=logger)
 
     async def __aenter__(self) -> Self:
@@ -169,9 +167,7 @@ class Limiter:
         request, order = self.engine.checked_all(limits)
         return in_order(await self._decisions(request), order)
 
-    async def acquire_many(
-        self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]
-    ) -> tuple[Decision, ...]:
+    async def acquire_many(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> tuple[Decision, ...]:
         """Take of several limits, each for itself, in the order given.
 
         Args:
@@ -187,9 +183,7 @@ class Limiter:
         """
         requests = self.engine.checked_many(limits)
         outcomes = await self._outcomes(requests)
-        return tuple(
-            self.decided(request, outcome)[0] for request, outcome in zip(requests, outcomes, strict=True)
-        )
+        return tuple(self.decided(request, outcome)[0] for request, outcome in zip(requests, outcomes, strict=True))
 
     async def wait(self, limit: Limit, key: str, cost: int = 1, *, timeout: float) -> Decision:  # noqa: ASYNC109 - a denial is known before it
         """Wait for *cost* units, first come, first served for each key within this process.
@@ -281,9 +275,7 @@ class Limiter:
         key = self.engine.checked_hold(limit, key)
         return Hold(self._keeper, limit, key)
 
-    def limit(
-        self, limit: Limit, *, key: str | Callable[..., str], cost: int = 1
-    ) -> Callable[[Function], Function]:
+    def limit(self, limit: Limit, *, key: str | Callable[..., str], cost: int = 1) -> Callable[[Function], Function]:
         """Decorate a function so that each call takes *cost* units first.
 
         For a ``concurrency`` limit each call holds a unit while it runs. A plain function can be
@@ -417,9 +409,7 @@ class Limiter:
         return limited
 
 
-def store_at(
-    url: str, *, deadline: float, connect_timeout: float, key_prefix: str, logger: Logger
-) -> RedisStore:
+def store_at(url: str, *, deadline: float, connect_timeout: float, key_prefix: str, logger: Logger) -> RedisStore:
     """Return the store in Redis that a limiter is connected to; the arguments are those of `Limiter.connect`."""
     from sluicegate.database import Keyspace  # noqa: PLC0415 - beside its only use
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from sluicegate.ratelimit.engine import OUTCOMES
 from sluicegate.ratelimit.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Statistics:
 
     Attributes:
         decisions: How many decisions, by limit name and outcome: ``allowed``, ``denied`` or
-            ``shadow_denied``, each also with ``degraded_`` before it.
+            ``shadow_denied``, and ``degraded_allowed`` or ``degraded_denied``.
         keys: Keys remembered in this process; 0 when the state is elsewhere.
         lost_keys: Keys that had to be forgotten for want of room while they still had a state.
     """
@@ -33,7 +34,12 @@ class Statistics:
     @classmethod
     def of(cls, engine: Engine) -> Statistics:
         """Read the counts of *engine*."""
-        decisions = cast("dict[tuple[str, str], int]", engine.counters.read())
+        decisions = {
+            (cast("str", name), outcome): number
+            for name, row in engine.counters.read().items()
+            for outcome, number in zip(OUTCOMES, row, strict=True)
+            if number
+        }
         store = engine.store
         if isinstance(store, MemoryStore):
             return cls(decisions, store.keys, store.lost)

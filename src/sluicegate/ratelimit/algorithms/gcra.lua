@@ -3,11 +3,12 @@ local function gcra_decide(paid_us, paid_rem, debt_us, now_us, cost, count,
                            burst, interval_us, interval_rem, per, capacity_us, capacity_rem)
   -- A clock that stepped back, or a poisoned key, blocks nobody for longer than the capacity.
   local full_us = now_us + capacity_us
-  local bound_us = full_us + math.min(debt_us, capacity_us)
-  if paid_us > bound_us or (paid_us == bound_us and paid_rem > capacity_rem) then
-    paid_us, paid_rem = bound_us, capacity_rem
-  end
-  if paid_us < now_us then -- idle time is not saved up
+  if paid_us >= full_us then
+    local bound_us = full_us + math.min(debt_us, capacity_us)
+    if paid_us > bound_us or (paid_us == bound_us and paid_rem > capacity_rem) then
+      paid_us, paid_rem = bound_us, capacity_rem
+    end
+  elseif paid_us < now_us then -- idle time is not saved up
     paid_us, paid_rem = now_us, 0
   end
 
@@ -17,26 +18,33 @@ local function gcra_decide(paid_us, paid_rem, debt_us, now_us, cost, count,
     free_us = free_us - 1
     free_rem = free_rem + per
   end
-  local remaining = 0
-  if free_us >= 0 then
+  local remaining
+  if free_us < 0 then
+    remaining = 0
+  elseif interval_rem == 0 then
+    remaining = math.floor(free_us / interval_us)
+  else
     remaining = exact_units_within(free_us, free_rem, interval_us, interval_rem, per)
   end
 
-  local granted = 0
+  local granted = count
   if cost > 0 then
-    granted = math.min(count, math.floor(remaining / cost))
-  elseif free_us >= 0 then
-    granted = count
-  end
-  if granted * cost > 0 then
-    local taken_us, taken_rem = exact_time_of(granted * cost, interval_us, interval_rem, per)
-    paid_us = paid_us + taken_us
-    paid_rem = paid_rem + taken_rem
-    if paid_rem >= per then
-      paid_us = paid_us + 1
-      paid_rem = paid_rem - per
+    if cost * count > remaining then granted = math.floor(remaining / cost) end
+    local taken = granted * cost
+    remaining = remaining - taken
+    if interval_rem == 0 then
+      paid_us = paid_us + taken * interval_us
+    else
+      local taken_us, taken_rem = exact_time_of(taken, interval_us, interval_rem, per)
+      paid_us = paid_us + taken_us
+      paid_rem = paid_rem + taken_rem
+      if paid_rem >= per then
+        paid_us = paid_us + 1
+        paid_rem = paid_rem - per
+      end
     end
-    remaining = remaining - granted * cost
+  elseif free_us < 0 then
+    granted = 0
   end
 
   local retry_after_us = 0

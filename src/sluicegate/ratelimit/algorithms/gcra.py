@@ -55,10 +55,11 @@ def decide(state: State, now_us: int, cost: int, count: int, rule: Rule) -> tupl
 
     # A clock that stepped back, or a poisoned key, blocks nobody for longer than the capacity.
     full_us = now_us + capacity_us
-    bound_us = full_us + min(debt_us, capacity_us)
-    if paid_us > bound_us or (paid_us == bound_us and paid_rem > capacity_rem):
-        paid_us, paid_rem = bound_us, capacity_rem
-    if paid_us < now_us:  # idle time is not saved up
+    if paid_us >= full_us:
+        bound_us = full_us + min(debt_us, capacity_us)
+        if paid_us > bound_us or (paid_us == bound_us and paid_rem > capacity_rem):
+            paid_us, paid_rem = bound_us, capacity_rem
+    elif paid_us < now_us:  # idle time is not saved up
         paid_us, paid_rem = now_us, 0
 
     free_us = full_us - paid_us
@@ -66,22 +67,30 @@ def decide(state: State, now_us: int, cost: int, count: int, rule: Rule) -> tupl
     if free_rem < 0:
         free_us -= 1
         free_rem += per
-    remaining = 0
-    if free_us >= 0:
+    if free_us < 0:
+        remaining = 0
+    elif interval_rem == 0:
+        remaining = free_us // interval_us
+    else:
         remaining = units_within(free_us, free_rem, interval_us, interval_rem, per)
 
+    granted = count
     if cost > 0:
-        granted = min(count, remaining // cost)
-    else:
-        granted = count if free_us >= 0 else 0
-    if granted * cost > 0:
-        taken_us, taken_rem = time_of(granted * cost, interval_us, interval_rem, per)
-        paid_us += taken_us
-        paid_rem += taken_rem
-        if paid_rem >= per:
-            paid_us += 1
-            paid_rem -= per
-        remaining -= granted * cost
+        if cost * count > remaining:
+            granted = remaining // cost
+        taken = granted * cost
+        remaining -= taken
+        if interval_rem == 0:
+            paid_us += taken * interval_us
+        else:
+            taken_us, taken_rem = time_of(taken, interval_us, interval_rem, per)
+            paid_us += taken_us
+            paid_rem += taken_rem
+            if paid_rem >= per:
+                paid_us += 1
+                paid_rem -= per
+    elif free_us < 0:
+        granted = 0
 
     retry_after_us = 0
     if granted < count:

@@ -32,6 +32,7 @@ _SHARDS = 16  # more than the threads that decide at one instant
 _KEYS_FOR_SHARDS = 1_000 * _SHARDS  # below it shards would fill unevenly; one keeps the order exact
 
 UNKNOWN_US = -2
+_NO_STATE = (0, 0, 0)
 
 Record = CounterRecord | LogRecord | HolderRecord
 
@@ -100,9 +101,9 @@ class MemoryStore:
     def __init__(self, clock: Clock, *, keys_max: int = KEYS_MAX) -> None:
         if type(keys_max) is not int or keys_max < 1:
             raise InvalidInputError("keys_max", shape_of(keys_max), "a whole number from 1")
-        self._clock = clock
         self._keys_max = keys_max
-        self._serial = counter()
+        self._now_us = clock.now_us
+        self._next_serial = counter().__next__
         self._calendars = CalendarRules()
         self._closed = False
         shards = _SHARDS if keys_max >= _KEYS_FOR_SHARDS else 1
@@ -132,9 +133,9 @@ class MemoryStore:
         """Decide here; see `Store`."""
         if self._closed:
             raise LimiterClosedError("the limiter is closed")
-        now_us = self._clock.now_us()
+        now_us = self._now_us()
         answers = self._verbs[request.verb](request, now_us)
-        return Reply(now_us, next(self._serial), answers)
+        return Reply(now_us, self._next_serial(), answers)
 
     def acquire_one(self, limit: Limit, key: str, cost: int) -> tuple[int, int, int, int, int, int]:
         """Decide for one limit of one rate, the common case, without the wrapping of a request.
@@ -143,33 +144,31 @@ class MemoryStore:
             granted, remaining, retry_after_us, reset_after_us, now_us, serial.
         """
         plan = limit.plan
-        rules = plan.rules
-        if len(rules) != 1 or plan.algorithm.kind >= CALENDAR or self._closed:
+        if not plan.simple or self._closed:
             reply = self.ask_now(Request(ACQUIRE, ((limit, key, cost),)))
             assert reply is not None
             return (*reply.answers, reply.now_us, reply.serial)  # type: ignore[return-value] # one member, four numbers
+        rules = plan.rules
         name = plan.prefix + key
         shard = self._shards[hash(name) & self._last_shard]
-        now_us = self._clock.now_us()
+        now_us = self._now_us()
         with shard.lock:
             record = shard.records.get(name)
-            known = record is not None
-            if not known:
-                record = CounterRecord(rules)
-            elif record.rules is not rules:
-                record.follow(rules)
-            states = record.states
-            before = states[0]
-            state, granted, remaining, retry_after_us, reset_after_us = plan.algorithm.decide(
-                before, now_us, cost, 1, rules[0]
-            )
+            if record is None:
+                before = _NO_STATE
+            else:
+                if record.rules is not rules:
+                    record.follow(rules)
+                before = record.states[0]
+            state, granted, remaining, retry_after_us, reset_after_us = plan.decide(before, now_us, cost, 1, rules[0])
             # Kept when units were taken, or when it had been ahead of the clock.
-            if granted * cost > 0 or state[0] < before[0]:
-                states[0] = state
-                record.expires_us = now_us + reset_after_us
-                if not known:
-                    shard.keep(name, record, now_us)
-        return granted, remaining, retry_after_us, reset_after_us, now_us, next(self._serial)
+            if (granted and cost) or state[0] < before[0]:
+                if record is not None:
+                    record.states[0] = state
+                    record.expires_us = now_us + reset_after_us
+                else:
+                    shard.keep(name, CounterRecord(rules, state, now_us + reset_after_us), now_us)
+        return granted, remaining, retry_after_us, reset_after_us, now_us, self._next_serial()
 
     def ask(self, request: Request, promise: Promise) -> None:
         """Never needed: this store always answers at once; see `Store`."""

@@ -31,10 +31,12 @@ class CounterRecord:
 
     __slots__ = ("expires_us", "rules", "states")
 
-    def __init__(self, rules: Sequence[tuple[int, ...]]) -> None:
-        self.states: list[tuple[int, int, int]] = [_NO_STATE] * len(rules)
+    def __init__(
+        self, rules: Sequence[tuple[int, ...]], state: tuple[int, int, int] = _NO_STATE, expires_us: int = 0
+    ) -> None:
+        self.states = [state] * len(rules)
         self.rules = rules
-        self.expires_us = 0
+        self.expires_us = expires_us
 
     def follow(self, rules: Sequence[tuple[int, ...]]) -> None:
         """Go on under other *rules* of the same name: remainders round up, missing slots are empty."""
@@ -60,9 +62,7 @@ class CounterRecord:
             return True
         return False
 
-    def refund(
-        self, plan: Plan, now_us: int, cost: int, decided_at_us: int, reset_at_us: int
-    ) -> tuple[int, int]:
+    def refund(self, plan: Plan, now_us: int, cost: int, decided_at_us: int, reset_at_us: int) -> tuple[int, int]:
         """Give back in every rate; return the units and the time to reset."""
         refunded, reset_after_us = cost, 0
         for slot, rule in enumerate(self.rules):

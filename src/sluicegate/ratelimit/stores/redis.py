@@ -112,7 +112,9 @@ class RedisStore:
 
     async def _send(self, requests: Sequence[Request], left_us: int) -> Sequence[Reply | CorruptStateError]:
         replies = await self._run(requests, self._clock.now_us(), left_us)
-        again = [at for at, reply in enumerate(replies) if isinstance(reply, Reply) and OUT_OF_RANGE in reply.answers[::4]]
+        again = [
+            at for at, reply in enumerate(replies) if isinstance(reply, Reply) and OUT_OF_RANGE in reply.answers[::4]
+        ]
         if again:
             # This process's clock is in another window than the server's, whose time the reply brought.
             first = replies[again[0]]
@@ -123,9 +125,7 @@ class RedisStore:
                 replies[at] = reply
         return replies
 
-    async def _run(
-        self, requests: Sequence[Request], now_us: int, left_us: int
-    ) -> Sequence[Reply | CorruptStateError]:
+    async def _run(self, requests: Sequence[Request], now_us: int, left_us: int) -> Sequence[Reply | CorruptStateError]:
         encoder = Encoder(self._keyspace, self._calendars, now_us)
         args = encoder.encode(requests)
         read_only = all(request.verb == PEEK for request in requests)

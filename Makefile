@@ -1,0 +1,48 @@
+# The few things there are to do. `make run` and `make test` set up everything they need by themselves.
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+BIN := .venv/bin
+
+.PHONY: help run test check format names pin requirements exactness bench
+
+help:  ## Say what there is to do.
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+run: .venv/run.stamp  ## Start the service on this machine, with sample rules and state in memory.
+	@$(BIN)/sluicegate serve --rules examples/rules.yaml
+
+test: .venv/dev.stamp  ## Run everything that must hold: lint, types, layers and all tests.
+	@tools/need_redis.sh
+	@$(MAKE) --no-print-directory static
+	$(BIN)/coverage erase
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+check: .venv/dev.stamp static  ## Run before every commit: lint, types, layers and the quick tests.
+	$(BIN)/python -m pytest -q -m "not slow"
+
+.PHONY: static
+static: .venv/dev.stamp
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev.stamp  ## Format the code and mend what can be mended.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+pin: .venv/dev.stamp  ## Pin the Lua files after a change.
+	$(BIN)/python tools/pin_scripts.py
+
+names: .venv/dev.stamp  ## Write down the public names after a change.
+	$(BIN)/python tools/public_names.py
+
+requirements: .venv/dev.stamp  ## Resolve the dependencies anew (UPGRADE=1 for newer ones).
+	tools/export_requirements.sh
+
+.venv/run.stamp: requirements/run.txt pyproject.toml tools/make_environment.sh
+	@tools/make_environment.sh run
+
+.venv/dev.stamp: requirements/dev.txt pyproject.toml tools/make_environment.sh
+	@tools/make_environment.sh dev

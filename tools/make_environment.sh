@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Make .venv for `run` or `dev`: the packages of requirements/$1.txt by their hashes, and the project itself.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+wanted=$1
+
+find_python() {
+    local candidate
+    for candidate in python3.13 python3.12 python3.11 python3; do
+        if command -v "$candidate" >/dev/null && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    echo "Sluicegate needs Python 3.11 or newer, and found none on the PATH." >&2
+    exit 1
+}
+
+if [ ! -x .venv/bin/python ]; then
+    python=$(find_python)
+    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+        if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+            echo "Installing python3-venv ..."
+            apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null
+        else
+            echo "Python's venv module is missing: install the package python3-venv, then run this again." >&2
+            exit 1
+        fi
+    fi
+    echo "Making .venv with $("$python" --version) ..."
+    "$python" -m venv .venv
+fi
+echo "Installing requirements/$wanted.txt ..."
+.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r "requirements/$wanted.txt"
+.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+touch ".venv/$wanted.stamp"
+if [ "$wanted" = dev ]; then touch .venv/run.stamp; fi
