@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sluicegate.integrations.forwarded import HEADER_LENGTH_MAX, forwarded_nodes, node_address, plain_nodes
 from sluicegate.utils import InvalidInputError, shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
 __all__ = ["PROXIES_MAX", "UNKNOWN_CLIENT", "ClientAddress"]
 
@@ -59,7 +59,7 @@ class ClientAddress:
     _masked: Callable[[_Address], str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.header, str) or self.header.lower() not in _READERS:
+        if str(self.header).lower() not in _READERS:
             raise InvalidInputError("header", shape_of(self.header), " or ".join(_READERS))
         if type(self.ipv6_prefix) is not int or not 48 <= self.ipv6_prefix <= 128:  # noqa: PLR2004 - a site, an address
             raise InvalidInputError("ipv6_prefix", shape_of(self.ipv6_prefix), "a whole number of bits from 48 to 128")
@@ -71,6 +71,11 @@ class ClientAddress:
         set_(self, "_unix_trusted", unix_trusted)
         set_(self, "_address_of", lru_cache(_CACHED_MAX)(_address_of))
         set_(self, "_masked", lru_cache(_CACHED_MAX)(_masking(self.ipv6_prefix)))
+
+    def of(self, scope: Mapping[str, Any]) -> str:
+        """Return who the client of an ASGI connection is; see `resolve`."""
+        client = scope.get("client")
+        return self.resolve(client[0] if client else None, scope["headers"])
 
     def resolve(self, peer: str | None, headers: Iterable[tuple[bytes, bytes]]) -> str:
         """Return who the client is, as text that is fit to be a key.

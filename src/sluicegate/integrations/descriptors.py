@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Scope = MutableMapping[str, Any]
     Reader = Callable[[Scope], str]
 
-__all__ = ["descriptor_readers", "peer_of"]
+__all__ = ["descriptor_readers"]
 
 _HEADER_PREFIX = "header:"
 
@@ -35,7 +35,7 @@ def descriptor_readers(rules: Rules, client_address: ClientAddress, *, given: bo
     readers: dict[str, Reader] = {
         "path": lambda scope: str(scope["path"]),
         "method": _method,
-        "client_address": lambda scope: client_address.resolve(peer_of(scope), scope["headers"]),
+        "client_address": client_address.of,
         "host": _header_reader("host"),
         "user_agent": _header_reader("user-agent"),
     }
@@ -49,12 +49,6 @@ def descriptor_readers(rules: Rules, client_address: ClientAddress, *, given: bo
                 raise InvalidInputError(f"rule {rule.limit.name!r}: key", part, accepted)
             needed.add(part)
     return {name: reader for name, reader in readers.items() if name in needed}
-
-
-def peer_of(scope: Scope) -> str | None:
-    """Return the address of the connection's other end, if it has one."""
-    client = scope.get("client")
-    return client[0] if client else None
 
 
 def _method(scope: Scope) -> str:

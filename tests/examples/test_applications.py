@@ -1,0 +1,77 @@
+"""The sample applications run as their first lines say, and limit what they say."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+START_SECONDS_MAX = 30.0
+
+
+@contextmanager
+def running(application: str) -> Iterator[httpx.Client]:
+    """Run `uvicorn APPLICATION` on a free port, and yield a client of it."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", application, "--port", str(port), "--log-level", "warning"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    environment.pop("REDIS_URL", None)
+    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+            deadline = time.monotonic() + START_SECONDS_MAX
+            while True:
+                try:
+                    client.get("/health")
+                    break
+                except httpx.ConnectError:
+                    assert time.monotonic() < deadline
+                    assert process.poll() is None
+                    time.sleep(0.05)
+            yield client
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) in (0, -signal.SIGTERM)
+
+
+def test_the_fastapi_application_limits_each_caller() -> None:
+    """The dear route runs out first, and what is left stands in every answer."""
+    with running("examples.fastapi_app:app") as client:
+        assert client.get("/").headers["ratelimit-policy"] == '"per-caller";q=100;w=60;sluicegate-burst=20'
+        searches = [client.get("/search", params={"q": "x"}) for _ in range(5)]
+        assert [answer.status_code for answer in searches] == [200, 200, 200, 429, 429]
+        assert searches[-1].json()["violated-policies"] == ["per-caller"]
+        assert int(searches[-1].headers["retry-after"]) >= 1
+        assert "ratelimit" not in client.get("/health").headers
+        assert '"exports"' in client.get("/export").headers["ratelimit-policy"]
+
+
+def test_the_starlette_application_limits_by_rules() -> None:
+    """Its streams and websockets share the limit of their paths; other paths have more."""
+    with running("examples.starlette_app:app") as client:
+        assert client.get("/api/ticks").text == "tick 0\ntick 1\ntick 2\n"
+        with connect(f"ws://{client.base_url.netloc.decode()}/api/echo") as websocket:
+            websocket.send("hello")
+            assert websocket.recv() == "hello"
+        statuses = [client.get("/api/ticks").status_code for _ in range(4)]
+        assert statuses == [200, 200, 200, 429]
+        with pytest.raises(InvalidStatus, match="429"), connect(f"ws://{client.base_url.netloc.decode()}/api/echo"):
+            pass
+        assert client.get("/").status_code == 200
