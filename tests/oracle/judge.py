@@ -7,9 +7,11 @@ request after the other, and searches for the waits.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 __all__ = ["NEVER", "Answer", "Model", "Oracle", "earliest_wait"]
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from .judge import Oracle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["SlidingWindowLog", "sliding_window_log"]
 
@@ -46,7 +48,7 @@ class SlidingWindowLog:
         moved = [(min(at_us, now_us), units) for at_us, units in self.admissions]
         self.admissions = [(at_us, units) for at_us, units in moved if now_us < at_us + self.period_us]
 
-    def passes(self, now_us: int, cost: int) -> bool:  # noqa: ARG002 - settled: all that is kept counts
+    def passes(self, now_us: int, cost: int) -> bool:
         """Tell whether *cost* fits beside all that still counts."""
         return self._used() + cost <= self.limit
 
@@ -55,19 +57,19 @@ class SlidingWindowLog:
         if cost:
             self.admissions.append((now_us, cost))
 
-    def remaining(self, now_us: int) -> int:  # noqa: ARG002 - settled: all that is kept counts
+    def remaining(self, now_us: int) -> int:
         """Return what is left in the period that ends now."""
         return max(0, self.limit - self._used())
 
-    def is_idle(self, now_us: int) -> bool:  # noqa: ARG002 - settled: all that is kept counts
+    def is_idle(self, now_us: int) -> bool:
         """Tell whether nothing counts any more."""
         return not self.admissions
 
-    def suggestions(self, now_us: int, cost: int) -> Iterable[int]:  # noqa: ARG002 - every one is tried
+    def suggestions(self, now_us: int, cost: int) -> Iterable[int]:
         """Name the instants at which an admission leaves: nothing else ever changes."""
         return sorted({at_us + self.period_us - now_us for at_us, _units in self.admissions})
 
-    def refund(self, now_us: int, cost: int, decided_at_us: int, reset_at_us: int) -> int:  # noqa: ARG002 - the paced family goes by it
+    def refund(self, now_us: int, cost: int, decided_at_us: int, reset_at_us: int) -> int:
         """Give back as much of *cost* as was written down at exactly that time and still counts."""
         left = cost
         kept = []

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from fractions import Fraction
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from .judge import Answer, Oracle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["Gcra", "gcra", "leaky_delay_us"]
 
@@ -84,7 +86,7 @@ class Gcra:
         yield math.ceil(paid_us + cost * self.interval_us - self.capacity_us)
         yield math.ceil(paid_us)
 
-    def refund(self, now_us: int, cost: int, decided_at_us: int, reset_at_us: int) -> int:  # noqa: ARG002 - windows go by it
+    def refund(self, now_us: int, cost: int, decided_at_us: int, reset_at_us: int) -> int:
         """Give back what is not yet paced out: at most (the decision's `reset_at` - now)."""
         self.settle(now_us)
         amount_us = min(cost * self.interval_us, Fraction(max(0, reset_at_us - now_us)))

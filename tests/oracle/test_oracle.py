@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -23,6 +23,9 @@ from . import (
     sliding_window_counter,
     sliding_window_log,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Admissions = list[tuple[int, int]]
 MAKERS: dict[str, Callable[[int, int], Oracle]] = {

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
 from fractions import Fraction
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from .judge import Oracle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 __all__ = ["SlidingWindowCounter", "WindowQuota", "calendar_quota", "fixed_window", "sliding_window_counter"]
 
@@ -85,7 +87,7 @@ class WindowQuota:
             self.admitted = []
         self.start_us = start_us
 
-    def passes(self, now_us: int, cost: int) -> bool:  # noqa: ARG002 - settled: all that is kept counts
+    def passes(self, now_us: int, cost: int) -> bool:
         """Tell whether *cost* fits beside what the window has admitted."""
         return sum(self.admitted) + cost <= self.limit
 
@@ -95,20 +97,20 @@ class WindowQuota:
             self.start_us, _end_us = self.window_at(now_us)
             self.admitted.append(cost)
 
-    def remaining(self, now_us: int) -> int:  # noqa: ARG002 - settled: all that is kept counts
+    def remaining(self, now_us: int) -> int:
         """Return what the window has left."""
         return max(0, self.limit - sum(self.admitted))
 
-    def is_idle(self, now_us: int) -> bool:  # noqa: ARG002 - settled: all that is kept counts
+    def is_idle(self, now_us: int) -> bool:
         """Tell whether the window has admitted nothing."""
         return not self.admitted
 
-    def suggestions(self, now_us: int, cost: int) -> Iterable[int]:  # noqa: ARG002 - all costs wait alike
+    def suggestions(self, now_us: int, cost: int) -> Iterable[int]:
         """Name the end of the window."""
         _start_us, end_us = self.window_at(now_us)
         yield end_us - now_us
 
-    def refund(self, now_us: int, cost: int, decided_at_us: int, reset_at_us: int) -> int:  # noqa: ARG002 - the paced family goes by it
+    def refund(self, now_us: int, cost: int, decided_at_us: int, reset_at_us: int) -> int:
         """Give back *cost* if it was taken in the window of *now_us*, as far as there is anything."""
         self.settle(now_us)
         start_us, end_us = self.window_at(now_us)
@@ -178,17 +180,17 @@ class SlidingWindowCounter:
         """Return what is left, whole units only."""
         return max(0, math.floor(self.limit - sum(self.current) - self._weight(now_us)))
 
-    def is_idle(self, now_us: int) -> bool:  # noqa: ARG002 - settled: all that is kept counts
+    def is_idle(self, now_us: int) -> bool:
         """Tell whether neither window has admitted anything."""
         return not self.previous and not self.current
 
-    def suggestions(self, now_us: int, cost: int) -> Iterable[int]:  # noqa: ARG002 - the rest is searched
+    def suggestions(self, now_us: int, cost: int) -> Iterable[int]:
         """Name the ends of this window and of the next."""
         end_us = self._start_of(now_us) + self.period_us - now_us
         yield end_us
         yield end_us + self.period_us
 
-    def refund(self, now_us: int, cost: int, decided_at_us: int, reset_at_us: int) -> int:  # noqa: ARG002 - the paced family goes by it
+    def refund(self, now_us: int, cost: int, decided_at_us: int, reset_at_us: int) -> int:
         """Give back *cost* to the window it was taken in, if that still counts."""
         self.settle(now_us)
         start_us, decided_in_us = self._start_of(now_us), self._start_of(decided_at_us)

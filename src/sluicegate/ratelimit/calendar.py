@@ -64,6 +64,8 @@ class CalendarPeriod:
             `time_zone`: a `datetime.date`, a `datetime.datetime` without zone, or ISO text such as
             ``2024-01-31`` or ``2024-01-31T06:00``. Kept as a `datetime.datetime`. Default none:
             1 January 1970, for weeks the Monday before.
+        zone: The zone that `time_zone` names. Not an argument.
+        origin: What the zone's clock reads when the period number 0 begins. Not an argument.
 
     Raises:
         InvalidInputError: A value is out of its range, the zone is unknown, or this machine has no
@@ -74,16 +76,16 @@ class CalendarPeriod:
     count: int = 1
     time_zone: str = "UTC"
     anchor: date | str | None = None
-    _zone: tzinfo = field(init=False, repr=False, compare=False)
-    _origin: datetime = field(init=False, repr=False, compare=False)
+    zone: tzinfo = field(init=False, repr=False, compare=False)
+    origin: datetime = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_length(self.unit, self.count)
         anchor = _checked_anchor(self.anchor)
         origin = _FIRST_MONDAY if self.unit == "week" else _EPOCH
         object.__setattr__(self, "anchor", anchor)
-        object.__setattr__(self, "_origin", origin if anchor is None else anchor)
-        object.__setattr__(self, "_zone", _checked_zone(self.time_zone))
+        object.__setattr__(self, "origin", origin if anchor is None else anchor)
+        object.__setattr__(self, "zone", _checked_zone(self.time_zone))
 
 
 def boundaries(period: CalendarPeriod, now_us: int) -> tuple[int, int, int, int]:
@@ -122,7 +124,7 @@ def boundaries(period: CalendarPeriod, now_us: int) -> tuple[int, int, int, int]
 
 def _number_at(period: CalendarPeriod, now_us: int) -> int:
     """Count the periods from the origin to the one around *now_us*; negative before the origin."""
-    reads = (_EPOCH_UTC + now_us * _MICROSECOND).astimezone(period._zone)
+    reads = (_EPOCH_UTC + now_us * _MICROSECOND).astimezone(period.zone)
     number = _units_between(period, reads) // period.count
     # The clock's date is a guess: the day of the month, the time of day and a clock that was set
     # back (which reads yesterday although today has begun) move it by a step or two.
@@ -134,7 +136,7 @@ def _number_at(period: CalendarPeriod, now_us: int) -> int:
 
 
 def _units_between(period: CalendarPeriod, reads: datetime) -> int:
-    origin = period._origin
+    origin = period.origin
     match period.unit:
         case "year":
             return reads.year - origin.year
@@ -148,12 +150,12 @@ def _units_between(period: CalendarPeriod, reads: datetime) -> int:
 
 def _start_us(period: CalendarPeriod, number: int) -> int:
     """Return the first instant of the period *number*, counted from the origin."""
-    return _first_instant_us(_reading_at_start(period, number), period._zone)
+    return _first_instant_us(_reading_at_start(period, number), period.zone)
 
 
 def _reading_at_start(period: CalendarPeriod, number: int) -> datetime:
     """Return what the zone's clock should read when the period *number* begins."""
-    origin = period._origin
+    origin = period.origin
     units = number * period.count
     match period.unit:
         case "year":
