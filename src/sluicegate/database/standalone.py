@@ -225,7 +225,7 @@ class StandaloneClient:
 
     async def _connected(self, loop: asyncio.AbstractEventLoop) -> Connection:
         try:
-            connection = await self._pool.get_connection()
+            connection: Connection = await self._pool.get_connection()  # type: ignore[no-untyped-call] # redis-py's decorator
         except (RedisError, OSError):
             self._retry_at_s = loop.time() + self._backoff_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
             self._backoff_s = min(BACKOFF_MAX_S, self._backoff_s * 2)
@@ -279,7 +279,7 @@ class _Conversation:
         return isinstance(error, RedisConnectionError | InvalidResponse)
 
 
-def _close_socket(connection: Connection) -> None:
+def _close_socket(connection: object) -> None:
     writer = getattr(connection, "_writer", None)
     sock = writer.get_extra_info("socket") if writer is not None else None
     if sock is None:

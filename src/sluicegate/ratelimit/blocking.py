@@ -198,7 +198,7 @@ class BlockingHold:
         """How it was granted; before that ``None``."""
         return self._hold.decision
 
-    def __enter__(self) -> BlockingHold:
+    def __enter__(self) -> Self:
         self._limiter.run(self._hold.__aenter__())
         return self
 

@@ -77,19 +77,37 @@ class Engine:
         if answer is None:
             return Request(ACQUIRE, ((limit, key, cost),))
         granted, remaining, retry_after_us, reset_after_us, now_us, serial = answer
+        # fmt: off - one line for each outcome, in the order of a Decision's fields
         if granted > 0:
             self._row(limit.name)[_ALLOWED] += 1
-            fields = (
-                True, limit, key, cost, remaining, 0, reset_after_us, now_us, self._source, False, False, serial
-            )  # fmt: skip # the order of a Decision's fields
-        else:
-            shadow = limit.shadow
-            self._row(limit.name)[_SHADOW_DENIED if shadow else _DENIED] += 1
-            wait_us = 0 if shadow else retry_after_us
-            fields = (
-                shadow, limit, key, cost, remaining, wait_us, reset_after_us, now_us, self._source, False, shadow, serial
-            )  # fmt: skip
-        return _decision_of(Decision, fields)
+            return _decision_of(
+                Decision,
+                (True, limit, key, cost, remaining, 0, reset_after_us, now_us, self._source, False, False, serial),
+            )
+        if not limit.shadow:
+            self._row(limit.name)[_DENIED] += 1
+            return _decision_of(
+                Decision,
+                (
+                    False,
+                    limit,
+                    key,
+                    cost,
+                    remaining,
+                    retry_after_us,
+                    reset_after_us,
+                    now_us,
+                    self._source,
+                    False,
+                    False,
+                    serial,
+                ),
+            )
+        self._row(limit.name)[_SHADOW_DENIED] += 1
+        return _decision_of(
+            Decision, (True, limit, key, cost, remaining, 0, reset_after_us, now_us, self._source, False, True, serial)
+        )
+        # fmt: on
 
     def check_acquire(self, limit: Limit, key: str, cost: int) -> None:
         """Check what an acquire would be given."""
@@ -101,9 +119,7 @@ class Engine:
     def checked_hold(self, limit: Limit, key: str) -> str:
         """Check a hold and return its key."""
         if type(limit) is not Limit or limit.plan.algorithm.kind != CONCURRENCY:
-            found = (
-                f"limit {limit.name!r} with algorithm {limit.algorithm}" if type(limit) is Limit else shape_of(limit)
-            )
+            found = f"{limit.algorithm} limit {limit.name!r}" if type(limit) is Limit else shape_of(limit)
             raise InvalidInputError("limit", found, "a Limit with algorithm concurrency")
         return checked_key(key)
 

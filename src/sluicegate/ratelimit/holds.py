@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from sluicegate.ratelimit.stores.store import RELEASE, RENEW, TAKE, Reply, Request
 from sluicegate.utils import LimitExceededError, StoreError
@@ -52,7 +52,7 @@ class Hold:
         decision: How it was granted; before that ``None``.
     """
 
-    __slots__ = ("_lost", "_valid_until_us", "decision", "due_us", "holder", "key", "keeper", "limit")
+    __slots__ = ("_lost", "_valid_until_us", "decision", "due_us", "holder", "keeper", "key", "limit")
 
     def __init__(self, keeper: HoldKeeper, limit: Limit, key: str) -> None:
         self.keeper = keeper
@@ -76,7 +76,7 @@ class Hold:
         """Whether the store knows this hold: not when it was granted in the store's absence."""
         return self.decision is not None and self.decision.allowed and not self.decision.degraded
 
-    async def __aenter__(self) -> Hold:
+    async def __aenter__(self) -> Self:
         await self.keeper.take(self)
         return self
 

@@ -15,11 +15,9 @@ from sluicegate.ratelimit.algorithms import CONCURRENCY
 from sluicegate.ratelimit.decision import Decision, JointDecision
 from sluicegate.ratelimit.engine import Engine, in_order
 from sluicegate.ratelimit.holds import Hold, HoldKeeper
-from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.statistics import Statistics
 from sluicegate.ratelimit.stores.memory import KEYS_MAX, MemoryStore
 from sluicegate.ratelimit.stores.redis import RedisStore
-from sluicegate.ratelimit.stores.store import Reply, Request
 from sluicegate.ratelimit.waiting import WaitingLines
 from sluicegate.utils import InvalidInputError, StoreError, SystemClock, checked_seconds, shape_of
 
@@ -27,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from sluicegate.monitoring import Logger
-    from sluicegate.ratelimit.stores.store import Store
+    from sluicegate.ratelimit.limit import Limit
+    from sluicegate.ratelimit.stores.store import Reply, Request, Store
     from sluicegate.utils import Clock
 
 __all__ = ["Limiter", "key_function", "store_at"]
@@ -378,7 +377,7 @@ class Limiter:
         for entry in promises:
             try:
                 outcomes.append(entry if isinstance(entry, StoreError) else await entry)
-            except StoreError as error:  # noqa: PERF203 - each has an outcome of its own
+            except StoreError as error:
                 outcomes.append(error)
         return outcomes
 

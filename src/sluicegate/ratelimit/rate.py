@@ -155,18 +155,16 @@ def _parse_one(part: str, whole: str) -> Rate:
             burst = _whole(words[-1])
             words = words[:-2]
         limit_word, separator, *period = words
-        if separator not in ("/", "per"):
-            raise ValueError(separator)
-        count, unit = _period(period)
+        count, unit = _period(separator, period)
         limit = _whole(limit_word)
     except (ValueError, KeyError):
         raise InvalidInputError("rate", shape_of(whole), _RATE_ACCEPTED) from None
     return Rate(limit, count, unit, burst)
 
 
-def _period(words: list[str]) -> tuple[Fraction, str]:
+def _period(separator: str, words: list[str]) -> tuple[Fraction, str]:
     text = "".join(words)  # '5 seconds', '5seconds', 'second'
-    if len(words) > 2:  # noqa: PLR2004 - a number and a unit
+    if separator not in ("/", "per") or len(words) > 2:  # noqa: PLR2004 - a number and a unit
         raise ValueError(text)
     unit = text.lstrip("0123456789.")
     digits = text[: len(text) - len(unit)]

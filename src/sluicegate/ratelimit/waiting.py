@@ -6,7 +6,7 @@ Only the head of a line asks the store, at the instant its denial named; nothing
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sluicegate.utils import LimitExceededError
 
@@ -77,15 +77,7 @@ class WaitingLines:
         acquire: Callable[[], Awaitable[Decision]],
         peek: Callable[[], Awaitable[Decision]],
     ) -> Decision:
-        turn = asyncio.ensure_future(line.lock.acquire())
-        try:
-            if not await self._in_time(turn, due_us):
-                raise LimitExceededError(await peek())
-        except BaseException:
-            if turn.done() and not turn.cancelled():
-                line.lock.release()
-            turn.cancel()
-            raise
+        await self._come_first(line, due_us, peek)
         try:
             while True:
                 decision = await acquire()
@@ -95,18 +87,31 @@ class WaitingLines:
         finally:
             line.lock.release()
 
-    async def _in_time(self, turn: asyncio.Future[bool], due_us: int) -> bool:
-        """Wait for a turn or for the deadline, whichever is first; say whether it was the turn."""
-        await asyncio.sleep(0)
-        if turn.done():
-            return True
-        left_s = (due_us - self._clock.monotonic_us()) / 1_000_000
-        late = asyncio.ensure_future(self._sleep(left_s))
+    async def _come_first(self, line: _Line, due_us: int, peek: Callable[[], Awaitable[Decision]]) -> None:
+        """Wait to be the head of the line.
+
+        Raises:
+            LimitExceededError: The deadline came first.
+        """
+        if not line.lock.locked():
+            await line.lock.acquire()
+            return
+        turn = asyncio.create_task(line.lock.acquire())
+        late = asyncio.create_task(self._sleep_until(due_us))
         try:
-            await asyncio.wait({turn, late}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([turn, late], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            _leave(line, turn)
+            raise
         finally:
             late.cancel()
-        return turn.done()
+        if not turn.done():
+            _leave(line, turn)
+            raise LimitExceededError(await peek())
+
+    async def _sleep_until(self, due_us: int) -> Literal[True]:
+        await self._sleep((due_us - self._clock.monotonic_us()) / 1_000_000)
+        return True
 
     def _check_in_time(self, decision: Decision, due_us: int) -> float:
         """Return the seconds to wait until the next try.
@@ -122,3 +127,10 @@ class WaitingLines:
         if decision.retry_after_us < 0:
             return min(UNKNOWN_WAIT_S, left_us / 1_000_000)
         return decision.retry_after_us / 1_000_000
+
+
+def _leave(line: _Line, turn: asyncio.Task[Literal[True]]) -> None:
+    """Give up a place in line, and the turn itself when it came at that very moment."""
+    if turn.done() and not turn.cancelled():
+        line.lock.release()
+    turn.cancel()

@@ -6,7 +6,6 @@ NUL and lone surrogates are refused, because keys travel into logs, headers and 
 
 from __future__ import annotations
 
-import math
 import unicodedata
 
 from sluicegate.utils.errors import InvalidInputError, shape_of
@@ -77,10 +76,9 @@ def checked_seconds(value: object, where: str, *, at_least: float, at_most: floa
     Raises:
         InvalidInputError: It is not.
     """
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        # A huge int would overflow in float(); comparing first keeps it exact.
-        if at_least <= value <= at_most and math.isfinite(value):
-            return float(value)
+    # Compared before float() is called: a huge whole number would overflow there. No nan passes a comparison.
+    if isinstance(value, int | float) and not isinstance(value, bool) and at_least <= value <= at_most:
+        return float(value)
     accepted = f"a number of seconds from {at_least:g} to {at_most:g}"
     raise InvalidInputError(where, shape_of(value), accepted)
 

@@ -1,13 +1,27 @@
 -- Twin of gcra.py: the same names, the same order; whole numbers below 2^53, several values instead of a table.
+
+-- Brings a time ahead of the capacity back: a stepped clock or a poisoned key blocks nobody for longer.
+local function gcra_bounded(paid_us, paid_rem, debt_us, full_us, capacity_us, capacity_rem)
+  local bound_us = full_us + math.min(debt_us, capacity_us)
+  if paid_us > bound_us or (paid_us == bound_us and paid_rem > capacity_rem) then
+    return bound_us, capacity_rem
+  end
+  return paid_us, paid_rem
+end
+
+-- When `cost` more units are paid for within the capacity, rounded up to a microsecond.
+local function gcra_retry_after_us(paid_us, paid_rem, cost, full_us, burst, interval_us, interval_rem, per, capacity_rem)
+  if cost > burst then return -1 end
+  local need_us, need_rem = exact_time_of(cost, interval_us, interval_rem, per)
+  local wait_rem = paid_rem + need_rem - capacity_rem
+  return paid_us + need_us - full_us + math.ceil(wait_rem / per)
+end
+
 local function gcra_decide(paid_us, paid_rem, debt_us, now_us, cost, count,
                            burst, interval_us, interval_rem, per, capacity_us, capacity_rem)
-  -- A clock that stepped back, or a poisoned key, blocks nobody for longer than the capacity.
   local full_us = now_us + capacity_us
   if paid_us >= full_us then
-    local bound_us = full_us + math.min(debt_us, capacity_us)
-    if paid_us > bound_us or (paid_us == bound_us and paid_rem > capacity_rem) then
-      paid_us, paid_rem = bound_us, capacity_rem
-    end
+    paid_us, paid_rem = gcra_bounded(paid_us, paid_rem, debt_us, full_us, capacity_us, capacity_rem)
   elseif paid_us < now_us then -- idle time is not saved up
     paid_us, paid_rem = now_us, 0
   end
@@ -49,21 +63,13 @@ local function gcra_decide(paid_us, paid_rem, debt_us, now_us, cost, count,
 
   local retry_after_us = 0
   if granted < count then
-    if cost > burst then
-      retry_after_us = -1
-    else
-      local need_us, need_rem = exact_time_of(cost, interval_us, interval_rem, per)
-      local wait_rem = paid_rem + need_rem - capacity_rem
-      retry_after_us = paid_us + need_us - full_us + math.ceil(wait_rem / per)
-    end
+    retry_after_us = gcra_retry_after_us(paid_us, paid_rem, cost, full_us,
+                                         burst, interval_us, interval_rem, per, capacity_rem)
   end
   local reset_after_us = paid_us - now_us
   if paid_rem > 0 then reset_after_us = reset_after_us + 1 end
   debt_us = 0
-  if free_us < 0 then
-    debt_us = paid_us - full_us
-    if paid_rem > capacity_rem then debt_us = debt_us + 1 end
-  end
+  if free_us < 0 then debt_us = -free_us end
   return paid_us, paid_rem, debt_us, granted, remaining, retry_after_us, reset_after_us
 end
 

@@ -42,7 +42,9 @@ def rule_of(rate: Rate) -> Rule:
     return Rule(rate.capacity, interval_us, interval_rem, per, capacity_us, capacity_rem)
 
 
-def decide(state: State, now_us: int, cost: int, count: int, rule: Rule) -> tuple[State, int, int, int, int]:
+def decide(  # noqa: C901, PLR0912 - one formula; calls for its branches would double its cost
+    state: State, now_us: int, cost: int, count: int, rule: Rule
+) -> tuple[State, int, int, int, int]:
     """Grant up to *count* requests of *cost* units that stay within a capacity of now.
 
     Returns:
@@ -50,15 +52,11 @@ def decide(state: State, now_us: int, cost: int, count: int, rule: Rule) -> tupl
         wait for one more of *cost* (0 when all were granted, -1 for never) and the time until the
         state equals no state.
     """
-    burst, interval_us, interval_rem, per, capacity_us, capacity_rem = rule
+    _, interval_us, interval_rem, per, capacity_us, capacity_rem = rule
     paid_us, paid_rem, debt_us = state
-
-    # A clock that stepped back, or a poisoned key, blocks nobody for longer than the capacity.
     full_us = now_us + capacity_us
     if paid_us >= full_us:
-        bound_us = full_us + min(debt_us, capacity_us)
-        if paid_us > bound_us or (paid_us == bound_us and paid_rem > capacity_rem):
-            paid_us, paid_rem = bound_us, capacity_rem
+        paid_us, paid_rem = _bounded(paid_us, paid_rem, debt_us, full_us, rule)
     elif paid_us < now_us:  # idle time is not saved up
         paid_us, paid_rem = now_us, 0
 
@@ -94,20 +92,11 @@ def decide(state: State, now_us: int, cost: int, count: int, rule: Rule) -> tupl
 
     retry_after_us = 0
     if granted < count:
-        if cost > burst:
-            retry_after_us = -1
-        else:
-            need_us, need_rem = time_of(cost, interval_us, interval_rem, per)
-            wait_rem = paid_rem + need_rem - capacity_rem
-            retry_after_us = paid_us + need_us - full_us - (-wait_rem // per)
+        retry_after_us = _retry_after_us(paid_us, paid_rem, cost, full_us, rule)
     reset_after_us = paid_us - now_us
     if paid_rem > 0:
         reset_after_us += 1
-    debt_us = 0
-    if free_us < 0:
-        debt_us = paid_us - full_us
-        if paid_rem > capacity_rem:
-            debt_us += 1
+    debt_us = -free_us if free_us < 0 else 0
     return (paid_us, paid_rem, debt_us), granted, remaining, retry_after_us, reset_after_us
 
 
@@ -142,3 +131,21 @@ def refund(
     if paid_rem > 0:
         reset_after_us += 1
     return (paid_us, paid_rem, debt_us), refunded, reset_after_us
+
+
+def _bounded(paid_us: int, paid_rem: int, debt_us: int, full_us: int, rule: Rule) -> tuple[int, int]:
+    """Bring a time ahead of the capacity back: a stepped clock or a poisoned key blocks nobody for longer."""
+    bound_us = full_us + min(debt_us, rule.capacity_us)
+    if paid_us > bound_us or (paid_us == bound_us and paid_rem > rule.capacity_rem):
+        return bound_us, rule.capacity_rem
+    return paid_us, paid_rem
+
+
+def _retry_after_us(paid_us: int, paid_rem: int, cost: int, full_us: int, rule: Rule) -> int:
+    """Return when *cost* more units are paid for within the capacity, rounded up to a microsecond."""
+    burst, interval_us, interval_rem, per, _, capacity_rem = rule
+    if cost > burst:
+        return -1
+    need_us, need_rem = time_of(cost, interval_us, interval_rem, per)
+    wait_rem = paid_rem + need_rem - capacity_rem
+    return paid_us + need_us - full_us - (-wait_rem // per)

@@ -28,11 +28,11 @@ local function sliding_window_counter_decide(state_start_us, previous, current, 
   local left_us = start_us + period_us - now_us
   local weighted = exact_share_of(previous, left_us, period_us) + current
   local remaining = math.max(0, limit - weighted)
-  local granted = 0
+  local granted = count
   if cost > 0 then
     granted = math.min(count, math.floor(remaining / cost))
-  elseif weighted <= limit then
-    granted = count
+  elseif weighted > limit then
+    granted = 0
   end
   current = current + granted * cost
   remaining = remaining - granted * cost

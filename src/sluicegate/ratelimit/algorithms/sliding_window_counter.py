@@ -40,10 +40,11 @@ def decide(state: State, now_us: int, cost: int, count: int, rule: Rule) -> tupl
     left_us = start_us + period_us - now_us
     weighted = share_of(previous, left_us, period_us) + current
     remaining = max(0, limit - weighted)
+    granted = count
     if cost > 0:
         granted = min(count, remaining // cost)
-    else:
-        granted = count if weighted <= limit else 0
+    elif weighted > limit:
+        granted = 0
     current += granted * cost
     remaining -= granted * cost
 

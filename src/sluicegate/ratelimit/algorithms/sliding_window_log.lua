@@ -1,11 +1,11 @@
 -- Twin of sliding_window_log.py: the same names, the same order.
 local function sliding_window_log_decide(used, cost, count, limit)
   local remaining = math.max(0, limit - used)
-  local granted = 0
+  local granted = count
   if cost > 0 then
     granted = math.min(count, math.floor(remaining / cost))
-  elseif used <= limit then
-    granted = count
+  elseif used > limit then
+    granted = 0
   end
   remaining = remaining - granted * cost
 

@@ -38,10 +38,11 @@ def decide(used: int, cost: int, count: int, limit: int) -> tuple[int, int, int]
         before one more of *cost* passes (0 when all were granted, -1 for never).
     """
     remaining = max(0, limit - used)
+    granted = count
     if cost > 0:
         granted = min(count, remaining // cost)
-    else:
-        granted = count if used <= limit else 0
+    elif used > limit:
+        granted = 0
     remaining -= granted * cost
 
     must_leave = 0

@@ -9,11 +9,11 @@ end
 local function window_decide_in(state_start_us, used, now_us, cost, count, limit, start_us, end_us)
   used = window_used(state_start_us, used, limit, start_us)
   local remaining = math.max(0, limit - used)
-  local granted = 0
+  local granted = count
   if cost > 0 then
     granted = math.min(count, math.floor(remaining / cost))
-  elseif used <= limit then
-    granted = count
+  elseif used > limit then
+    granted = 0
   end
   used = used + granted * cost
   remaining = remaining - granted * cost

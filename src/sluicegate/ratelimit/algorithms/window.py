@@ -17,10 +17,11 @@ def decide_in(
     """Grant up to *count* requests of *cost* units within the window from *start_us* to *end_us*."""
     used = _used(state, limit, start_us)
     remaining = max(0, limit - used)
+    granted = count
     if cost > 0:
         granted = min(count, remaining // cost)
-    else:
-        granted = count if used <= limit else 0
+    elif used > limit:
+        granted = 0
     used += granted * cost
     remaining -= granted * cost
 

@@ -1,0 +1,1 @@
+"""Where state lives: in this process or in Redis, behind one port."""

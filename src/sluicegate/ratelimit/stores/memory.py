@@ -147,7 +147,8 @@ class MemoryStore:
         if not plan.simple or self._closed:
             reply = self.ask_now(Request(ACQUIRE, ((limit, key, cost),)))
             assert reply is not None
-            return (*reply.answers, reply.now_us, reply.serial)  # type: ignore[return-value] # one member, four numbers
+            granted, remaining, retry_after_us, reset_after_us = reply.answers
+            return granted, remaining, retry_after_us, reset_after_us, reply.now_us, reply.serial
         rules = plan.rules
         name = plan.prefix + key
         shard = self._shards[hash(name) & self._last_shard]
@@ -170,7 +171,7 @@ class MemoryStore:
                     shard.keep(name, CounterRecord(rules, state, now_us + reset_after_us), now_us)
         return granted, remaining, retry_after_us, reset_after_us, now_us, self._next_serial()
 
-    def ask(self, request: Request, promise: Promise) -> None:
+    def ask(self, request: Request, promise: Promise) -> None:  # noqa: ARG002 - the port's signature
         """Never needed: this store always answers at once; see `Store`."""
         raise AssertionError("the memory store answers at once")
 
@@ -302,7 +303,7 @@ class MemoryStore:
         if kind == LOG:
             if record is None:
                 record = LogRecord()
-            return record  # type: ignore[no-any-return] # the name says which kind
+            return record
         rules = self._calendars.around(plan, now_us) if kind == CALENDAR else plan.rules
         if record is None:
             return CounterRecord(rules)

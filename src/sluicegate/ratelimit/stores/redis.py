@@ -65,7 +65,7 @@ class RedisStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._batcher = self._new_batcher()
 
-    def acquire_one(self, limit: Limit, key: str, cost: int) -> None:  # noqa: ARG002 - the port's signature
+    def acquire_one(self, limit: Limit, key: str, cost: int) -> None:
         """Return nothing: this store has to be awaited; see `Store`."""
 
     def ask_now(self, request: Request) -> Reply | None:  # noqa: ARG002 - the port's signature

