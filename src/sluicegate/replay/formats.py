@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal, get_args
 
-from sluicegate.replay.client_address import limited_address
+from sluicegate.integrations import UNKNOWN_CLIENT, ClientAddress
 from sluicegate.replay.combined import combined_parser, common_parser
 from sluicegate.replay.csv_columns import csv_parser, delimiter_of, has_header
 from sluicegate.replay.json_lines import json_parser
@@ -39,7 +39,7 @@ def parser_for(log_format: LogFormat, first_line: str, columns: Mapping[str, str
         InvalidInputError: A CSV lacks a column that it must have.
     """
     # What a parser remembers is its own, and gone with it.
-    address_of = lru_cache(maxsize=_ADDRESSES_REMEMBERED_MAX)(limited_address)
+    address_of = lru_cache(maxsize=_ADDRESSES_REMEMBERED_MAX)(_limited_address)
     if log_format == "combined":
         return combined_parser(address_of), 0
     if log_format == "common":
@@ -78,3 +78,11 @@ def format_of(lines: list[str], columns: Mapping[str, str], *, where: str) -> Lo
         accepted = "lines of the combined or common format, of JSON, or of CSV; name the columns where they are unusual"
         raise InvalidInputError(where, found, accepted) from None
     return "csv"
+
+
+def _limited_address(text: str) -> str:
+    """Return an address as live requests are counted under it: of IPv6 the network, of what is no address the text."""
+    if ":" not in text:
+        return text
+    resolved = ClientAddress().resolve(text, ())
+    return text if resolved == UNKNOWN_CLIENT else resolved

@@ -22,6 +22,8 @@ __all__ = ["DEPTH_MAX", "NODES_MAX", "Entry", "Node", "Place", "read_toml", "rea
 
 DEPTH_MAX = 16  # a rules file has four levels; far deeper nesting only exhausts the stack
 NODES_MAX = 50_000  # a thousand rules with every field named
+_TOML_DOTS_MAX = 64  # eight descriptors and a glob have a quarter of it
+_TOML_LINE_LENGTH_MAX = 1_000  # lines with a key's name; what is longer falls back to its table
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,7 @@ def read_yaml(text: str, source: str) -> Node:
     except ImportError:
         raise _refusal(source, "a YAML file, but PyYAML is not installed", "PyYAML installed, or a TOML file") from None
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            _refuse_reference(event, source)
-        _refuse_size(yaml.parse(text, Loader=yaml.SafeLoader), source)
+        _check_events(yaml.parse(text, Loader=yaml.SafeLoader), source)
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is None:
@@ -104,6 +104,12 @@ def read_toml(text: str, source: str) -> Node:
     Raises:
         ConfigurationError: It is not one, or it is too deep.
     """
+    for number, line in enumerate(text.splitlines(), 1):
+        # tomllib remembers every beginning of a dotted key: memory in the square of its length.
+        if line.count(".") > _TOML_DOTS_MAX:
+            raise _refusal(
+                f"{source}:{number}", f"{line.count('.'):,} dots", f"at most {_TOML_DOTS_MAX} dots in a line"
+            )
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -124,19 +130,17 @@ def _place_of(mark: Any) -> Place:  # noqa: ANN401 - as PyYAML has it, one of tw
     return Place(1) if mark is None else Place(mark.line + 1, mark.column + 1)
 
 
-def _refuse_reference(event: Event, source: str) -> None:
-    # Nine lines of aliases to aliases stand for a billion values; rules have no use for them.
-    if getattr(event, "anchor", None) is not None:
-        raise _refusal(_place_of(event.start_mark).within(source), "an anchor or an alias", "each value written out")
-
-
-def _refuse_size(events: Iterator[Event], source: str) -> None:
+def _check_events(events: Iterator[Event], source: str) -> None:
+    """Refuse what would make a small file large or slow, as soon as it is met."""
     depth = nodes = 0
     for event in events:
         name = type(event).__name__
         depth += name in ("MappingStartEvent", "SequenceStartEvent")
         depth -= name in ("MappingEndEvent", "SequenceEndEvent")
         nodes += name in ("ScalarEvent", "MappingStartEvent", "SequenceStartEvent")
+        # Nine lines of aliases to aliases stand for a billion values; tags ask for types.
+        if getattr(event, "anchor", None) is not None or getattr(event, "tag", None) is not None:
+            raise _refusal(_place_of(event.start_mark).within(source), "an anchor, alias or tag", "plain values")
         if depth > DEPTH_MAX or nodes > NODES_MAX:
             found = f"more than {DEPTH_MAX} levels or {NODES_MAX:,} values"
             raise _refusal(_place_of(event.start_mark).within(source), found, "a file of rules")
@@ -178,16 +182,26 @@ def _toml_lines(text: str) -> dict[tuple[str, ...], int]:
     lines: dict[tuple[str, ...], int] = {}
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if stripped.startswith("["):
-            table = _toml_path(stripped.strip("[]").partition("]")[0])
-            path = table
+        key, is_assigned, _ = line.partition("=")
+        if line.lstrip().startswith("["):
+            path = table = _toml_path(line)
         else:
-            path = (*table, *_toml_path(stripped.partition("=")[0]))
-        for length in range(1, min(len(path), DEPTH_MAX) + 1):
+            path = (*table, *_toml_path(f"{key}= 0")) if is_assigned else ()
+        for length in range(1, len(path) + 1):
             lines.setdefault(path[:length], number)
     return lines
 
 
-def _toml_path(text: str) -> tuple[str, ...]:
-    return tuple(part.strip().strip("\"'") for part in text.split("."))
+def _toml_path(line: str) -> tuple[str, ...]:
+    """Return the names that a table's or key's line gives, as TOML's own reader takes them."""
+    if len(line) > _TOML_LINE_LENGTH_MAX:
+        return ()
+    try:
+        found: object = tomllib.loads(line)
+    except tomllib.TOMLDecodeError:
+        return ()
+    path = []
+    while isinstance(found, dict) and found:
+        name, found = next(iter(found.items()))
+        path.append(name)
+    return tuple(path)

@@ -111,13 +111,12 @@ def _anchor(node: Node) -> date | datetime:
 
 def _key(node: Node) -> KeyTemplate:
     names = [item.value for item in node.items] if node.items is not None else [node.value]
-    known = (*DESCRIPTORS, HEADER_PREFIX)
     try:
         return KeyTemplate(tuple(names))  # type: ignore[arg-type]  # it checks its parts itself
     except InvalidInputError as error:
-        strange = next((name for name in names if name not in known), None)
+        strange = next((name for name in names if name not in DESCRIPTORS), None)
         found = node.shape if node.entries is not None else error.found
-        raise InvalidInputError("", found, error.accepted + suggestion(strange, known)) from None
+        raise InvalidInputError("", found, error.accepted + suggestion(strange, DESCRIPTORS)) from None
 
 
 def _path(node: Node) -> PathPattern:

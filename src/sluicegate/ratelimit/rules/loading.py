@@ -87,16 +87,16 @@ class _Problems:
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._found: list[InvalidInputError] = []
+        self._found: list[tuple[Place, InvalidInputError]] = []
 
     def add(self, place: Place, path: str, found: str, accepted: str) -> None:
-        if len(self._found) < PROBLEMS_MAX:
-            where = f"{place.within(self._source)}: {path}" if path else place.within(self._source)
-            self._found.append(InvalidInputError(where, found, accepted))
+        where = f"{place.within(self._source)}: {path}" if path else place.within(self._source)
+        self._found.append((place, InvalidInputError(where, found, accepted)))
 
     def raise_if_any(self) -> None:
         if self._found:
-            raise ConfigurationError(self._found)
+            ordered = sorted(self._found, key=lambda problem: (problem[0].line, problem[0].column or 0))
+            raise ConfigurationError([problem for _, problem in ordered[:PROBLEMS_MAX]])
 
     def count(self) -> int:
         return len(self._found)
