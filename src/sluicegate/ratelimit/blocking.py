@@ -7,17 +7,16 @@ in the background, where the requests of all threads meet in the same batches; t
 from __future__ import annotations
 
 import asyncio
-import functools
 import inspect
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from sluicegate.monitoring import StandardLogger
-from sluicegate.ratelimit.algorithms import CONCURRENCY
 from sluicegate.ratelimit.decision import Decision, JointDecision
+from sluicegate.ratelimit.decorating import Function, decorated, key_function
 from sluicegate.ratelimit.engine import in_order
-from sluicegate.ratelimit.limiter import Function, Limiter, key_function, store_at
+from sluicegate.ratelimit.limiter import Limiter, store_at
 from sluicegate.ratelimit.stores.memory import KEYS_MAX
 from sluicegate.utils import InvalidInputError, LimiterClosedError, StoreError
 
@@ -130,16 +129,13 @@ class BlockingLimiter:
             if inspect.iscoroutinefunction(function):
                 raise InvalidInputError("function", "an async function", "a plain one, or a Limiter")
 
-            @functools.wraps(function)
-            def limited(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
-                whose = key_of(*args, **kwargs)
-                if limit.plan.algorithm.kind == CONCURRENCY:
-                    with self.hold(limit, whose):
-                        return function(*args, **kwargs)
-                self.acquire(limit, whose, cost).raise_if_denied()
-                return function(*args, **kwargs)
-
-            return cast("Function", limited)
+            return decorated(
+                function,
+                key_of,
+                holds=limit.plan.holds,
+                acquire=lambda whose: self.acquire(limit, whose, cost),
+                hold=lambda whose: self.hold(limit, whose),
+            )
 
         return decorate
 

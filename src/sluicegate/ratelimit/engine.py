@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sluicegate.monitoring import Counters
-from sluicegate.ratelimit.algorithms import CONCURRENCY
 from sluicegate.ratelimit.decision import UNKNOWN_US, Decision, JointDecision
 from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.stores.store import ACQUIRE, PEEK, REFUND, RESET, Reply, Request
@@ -84,41 +83,37 @@ class Engine:
                 Decision,
                 (True, limit, key, cost, remaining, 0, reset_after_us, now_us, self._source, False, False, serial),
             )
-        if not limit.shadow:
-            self._row(limit.name)[_DENIED] += 1
-            return _decision_of(
-                Decision,
-                (
-                    False,
-                    limit,
-                    key,
-                    cost,
-                    remaining,
-                    retry_after_us,
-                    reset_after_us,
-                    now_us,
-                    self._source,
-                    False,
-                    False,
-                    serial,
-                ),
-            )
-        self._row(limit.name)[_SHADOW_DENIED] += 1
+        shadow = limit.shadow
+        self._row(limit.name)[_SHADOW_DENIED if shadow else _DENIED] += 1
         return _decision_of(
-            Decision, (True, limit, key, cost, remaining, 0, reset_after_us, now_us, self._source, False, True, serial)
+            Decision,
+            (
+                shadow,
+                limit,
+                key,
+                cost,
+                remaining,
+                0 if shadow else retry_after_us,
+                reset_after_us,
+                now_us,
+                self._source,
+                False,
+                shadow,
+                serial,
+            ),
         )
         # fmt: on
 
     def check_acquire(self, limit: Limit, key: str, cost: int) -> None:
         """Check what an acquire would be given."""
-        if type(limit) is not Limit or limit.plan.algorithm.kind == CONCURRENCY:
+        if type(limit) is not Limit or limit.plan.holds:
             raise _not_acquirable(limit)
         checked_key(key)
         checked_cost(cost)
 
     def checked_hold(self, limit: Limit, key: str) -> str:
         """Check a hold and return its key."""
-        if type(limit) is not Limit or limit.plan.algorithm.kind != CONCURRENCY:
+        if type(limit) is not Limit or not limit.plan.holds:
             found = f"{limit.algorithm} limit {limit.name!r}" if type(limit) is Limit else shape_of(limit)
             raise InvalidInputError("limit", found, "a Limit with algorithm concurrency")
         return checked_key(key)
@@ -249,7 +244,7 @@ class Engine:
             if not isinstance(member, list | tuple) or len(member) not in (2, 3):
                 raise InvalidInputError(f"limits[{at}]", shape_of(member), _MEMBER_ACCEPTED)
             limit, key, cost = (*member, 1)[:3]
-            if type(limit) is not Limit or limit.plan.algorithm.kind == CONCURRENCY:
+            if type(limit) is not Limit or limit.plan.holds:
                 raise _not_acquirable(limit, f"limits[{at}]")
             checked.append((limit, checked_key(key, f"limits[{at}] key"), checked_cost(cost, f"limits[{at}] cost")))
         return checked

@@ -7,12 +7,13 @@ import functools
 import inspect
 import os
 import weakref
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Self, cast
 
 from sluicegate.database import connect
 from sluicegate.monitoring import StandardLogger
-from sluicegate.ratelimit.algorithms import CONCURRENCY
 from sluicegate.ratelimit.decision import Decision, JointDecision
+from sluicegate.ratelimit.decorating import Function, decorated, decorated_async, key_function
 from sluicegate.ratelimit.engine import Engine, in_order
 from sluicegate.ratelimit.holds import Hold, HoldKeeper
 from sluicegate.ratelimit.statistics import Statistics
@@ -29,11 +30,9 @@ if TYPE_CHECKING:
     from sluicegate.ratelimit.stores.store import Reply, Request, Store
     from sluicegate.utils import Clock
 
-__all__ = ["Limiter", "key_function", "store_at"]
+__all__ = ["Limiter", "store_at"]
 
 WAIT_SECONDS_MAX = 86_400.0  # who waits longer should be queued by something that survives a restart
-
-Function = TypeVar("Function", bound="Callable[..., Any]")
 
 
 class Limiter:
@@ -293,10 +292,19 @@ class Limiter:
 
         def decorate(function: Function) -> Function:
             if inspect.iscoroutinefunction(function):
-                return cast("Function", self._awaited(function, limit, key_of, cost))
-            if self.engine.store.source != MemoryStore.source or limit.plan.algorithm.kind == CONCURRENCY:
+                return decorated_async(
+                    function,
+                    key_of,
+                    holds=limit.plan.holds,
+                    acquire=lambda whose: self.acquire(limit, whose, cost),
+                    hold=lambda whose: self.hold(limit, whose),
+                )
+            if self.engine.store.source != MemoryStore.source or limit.plan.holds:
                 raise InvalidInputError("function", "a plain function", "an async one, or a BlockingLimiter")
-            return cast("Function", self._plain(function, limit, key_of, cost))
+            here = cast("Callable[..., Decision]", self._acquire_here)
+            return decorated(
+                function, key_of, holds=False, acquire=lambda whose: here(limit, whose, cost), hold=nullcontext
+            )
 
         return decorate
 
@@ -381,32 +389,6 @@ class Limiter:
                 outcomes.append(error)
         return outcomes
 
-    def _awaited(
-        self, function: Callable[..., Any], limit: Limit, key_of: Callable[..., str], cost: int
-    ) -> Callable[..., Any]:
-        @functools.wraps(function)
-        async def limited(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
-            key = key_of(*args, **kwargs)
-            if limit.plan.algorithm.kind == CONCURRENCY:
-                async with self.hold(limit, key):
-                    return await function(*args, **kwargs)
-            (await self.acquire(limit, key, cost)).raise_if_denied()
-            return await function(*args, **kwargs)
-
-        return limited
-
-    def _plain(
-        self, function: Callable[..., Any], limit: Limit, key_of: Callable[..., str], cost: int
-    ) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def limited(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
-            decision = self._acquire_here(limit, key_of(*args, **kwargs), cost)
-            assert type(decision) is Decision
-            decision.raise_if_denied()
-            return function(*args, **kwargs)
-
-        return limited
-
 
 def store_at(url: str, *, deadline: float, connect_timeout: float, key_prefix: str, logger: Logger) -> RedisStore:
     """Return the store in Redis that a limiter is connected to; the arguments are those of `Limiter.connect`."""
@@ -423,13 +405,6 @@ def store_at(url: str, *, deadline: float, connect_timeout: float, key_prefix: s
         keyspace=Keyspace(key_prefix),
         deadline_us=round(deadline * 1_000_000),
     )
-
-
-def key_function(key: str | Callable[..., str]) -> Callable[..., str]:
-    """Return the function of a call's arguments that names who is limited."""
-    if callable(key):
-        return key
-    return lambda *_args, **_kwargs: key
 
 
 def _forget_parent_after_fork(limiter: Limiter) -> None:

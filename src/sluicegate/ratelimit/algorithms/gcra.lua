@@ -9,6 +9,18 @@ local function gcra_bounded(paid_us, paid_rem, debt_us, full_us, capacity_us, ca
   return paid_us, paid_rem
 end
 
+-- Moves the time forward by what pays for `units`.
+local function gcra_paid_further(paid_us, paid_rem, units, interval_us, interval_rem, per)
+  local units_us, units_rem = exact_time_of(units, interval_us, interval_rem, per)
+  paid_us = paid_us + units_us
+  paid_rem = paid_rem + units_rem
+  if paid_rem >= per then
+    paid_us = paid_us + 1
+    paid_rem = paid_rem - per
+  end
+  return paid_us, paid_rem
+end
+
 -- When `cost` more units are paid for within the capacity, rounded up to a microsecond.
 local function gcra_retry_after_us(paid_us, paid_rem, cost, full_us, burst, interval_us, interval_rem, per, capacity_rem)
   if cost > burst then return -1 end
@@ -49,13 +61,7 @@ local function gcra_decide(paid_us, paid_rem, debt_us, now_us, cost, count,
     if interval_rem == 0 then
       paid_us = paid_us + taken * interval_us
     else
-      local taken_us, taken_rem = exact_time_of(taken, interval_us, interval_rem, per)
-      paid_us = paid_us + taken_us
-      paid_rem = paid_rem + taken_rem
-      if paid_rem >= per then
-        paid_us = paid_us + 1
-        paid_rem = paid_rem - per
-      end
+      paid_us, paid_rem = gcra_paid_further(paid_us, paid_rem, taken, interval_us, interval_rem, per)
     end
   elseif free_us < 0 then
     granted = 0

@@ -42,9 +42,7 @@ def rule_of(rate: Rate) -> Rule:
     return Rule(rate.capacity, interval_us, interval_rem, per, capacity_us, capacity_rem)
 
 
-def decide(  # noqa: C901, PLR0912 - one formula; calls for its branches would double its cost
-    state: State, now_us: int, cost: int, count: int, rule: Rule
-) -> tuple[State, int, int, int, int]:
+def decide(state: State, now_us: int, cost: int, count: int, rule: Rule) -> tuple[State, int, int, int, int]:
     """Grant up to *count* requests of *cost* units that stay within a capacity of now.
 
     Returns:
@@ -81,21 +79,12 @@ def decide(  # noqa: C901, PLR0912 - one formula; calls for its branches would d
         if interval_rem == 0:
             paid_us += taken * interval_us
         else:
-            taken_us, taken_rem = time_of(taken, interval_us, interval_rem, per)
-            paid_us += taken_us
-            paid_rem += taken_rem
-            if paid_rem >= per:
-                paid_us += 1
-                paid_rem -= per
+            paid_us, paid_rem = _paid_further(paid_us, paid_rem, taken, rule)
     elif free_us < 0:
         granted = 0
 
-    retry_after_us = 0
-    if granted < count:
-        retry_after_us = _retry_after_us(paid_us, paid_rem, cost, full_us, rule)
-    reset_after_us = paid_us - now_us
-    if paid_rem > 0:
-        reset_after_us += 1
+    retry_after_us = 0 if granted == count else _retry_after_us(paid_us, paid_rem, cost, full_us, rule)
+    reset_after_us = paid_us - now_us if paid_rem == 0 else paid_us - now_us + 1
     debt_us = -free_us if free_us < 0 else 0
     return (paid_us, paid_rem, debt_us), granted, remaining, retry_after_us, reset_after_us
 
@@ -138,6 +127,18 @@ def _bounded(paid_us: int, paid_rem: int, debt_us: int, full_us: int, rule: Rule
     bound_us = full_us + min(debt_us, rule.capacity_us)
     if paid_us > bound_us or (paid_us == bound_us and paid_rem > rule.capacity_rem):
         return bound_us, rule.capacity_rem
+    return paid_us, paid_rem
+
+
+def _paid_further(paid_us: int, paid_rem: int, units: int, rule: Rule) -> tuple[int, int]:
+    """Move the time forward by what pays for *units*."""
+    _, interval_us, interval_rem, per, _, _ = rule
+    units_us, units_rem = time_of(units, interval_us, interval_rem, per)
+    paid_us += units_us
+    paid_rem += units_rem
+    if paid_rem >= per:
+        paid_us += 1
+        paid_rem -= per
     return paid_us, paid_rem
 
 

@@ -1,0 +1,66 @@
+"""Write down all public names with their signatures, so that a change to them is seen: `make names`."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from pathlib import Path
+
+MODULES = (
+    "sluicegate",
+    "sluicegate.testing",
+    "sluicegate.utils",
+    "sluicegate.monitoring",
+    "sluicegate.database",
+    "sluicegate.ratelimit",
+    "sluicegate.ratelimit.rules",
+    "sluicegate.integrations",
+    "sluicegate.replay",
+    "sluicegate.server",
+)
+LISTING = Path(__file__).parent.parent / "public_names.txt"
+
+
+def listing() -> str:
+    """Return one line for each public name, and one for each public attribute of a class."""
+    lines = []
+    for module_name in MODULES:
+        module = importlib.import_module(module_name)
+        for name in sorted(module.__all__):
+            value = getattr(module, name)
+            lines.append(f"{module_name}.{name}{_signature(value)}")
+            # A class is told once, where it is defined for users.
+            if inspect.isclass(value) and (module_name == "sluicegate" or name not in _at_root()):
+                lines.extend(f"{module_name}.{name}.{attribute}" for attribute in _attributes(value))
+    return "\n".join(lines) + "\n"
+
+
+def _at_root() -> list[str]:
+    return importlib.import_module("sluicegate").__all__  # type: ignore[no-any-return] # a list of names
+
+
+def _attributes(owner: type) -> list[str]:
+    names = [name for name in vars(owner) if not name.startswith("_")]
+    return sorted(f"{name}{_signature(inspect.getattr_static(owner, name))}" for name in names)
+
+
+def _signature(value: object) -> str:
+    if isinstance(value, classmethod | staticmethod):
+        value = value.__func__
+    if inspect.isclass(value) and issubclass(value, BaseException):
+        return ""
+    if not inspect.isroutine(value) and not inspect.isclass(value):
+        return ""
+    try:
+        parameters = inspect.signature(value).parameters.values()
+    except (TypeError, ValueError):
+        return ""
+    # Without annotations: how they are printed differs between versions of Python.
+    bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
+    return str(inspect.Signature(bare))
+
+
+if __name__ == "__main__":
+    LISTING.write_text(listing(), encoding="utf-8")
+    sys.stdout.write(f"{LISTING.name} is written\n")
