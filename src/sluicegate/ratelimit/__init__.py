@@ -2,7 +2,7 @@
 
 from sluicegate.ratelimit.blocking import BlockingHold, BlockingLimiter
 from sluicegate.ratelimit.decision import Decision, JointDecision
-from sluicegate.ratelimit.holds import Hold
+from sluicegate.ratelimit.holds import Hold, HoldVerbs
 from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.limiter import Limiter
 from sluicegate.ratelimit.rate import Rate
@@ -13,6 +13,7 @@ __all__ = [
     "BlockingLimiter",
     "Decision",
     "Hold",
+    "HoldVerbs",
     "JointDecision",
     "Limit",
     "Limiter",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from sluicegate.monitoring import StandardLogger
 from sluicegate.ratelimit.decision import Decision, JointDecision
 from sluicegate.ratelimit.decorating import Function, decorated, key_function
-from sluicegate.ratelimit.engine import in_order
+from sluicegate.ratelimit.engine import forget_parent_after_fork, in_order
 from sluicegate.ratelimit.limiter import Limiter, store_at
 from sluicegate.ratelimit.stores.memory import KEYS_MAX
 from sluicegate.utils import InvalidInputError, LimiterClosedError, StoreError
@@ -54,7 +54,7 @@ class BlockingLimiter:
         self._engine = self._limiter.engine
         self._background = _Background()
         self._acquire_here = self._engine.acquire_here
-        self._limiter.on_fork = self._after_fork
+        forget_parent_after_fork(self, BlockingLimiter._after_fork)
 
     @classmethod
     def connect(
@@ -88,12 +88,12 @@ class BlockingLimiter:
         if type(here) is Decision:
             return here
         request = cast("Request", here)
-        return self._limiter.decided(request, self._outcome(request))[0]
+        return self._engine.decided(request, self._outcome(request))[0]
 
     def acquire_all(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> JointDecision:
         """Take of several limits at once, all or nothing; see `Limiter.acquire_all`."""
         request, order = self._engine.checked_all(limits)
-        return in_order(self._limiter.decided(request, self._outcome(request)), order)
+        return in_order(self._engine.decided(request, self._outcome(request)), order)
 
     def acquire_many(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> tuple[Decision, ...]:
         """Take of several limits, each for itself; see `Limiter.acquire_many`."""
@@ -106,7 +106,7 @@ class BlockingLimiter:
     def peek(self, limit: Limit, key: str, cost: int = 1) -> Decision:
         """Say what an `acquire` would be answered; see `Limiter.peek`."""
         request = self._engine.checked_peek(limit, key, cost)
-        return self._limiter.decided(request, self._outcome(request), counted=False)[0]
+        return self._engine.decided(request, self._outcome(request), counted=False)[0]
 
     def reset(self, limit: Limit, key: str) -> bool:
         """Forget the state of *key*; see `Limiter.reset`."""

@@ -6,7 +6,10 @@ check and the answer both come through here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+import os
+import weakref
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sluicegate.monitoring import Counters
 from sluicegate.ratelimit.decision import UNKNOWN_US, Decision, JointDecision
@@ -24,13 +27,13 @@ from sluicegate.utils import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.stores.store import Member, Store
     from sluicegate.utils import Clock
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "forget_parent_after_fork", "in_order"]
 
 OUTCOMES = ("denied", "allowed", "shadow_denied", "degraded_denied", "degraded_allowed")
 _DENIED, _ALLOWED, _SHADOW_DENIED, _DEGRADED = range(4)
@@ -38,6 +41,8 @@ _DENIED, _ALLOWED, _SHADOW_DENIED, _DEGRADED = range(4)
 MEMBERS_MAX = 32  # limits that one request may stand under
 BULK_MAX = 10_000  # independent requests in one call: half of what may wait in line
 ANSWER_LENGTH = 4
+
+Owner = TypeVar("Owner")
 
 _decision_of = tuple.__new__  # a third of the cost of the generated constructor
 _MEMBER_ACCEPTED = "(limit, key) or (limit, key, cost)"
@@ -57,6 +62,7 @@ class Engine:
         self.clock = clock
         self.logger = logger
         self.counters = Counters(len(OUTCOMES))
+        self.sleep: Callable[[float], Awaitable[None]] = getattr(clock, "sleep", asyncio.sleep)
         self.closed = False
         self._store_lost = False
         self._acquire_one = store.acquire_one
@@ -164,6 +170,55 @@ class Engine:
         detail = (decision.decided_at_us, decision.decided_at_us + decision.reset_after_us, decision.serial)
         return Request(REFUND, ((decision.limit, decision.key, decision.cost),), detail)
 
+    async def ask(self, request: Request) -> Reply:
+        """Ask the store, for verbs that nothing can answer in its place.
+
+        Raises:
+            StoreError: There is no usable answer.
+        """
+        outcome = await self.outcome(request)
+        if isinstance(outcome, StoreError):
+            raise outcome
+        return outcome
+
+    async def decisions(self, request: Request) -> tuple[Decision, ...]:
+        """Ask the store, and make and count the decisions; when it cannot answer, the fallback does."""
+        return self.decided(request, await self.outcome(request))
+
+    async def outcome(self, request: Request) -> Reply | StoreError:
+        """Return what the store answered, or its failure."""
+        return (await self.outcomes((request,)))[0]
+
+    async def outcomes(self, requests: Sequence[Request]) -> list[Reply | StoreError]:
+        """Return what the store answered to each, or its failure; all are asked before the first is awaited."""
+        asked = [self._asked(request) for request in requests]
+        outcomes: list[Reply | StoreError] = []
+        for answer in asked:
+            try:
+                outcomes.append(await answer if isinstance(answer, asyncio.Future) else answer)
+            except StoreError as error:
+                outcomes.append(error)
+        return outcomes
+
+    def _asked(self, request: Request) -> asyncio.Future[Reply] | Reply | StoreError:
+        try:
+            reply = self.store.ask_now(request)
+            if reply is not None:
+                return reply
+            promise: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+            self.store.ask(request, promise)
+        except StoreError as error:
+            return error
+        return promise
+
+    def decided(self, request: Request, outcome: Reply | StoreError, *, counted: bool = True) -> tuple[Decision, ...]:
+        """Make decisions of what the store answered, or of its failure, and count them."""
+        if isinstance(outcome, StoreError):
+            decisions = self.fallen_back(request, outcome)
+        else:
+            decisions = self.answered(request, outcome)
+        return self.counted(decisions) if counted else decisions
+
     def answered(self, request: Request, reply: Reply) -> tuple[Decision, ...]:
         """Make decisions of a reply, one for each member."""
         if self._store_lost:
@@ -259,3 +314,15 @@ def _not_acquirable(limit: object, where: str = "limit") -> InvalidInputError:
     if type(limit) is Limit:
         return InvalidInputError(where, f"concurrency limit {limit.name!r}", "hold() for it, or a limit with a rate")
     return InvalidInputError(where, shape_of(limit), "a Limit")
+
+
+def forget_parent_after_fork(owner: Owner, forget: Callable[[Owner], None]) -> None:
+    """Call *forget* on *owner* in each forked child, for as long as the owner lives."""
+    reference = weakref.ref(owner)
+
+    def in_child() -> None:
+        alive = reference()
+        if alive is not None:
+            forget(alive)
+
+    os.register_at_fork(after_in_child=in_child)

@@ -9,38 +9,21 @@ from __future__ import annotations
 import asyncio
 import secrets
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
-from sluicegate.ratelimit.stores.store import RELEASE, RENEW, TAKE, Reply, Request
+from sluicegate.ratelimit.stores.store import RELEASE, RENEW, TAKE, Request
 from sluicegate.utils import LimitExceededError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from sluicegate.ratelimit.decision import Decision
+    from sluicegate.ratelimit.engine import Engine
     from sluicegate.ratelimit.limit import Limit
-    from sluicegate.utils import Clock
 
-__all__ = ["Hold", "HoldKeeper"]
+__all__ = ["Hold", "HoldKeeper", "HoldVerbs"]
 
 RENEWALS_A_TERM = 3  # two may fail before a hold is lost
 DRIFT_MARGIN_RATIO = 0.01  # how much two clocks may run apart in one term
 RETRIES_A_TERM = 12  # after a renewal that failed, the next is sooner
-
-
-class Asker(Protocol):
-    """What a keeper needs of a limiter."""
-
-    clock: Clock
-    sleep: Callable[[float], Awaitable[None]]
-
-    async def ask(self, request: Request) -> Reply:
-        """Ask the store."""
-        ...
-
-    def decide(self, request: Request, outcome: Reply | StoreError) -> Decision:
-        """Make a decision of what the store answered, or of its failure."""
-        ...
 
 
 class Hold:
@@ -98,15 +81,50 @@ class Hold:
         self._lost = True
 
 
+class HoldVerbs:
+    """What a store does with holds, for whoever keeps their tokens: this process, or a service's clients.
+
+    Args:
+        engine: What checks, asks and answers.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def take(self, limit: Limit, key: str, holder: str) -> Decision:
+        """Take a unit for *holder*; who asks again keeps the unit and takes no second."""
+        return (await self._engine.decisions(self._request(TAKE, limit, key, holder)))[0]
+
+    async def renew(self, limit: Limit, key: str, holder: str) -> bool:
+        """Keep the unit of *holder* for another term; return whether there still was one.
+
+        Raises:
+            StoreError: Nobody knows.
+        """
+        return (await self._engine.ask(self._request(RENEW, limit, key, holder))).answers[0] > 0
+
+    async def release(self, limit: Limit, key: str, holder: str) -> bool:
+        """Give the unit of *holder* back; return whether there still was one.
+
+        Raises:
+            StoreError: Nobody knows; the store's clock will.
+        """
+        return (await self._engine.ask(self._request(RELEASE, limit, key, holder))).answers[0] > 0
+
+    def _request(self, verb: int, limit: Limit, key: str, holder: str) -> Request:
+        return Request(verb, ((limit, self._engine.checked_hold(limit, key), 1),), holder)
+
+
 class HoldKeeper:
     """Renews the holds of one limiter: one task, and all that are due in one round trip."""
 
-    def __init__(self, asker: Asker) -> None:
-        self._asker = asker
+    def __init__(self, engine: Engine) -> None:
+        self._verbs = HoldVerbs(engine)
+        self._sleep = engine.sleep
         self._holds: set[Hold] = set()
         self._task: asyncio.Task[None] | None = None
         self._changed: asyncio.Event | None = None
-        self.clock = asker.clock
+        self.clock = engine.clock
 
     async def take(self, hold: Hold) -> None:
         """Take a unit for *hold*.
@@ -116,13 +134,8 @@ class HoldKeeper:
 
         If cancelled, a unit that was taken already is given back by the store's clock.
         """
-        request = Request(TAKE, ((hold.limit, hold.key, 1),), hold.holder)
         sent_us = self.clock.monotonic_us()
-        try:
-            outcome: Reply | StoreError = await self._asker.ask(request)
-        except StoreError as error:
-            outcome = error
-        hold.decision = self._asker.decide(request, outcome)
+        hold.decision = await self._verbs.take(hold.limit, hold.key, hold.holder)
         if not hold.decision.allowed:
             raise LimitExceededError(hold.decision)
         if hold.kept:
@@ -136,9 +149,8 @@ class HoldKeeper:
             return
         self._holds.discard(hold)
         self._wake()
-        request = Request(RELEASE, ((hold.limit, hold.key, 1),), hold.holder)
         with suppress(StoreError):
-            await self._asker.ask(request)
+            await self._verbs.release(hold.limit, hold.key, hold.holder)
 
     async def aclose(self) -> None:
         """Give all units back and end."""
@@ -179,7 +191,7 @@ class HoldKeeper:
         changed = self._changed
         assert changed is not None
         changed.clear()
-        sleeping = asyncio.ensure_future(self._asker.sleep(wait_us / 1_000_000))
+        sleeping = asyncio.ensure_future(self._sleep(wait_us / 1_000_000))
         waking = asyncio.ensure_future(changed.wait())
         try:
             await asyncio.wait({sleeping, waking}, return_when=asyncio.FIRST_COMPLETED)
@@ -188,16 +200,15 @@ class HoldKeeper:
             waking.cancel()
 
     async def _renew(self, hold: Hold) -> None:
-        request = Request(RENEW, ((hold.limit, hold.key, 1),), hold.holder)
         sent_us = self.clock.monotonic_us()
         try:
-            reply = await self._asker.ask(request)
+            renewed = await self._verbs.renew(hold.limit, hold.key, hold.holder)
         except StoreError:
             hold.due_us = sent_us + hold.limit.plan.rules[0][1] // RETRIES_A_TERM
             if hold.lost:
                 self._holds.discard(hold)
             return
-        if reply.answers[0] > 0 and not hold.lost:
+        if renewed and not hold.lost:
             hold.extend(sent_us)
         else:
             hold.lose()

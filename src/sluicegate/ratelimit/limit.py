@@ -21,6 +21,7 @@ __all__ = ["Limit", "Plan"]
 ON_FAILURE = ("closed", "open")
 _CALENDAR_UNITS = ("day", "week", "month", "year")
 _PREFIX_SAFE = "!$&'()*+,/;=?@ "  # not ':', which separates, nor braces, which would move a slot
+_SHORTER_DAY_US = 2 * 3_600_000_000  # no zone's clocks are put forward by more
 _HOLD_SECONDS_MAX = 86_400.0  # a holder that died must not block a unit for longer than a day
 
 
@@ -136,7 +137,8 @@ class Limit:
             return min(rate.capacity - (-span_us * rate.limit // rate.period_us) - 1 for rate in self.rates)
         if kind == LOG:
             return min(rate.limit * -(-span_us // rate.period_us) for rate in self.rates)
-        return min(rate.limit * (1 - (-(span_us - 1) // rate.period_us)) for rate in self.rates)
+        shorter_us = _SHORTER_DAY_US if kind == CALENDAR else 0
+        return min(rate.limit * (1 - (-(span_us - 1) // (rate.period_us - shorter_us))) for rate in self.rates)
 
     def __str__(self) -> str:
         rates = "; ".join(str(rate) for rate in self.rates) or str(self.plan.capacity)
@@ -205,7 +207,7 @@ class Limit:
         calendar: tuple[tuple[int, CalendarPeriod], ...],
         capacity: int,
     ) -> Plan:
-        identity = repr((algorithm.family, rules, [str(rate) for rate in self.rates], self.time_zone, self.anchor))
+        identity = repr((algorithm.family, rules, calendar))
         tag = int.from_bytes(blake2b(identity.encode(), digest_size=4).digest(), "big")
         prefix = f"{algorithm.family}:{quote(self.name, safe=_PREFIX_SAFE)}:"
         return Plan(

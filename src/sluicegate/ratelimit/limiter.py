@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
-import os
-import weakref
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Self, cast
 
@@ -14,7 +11,7 @@ from sluicegate.database import connect
 from sluicegate.monitoring import StandardLogger
 from sluicegate.ratelimit.decision import Decision, JointDecision
 from sluicegate.ratelimit.decorating import Function, decorated, decorated_async, key_function
-from sluicegate.ratelimit.engine import Engine, in_order
+from sluicegate.ratelimit.engine import Engine, forget_parent_after_fork, in_order
 from sluicegate.ratelimit.holds import Hold, HoldKeeper
 from sluicegate.ratelimit.statistics import Statistics
 from sluicegate.ratelimit.stores.memory import KEYS_MAX, MemoryStore
@@ -23,11 +20,11 @@ from sluicegate.ratelimit.waiting import WaitingLines
 from sluicegate.utils import InvalidInputError, StoreError, SystemClock, checked_seconds, shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.limit import Limit
-    from sluicegate.ratelimit.stores.store import Reply, Request, Store
+    from sluicegate.ratelimit.stores.store import Request, Store
     from sluicegate.utils import Clock
 
 __all__ = ["Limiter", "store_at"]
@@ -40,6 +37,9 @@ class Limiter:
 
     ``Limiter()`` keeps state in this process; ``Limiter.connect(url)`` keeps it in Redis, where many
     processes share it. The verbs and the decisions are the same. Use it as ``async with``.
+
+    Attributes:
+        engine: What checks, asks and answers; for those who build other verbs on it.
 
     Args:
         clock: The time that decides, for state in this process. Default: the machine's.
@@ -58,14 +58,11 @@ class Limiter:
     ) -> None:
         clock = clock or SystemClock()
         logger = logger or StandardLogger()
-        self.clock = clock
-        self.sleep: Callable[[float], Awaitable[None]] = getattr(clock, "sleep", asyncio.sleep)
         self.engine = Engine(store or MemoryStore(clock, keys_max=keys_max), clock, logger)
-        self._keeper = HoldKeeper(self)
-        self._lines = WaitingLines(clock, self.sleep)
+        self._keeper = HoldKeeper(self.engine)
+        self._lines = WaitingLines(clock, self.engine.sleep)
         self._acquire_here = self.engine.acquire_here
-        self.on_fork: Callable[[], None] | None = None
-        _forget_parent_after_fork(self)
+        forget_parent_after_fork(self, Limiter._after_fork)  # noqa: SLF001 - its own
 
     @classmethod
     def connect(
@@ -145,7 +142,7 @@ class Limiter:
         here = self._acquire_here(limit, key, cost)
         if type(here) is Decision:
             return here
-        return (await self._decisions(cast("Request", here)))[0]
+        return (await self.engine.decisions(cast("Request", here)))[0]
 
     async def acquire_all(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> JointDecision:
         """Take of several limits at once: all of them grant, or none is charged. One round trip.
@@ -163,7 +160,7 @@ class Limiter:
         If cancelled, the units may be taken already.
         """
         request, order = self.engine.checked_all(limits)
-        return in_order(await self._decisions(request), order)
+        return in_order(await self.engine.decisions(request), order)
 
     async def acquire_many(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> tuple[Decision, ...]:
         """Take of several limits, each for itself, in the order given.
@@ -180,8 +177,10 @@ class Limiter:
         If cancelled, units may be taken already.
         """
         requests = self.engine.checked_many(limits)
-        outcomes = await self._outcomes(requests)
-        return tuple(self.decided(request, outcome)[0] for request, outcome in zip(requests, outcomes, strict=True))
+        outcomes = await self.engine.outcomes(requests)
+        return tuple(
+            self.engine.decided(request, outcome)[0] for request, outcome in zip(requests, outcomes, strict=True)
+        )
 
     async def wait(self, limit: Limit, key: str, cost: int = 1, *, timeout: float) -> Decision:  # noqa: ASYNC109 - a denial is known before it
         """Wait for *cost* units, first come, first served for each key within this process.
@@ -223,7 +222,7 @@ class Limiter:
             InvalidInputError: An argument is refused.
         """
         request = self.engine.checked_peek(limit, key, cost)
-        return self.decided(request, await self._outcome(request), counted=False)[0]
+        return self.engine.decided(request, await self.engine.outcome(request), counted=False)[0]
 
     async def reset(self, limit: Limit, key: str) -> bool:
         """Forget the state of *key*, as if it had never come.
@@ -235,7 +234,7 @@ class Limiter:
             StoreError: The store could not do it, or nobody knows whether it did.
             InvalidInputError: An argument is refused.
         """
-        reply = await self.ask(self.engine.checked_reset(limit, key))
+        reply = await self.engine.ask(self.engine.checked_reset(limit, key))
         return reply.answers[0] > 0
 
     async def refund(self, decision: Decision) -> int:
@@ -257,7 +256,7 @@ class Limiter:
         request = self.engine.checked_refund(decision)
         if request is None:
             return 0
-        reply = await self.ask(request)
+        reply = await self.engine.ask(request)
         return reply.answers[0]
 
     def hold(self, limit: Limit, key: str) -> Hold:
@@ -320,74 +319,11 @@ class Limiter:
         self.engine.closed = True
         await self.engine.store.aclose()
 
-    # What holds and the blocking limiter need.
-
-    async def ask(self, request: Request) -> Reply:
-        """Ask the store; for verbs that nothing can answer in its place."""
-        outcome = await self._outcome(request)
-        if isinstance(outcome, StoreError):
-            raise outcome
-        return outcome
-
-    def decide(self, request: Request, outcome: Reply | StoreError) -> Decision:
-        """Make and count the decision of a request with one member."""
-        return self.decided(request, outcome)[0]
-
-    def after_fork(self) -> None:
+    def _after_fork(self) -> None:
         """Share nothing with the parent: no socket, no lock, no hold."""
         self.engine.after_fork()
         self._keeper.after_fork()
-        self._lines = WaitingLines(self.clock, self.sleep)
-        if self.on_fork is not None:
-            self.on_fork()
-
-    async def _decisions(self, request: Request) -> tuple[Decision, ...]:
-        return self.decided(request, await self._outcome(request))
-
-    def decided(self, request: Request, outcome: Reply | StoreError, *, counted: bool = True) -> tuple[Decision, ...]:
-        """Make decisions of what the store answered, or of its failure, and count them."""
-        if isinstance(outcome, StoreError):
-            decisions = self.engine.fallen_back(request, outcome)
-        else:
-            decisions = self.engine.answered(request, outcome)
-        return self.engine.counted(decisions) if counted else decisions
-
-    async def _outcome(self, request: Request) -> Reply | StoreError:
-        store = self.engine.store
-        try:
-            reply = store.ask_now(request)
-            if reply is not None:
-                return reply
-            promise: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-            store.ask(request, promise)
-            return await promise
-        except StoreError as error:
-            return error
-
-    async def _outcomes(self, requests: Sequence[Request]) -> list[Reply | StoreError]:
-        outcomes: list[Reply | StoreError] = []
-        promises: list[asyncio.Future[Reply] | StoreError] = []
-        loop = asyncio.get_running_loop()
-        for request in requests:
-            try:
-                reply = self.engine.store.ask_now(request)
-                if reply is not None:
-                    outcomes.append(reply)
-                    continue
-                promise: asyncio.Future[Reply] = loop.create_future()
-                self.engine.store.ask(request, promise)
-                promises.append(promise)
-            except StoreError as error:
-                if not promises:
-                    outcomes.append(error)
-                else:
-                    promises.append(error)
-        for entry in promises:
-            try:
-                outcomes.append(entry if isinstance(entry, StoreError) else await entry)
-            except StoreError as error:
-                outcomes.append(error)
-        return outcomes
+        self._lines = WaitingLines(self.engine.clock, self.engine.sleep)
 
 
 def store_at(url: str, *, deadline: float, connect_timeout: float, key_prefix: str, logger: Logger) -> RedisStore:
@@ -405,14 +341,3 @@ def store_at(url: str, *, deadline: float, connect_timeout: float, key_prefix: s
         keyspace=Keyspace(key_prefix),
         deadline_us=round(deadline * 1_000_000),
     )
-
-
-def _forget_parent_after_fork(limiter: Limiter) -> None:
-    reference = weakref.ref(limiter)
-
-    def forget() -> None:
-        alive = reference()
-        if alive is not None:
-            alive.after_fork()
-
-    os.register_at_fork(after_in_child=forget)

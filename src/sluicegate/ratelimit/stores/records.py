@@ -141,9 +141,10 @@ class LogRecord:
         before = self._totals[first - 1] if first > self._head else self._forgotten
         refunded = min(cost, self._totals[last - 1] - before)
         kept = self._totals[last - 1] - refunded
-        # What remains of the instant becomes one entry: all of it leaves the window together.
-        self._totals[first:] = [kept, *(total - refunded for total in self._totals[last:])]
-        self._times[first:last] = [decided_at_us]
+        # What remains of the instant becomes one entry, if anything does: all of it leaves the window together.
+        entry = [kept] if kept > before else []
+        self._totals[first:] = [*entry, *(total - refunded for total in self._totals[last:])]
+        self._times[first:last] = [decided_at_us] * len(entry)
         return refunded
 
 
