@@ -18,7 +18,6 @@ KEY_BYTES_MAX = 96  # beyond it a digest is shorter, and says as much
 PREFIX_LENGTH_MAX = 32  # it stands in every key
 SECRET_BYTES_MAX = 64  # what BLAKE2b takes
 
-_SPECIAL = re.compile(r"[%{}]|^~")
 _ESCAPES = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D"})
 
 
@@ -50,7 +49,8 @@ class Keyspace:
             base: ``algorithm:limit:``, escaped.
             key: A checked key.
         """
-        if len(key) > KEY_BYTES_MAX or not key.isascii() or _SPECIAL.search(key):
+        # What needs an escape is told by plain look-ups: this runs for every decision.
+        if len(key) > KEY_BYTES_MAX or "{" in key or "}" in key or "%" in key or key[0] == "~" or not key.isascii():
             key = self._escaped(key)
         return (self._start + base + key).encode()
 

@@ -181,6 +181,20 @@ class Engine:
             raise outcome
         return outcome
 
+    async def acquire_there(self, request: Request) -> Decision:
+        """Do what `decisions` does for the one member of an acquire, in as few steps as there are."""
+        promise: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        try:
+            self.store.ask(request, promise)
+            reply = await promise
+        except StoreError as error:
+            return self.counted(self.fallen_back(request, error))[0]
+        if self._store_lost:
+            self._note_store_back()
+        decision = self._decision(request[1][0], reply.answers, reply)
+        self._row(decision[1].name)[_SHADOW_DENIED if decision[10] else decision[0]] += 1
+        return decision
+
     async def decisions(self, request: Request) -> tuple[Decision, ...]:
         """Ask the store, and make and count the decisions; when it cannot answer, the fallback does."""
         return self.decided(request, await self.outcome(request))
@@ -222,8 +236,7 @@ class Engine:
     def answered(self, request: Request, reply: Reply) -> tuple[Decision, ...]:
         """Make decisions of a reply, one for each member."""
         if self._store_lost:
-            self._store_lost = False
-            self.logger.info("store.back", source=self._source)
+            self._note_store_back()
         answers = reply.answers
         members = request.members
         if len(members) == 1:
@@ -232,6 +245,10 @@ class Engine:
             self._decision(member, answers[at * ANSWER_LENGTH : (at + 1) * ANSWER_LENGTH], reply)
             for at, member in enumerate(members)
         )
+
+    def _note_store_back(self) -> None:
+        self._store_lost = False
+        self.logger.info("store.back", source=self._source)
 
     def fallen_back(self, request: Request, error: StoreError) -> tuple[Decision, ...]:
         """Make the decisions that answer in the store's place, as each limit says."""

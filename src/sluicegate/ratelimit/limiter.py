@@ -62,7 +62,7 @@ class Limiter:
         self._keeper = HoldKeeper(self.engine)
         self._lines = WaitingLines(clock, self.engine.sleep)
         self._acquire_here = self.engine.acquire_here
-        forget_parent_after_fork(self, Limiter._after_fork)  # noqa: SLF001 - its own
+        forget_parent_after_fork(self, Limiter._after_fork)
 
     @classmethod
     def connect(
@@ -142,7 +142,7 @@ class Limiter:
         here = self._acquire_here(limit, key, cost)
         if type(here) is Decision:
             return here
-        return (await self.engine.decisions(cast("Request", here)))[0]
+        return await self.engine.acquire_there(cast("Request", here))
 
     async def acquire_all(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> JointDecision:
         """Take of several limits at once: all of them grant, or none is charged. One round trip.

@@ -81,7 +81,7 @@ class RedisStore:
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._bind(loop)
-        self._batcher.submit(request, promise)
+        self._batcher.submit(request, promise, loop)
 
     async def start(self) -> None:
         """Connect once; see `Store`."""

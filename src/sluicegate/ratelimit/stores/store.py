@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sluicegate.ratelimit.limit import Limit
 
 __all__ = [
@@ -59,7 +61,7 @@ class Reply(NamedTuple):
 
     now_us: int
     serial: int
-    answers: tuple[int, ...]
+    answers: Sequence[int]
 
 
 class Promise(Protocol):

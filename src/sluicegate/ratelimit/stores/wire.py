@@ -6,10 +6,10 @@ in the common case a request costs no more than its key.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sluicegate.ratelimit.algorithms import CALENDAR
-from sluicegate.ratelimit.stores.store import ACQUIRE, REFUND, Reply
+from sluicegate.ratelimit.stores.store import ACQUIRE, Reply
 from sluicegate.utils import CorruptStateError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ ANSWER_LENGTH = 4  # granted, remaining, retry_after_us, reset_after_us
 HEADER_LENGTH = 2  # now_us, unreadable values
 
 WRONG_TYPE, UNKNOWN_LAYOUT, OUT_OF_RANGE, UNDECIDED = -1, -2, -3, -4
+_reply_of = tuple.__new__  # a third of the cost of the generated constructor
 _STATUSES = {
     WRONG_TYPE: "its key holds a value of another type",
     UNKNOWN_LAYOUT: "its key was written by a newer version",
@@ -56,34 +57,45 @@ class Encoder:
 
     def encode(self, requests: Sequence[Request]) -> list[Argument]:
         """Return the arguments for *requests*; the keys are in `keys` afterwards."""
-        runs = self._run_args
-        keys = self.keys
+        add_key = self.keys.append
         name = self._keyspace.name
-        shape: tuple[Any, ...] | None = None
-        entries_at = 0
+        plan: Plan | None = None
+        cost = entries = 0
         for request in requests:
-            verb, members, detail = request
+            verb, members, _ = request
             if verb == ACQUIRE and len(members) == 1:
-                ((limit, key, cost),) = members
-                plan = limit.plan
-                own_shape: tuple[Any, ...] | None = (plan, cost)
-                keys.append(name(plan.prefix, key))
-                if own_shape == shape:
-                    runs[entries_at] += 1  # type: ignore[operator] # the number put there below
+                own_limit, key, own_cost = members[0]
+                own_plan = own_limit.plan
+                add_key(name(own_plan.prefix, key))
+                if own_plan is plan and own_cost == cost:
+                    entries += 1
                     continue
+                self._end_run(plan, cost, entries)
+                plan, cost, entries = own_plan, own_cost, 1
             else:
-                own_shape = None
-                keys.extend(name(limit.plan.prefix, key) for limit, key, _ in members)
-            shape = own_shape
-            entries_at = len(runs) + 1
-            runs += (verb, 1, 1, len(members))
-            for limit, _, cost in members:
-                runs += (self._rule(limit.plan), cost)
-            if verb == REFUND:
-                self._add_refund(request)
-            elif detail is not None:
-                runs.append(detail)  # type: ignore[arg-type] # a holder
-        return [WIRE_LAYOUT, len(self._plans), *self._rule_args, *runs]
+                self._end_run(plan, cost, entries)
+                plan = None
+                self._add_run(request)
+        self._end_run(plan, cost, entries)
+        return [WIRE_LAYOUT, len(self._plans), *self._rule_args, *self._run_args]
+
+    def _end_run(self, plan: Plan | None, cost: int, entries: int) -> None:
+        """Write down neighbouring requests of one limit and cost."""
+        if plan is not None:
+            self._run_args += (ACQUIRE, entries, 1, 1, self._rule(plan), cost)
+
+    def _add_run(self, request: Request) -> None:
+        """Write down a request of any other shape, a run for itself."""
+        verb, members, detail = request
+        runs = self._run_args
+        runs += (verb, 1, 1, len(members))
+        for limit, key, cost in members:
+            runs += (self._rule(limit.plan), cost)
+            self.keys.append(self._keyspace.name(limit.plan.prefix, key))
+        if isinstance(detail, tuple):
+            self._add_refund(request, detail)
+        elif detail is not None:
+            runs.append(detail)
 
     def _rule(self, plan: Plan) -> int:
         number = self._plans.get(plan)
@@ -96,10 +108,9 @@ class Encoder:
                 self._rule_args += rule
         return number
 
-    def _add_refund(self, request: Request) -> None:
+    def _add_refund(self, request: Request, detail: tuple[int, int, int]) -> None:
         ((limit, key, _),) = request.members
-        assert isinstance(request.detail, tuple)
-        decided_at_us, reset_at_us, serial = request.detail
+        decided_at_us, reset_at_us, serial = detail
         identity = f"{decided_at_us:x}-{serial:x}"
         self.keys.append(self._keyspace.companion(limit.plan.prefix, key, identity))
         self._run_args += (decided_at_us, reset_at_us)
@@ -111,13 +122,13 @@ def replies_of(raw: list[int], requests: Sequence[Request]) -> list[Reply | Corr
     at = HEADER_LENGTH
     replies: list[Reply | CorruptStateError] = []
     for serial, request in enumerate(requests):
-        end = at + ANSWER_LENGTH * len(request.members)
-        answers = tuple(raw[at:end])
+        end = at + ANSWER_LENGTH * len(request[1])
+        answers = raw[at:end]
         at = end
-        if answers[0] < 0 or (len(request.members) > 1 and min(answers[::ANSWER_LENGTH]) < 0):
+        if answers[0] < 0 or (len(answers) > ANSWER_LENGTH and min(answers[::ANSWER_LENGTH]) < 0):
             status = next(granted for granted in answers[::ANSWER_LENGTH] if granted < 0 and granted != UNDECIDED)
             if status != OUT_OF_RANGE:
                 replies.append(CorruptStateError("decide", _STATUSES[status]))
                 continue
-        replies.append(Reply(now_us, serial, answers))
+        replies.append(_reply_of(Reply, (now_us, serial, answers)))
     return replies
