@@ -144,13 +144,13 @@ class StandaloneClient:
         return (Identity(self.nodes()[0], facts.get("run_id", ""), facts.get("master_replid", "")),)
 
     async def start(self) -> None:
-        """Connect once, and refuse a server that is too old.
+        """Wait for the server, up to the connect time-out, and refuse one that is too old.
 
         Raises:
             StoreError: The server cannot be reached within the connect time-out.
             ConfigurationError: It is older than 7.0.
         """
-        facts = await self._facts()
+        facts = await self._facts_in_time()
         version = facts.get("redis_version", "")
         major = version.partition(".")[0]
         if not major.isdigit() or int(major) < VERSION_MIN:
@@ -172,6 +172,18 @@ class StandaloneClient:
         self._pool = self._new()
         self._slots = CONNECTIONS_MAX
         self._loading = {}
+
+    async def _facts_in_time(self) -> dict[str, str]:
+        """Ask until the server answers; one that starts just now refuses at first."""
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + self._connect_timeout_s
+        while True:
+            try:
+                return await self._facts()
+            except (StoreUnavailableError, StoreOverloadedError):
+                if loop.time() + BACKOFF_MIN_S >= due_s:
+                    raise
+            await asyncio.sleep(BACKOFF_MIN_S)
 
     async def _facts(self) -> dict[str, str]:
         timeout_us = round(self._connect_timeout_s * 1_000_000)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sluicegate.monitoring import Counters
 from sluicegate.ratelimit.decision import UNKNOWN_US, Decision, JointDecision
 from sluicegate.ratelimit.limit import Limit
+from sluicegate.ratelimit.store_watch import StoreWatch
 from sluicegate.ratelimit.stores.store import ACQUIRE, PEEK, REFUND, RESET, Reply, Request
 from sluicegate.utils import (
     COST_MAX,
@@ -64,7 +65,7 @@ class Engine:
         self.counters = Counters(len(OUTCOMES))
         self.sleep: Callable[[float], Awaitable[None]] = getattr(clock, "sleep", asyncio.sleep)
         self.closed = False
-        self._store_lost = False
+        self._watch = StoreWatch(logger, clock, store.source)
         self._acquire_one = store.acquire_one
         self._source = store.source
         self._row = self.counters.row
@@ -189,8 +190,8 @@ class Engine:
             reply = await promise
         except StoreError as error:
             return self.counted(self.fallen_back(request, error))[0]
-        if self._store_lost:
-            self._note_store_back()
+        if self._watch.lost:
+            self._watch.answered()
         decision = self._decision(request[1][0], reply.answers, reply)
         self._row(decision[1].name)[_SHADOW_DENIED if decision[10] else decision[0]] += 1
         return decision
@@ -235,8 +236,8 @@ class Engine:
 
     def answered(self, request: Request, reply: Reply) -> tuple[Decision, ...]:
         """Make decisions of a reply, one for each member."""
-        if self._store_lost:
-            self._note_store_back()
+        if self._watch.lost:
+            self._watch.answered()
         answers = reply.answers
         members = request.members
         if len(members) == 1:
@@ -246,15 +247,9 @@ class Engine:
             for at, member in enumerate(members)
         )
 
-    def _note_store_back(self) -> None:
-        self._store_lost = False
-        self.logger.info("store.back", source=self._source)
-
     def fallen_back(self, request: Request, error: StoreError) -> tuple[Decision, ...]:
         """Make the decisions that answer in the store's place, as each limit says."""
-        if not self._store_lost:
-            self._store_lost = True
-            self.logger.warning("store.lost", error=str(error), error_class=error.error_class.value)
+        self._watch.failed(error)
         now_us = self.clock.now_us()
         decisions = []
         for limit, key, cost in request.members:
