@@ -67,6 +67,7 @@ class StandaloneClient:
         self._known: set[str] = set()  # SHA-1 of scripts that this server has confirmed
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._retry_at_s = 0.0
+        self._connect_failure: StoreError | None = None  # told until the next try
         self._backoff_s = BACKOFF_MIN_S
         self._closed = False
 
@@ -216,7 +217,9 @@ class StandaloneClient:
         if self._slots <= 0:
             raise StoreOverloadedError(operation, f"all {CONNECTIONS_MAX} connections are in use")
         if loop.time() < self._retry_at_s:
-            raise StoreUnavailableError(operation, "the last connect failed; the next try is due within a second")
+            failure = self._connect_failure
+            assert failure is not None
+            raise type(failure)(operation, failure.reason)
         self._slots -= 1
         conversation = _Conversation()
         try:
@@ -238,7 +241,8 @@ class StandaloneClient:
     async def _connected(self, loop: asyncio.AbstractEventLoop) -> Connection:
         try:
             connection: Connection = await self._pool.get_connection()  # type: ignore[no-untyped-call] # redis-py's decorator
-        except (RedisError, OSError):
+        except (RedisError, OSError) as error:
+            self._connect_failure = classified(error, "connect", sent=False)
             self._retry_at_s = loop.time() + self._backoff_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
             self._backoff_s = min(BACKOFF_MAX_S, self._backoff_s * 2)
             raise
