@@ -1,0 +1,126 @@
+"""Writes decisions as JSON, with the header fields that belong to them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.responses import Response
+
+from sluicegate.integrations import PROBLEM_MEDIA_TYPE, Problem, limit_headers
+from sluicegate.ratelimit import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sluicegate.ratelimit import JointDecision, Limit
+    from sluicegate.server.tokens import TokenSigner
+
+__all__ = [
+    "LIMIT_CHANGED",
+    "answer",
+    "decision_answer",
+    "decision_json",
+    "decision_of",
+    "joint_answer",
+    "problem_answer",
+    "refund_token",
+]
+
+LIMIT_CHANGED: Final = Problem(
+    status=409,
+    title="Conflict",
+    detail="id: found one of a limit that is gone or was changed; accepted: one of a limit as it is",
+)
+_REFUND = "refundable decision"
+
+
+def decision_json(decision: Decision, token: str | None) -> dict[str, Any]:
+    """Return *decision* as JSON members; *token* is the ``id`` by which it is known again, if there is one."""
+    return {
+        "allowed": decision.allowed,
+        "limit": decision.limit.name,
+        "key": decision.key,
+        "cost": decision.cost,
+        "remaining": decision.remaining,
+        "retry_after": decision.retry_after,
+        "never": decision.never,
+        "reset_after": decision.reset_after,
+        "reset_at": decision.reset_at,
+        "delay": decision.delay,
+        "source": decision.source,
+        "degraded": decision.degraded,
+        "shadow_denied": decision.shadow_denied,
+        "id": token,
+    }
+
+
+def decision_of(token: object, limits: Mapping[str, Limit], signer: TokenSigner) -> Decision | None:
+    """Return the decision that a refund's id stands for; ``None`` when its limit is gone or changed.
+
+    Raises:
+        InvalidInputError: It is no id of ours.
+    """
+    name, tag, key, cost, decided_at_us, reset_after_us, serial = signer.read(_REFUND, token)
+    limit = limits.get(name)
+    if limit is None or limit.plan.tag != tag:
+        return None
+    return Decision(
+        allowed=True,
+        limit=limit,
+        key=key,
+        cost=cost,
+        remaining=None,
+        retry_after_us=0,
+        reset_after_us=reset_after_us,
+        decided_at_us=decided_at_us,
+        source="id",
+        degraded=False,
+        shadow_denied=False,
+        serial=serial,
+    )
+
+
+def refund_token(decision: Decision, signer: TokenSigner) -> str | None:
+    """Return the id with which *decision* can be refunded; ``None`` when it took nothing."""
+    if not decision.allowed or decision.degraded or decision.shadow_denied or decision.cost == 0:
+        return None
+    values = [
+        decision.limit.name,
+        decision.limit.plan.tag,
+        decision.key,
+        decision.cost,
+        decision.decided_at_us,
+        decision.reset_after_us,
+        decision.serial,
+    ]
+    return signer.signed(_REFUND, values)
+
+
+def decision_answer(decision: Decision, token: str | None, **members: object) -> Response:
+    """Answer with a decision, 200 when it allows, else 429, and with further *members*."""
+    content = {**decision_json(decision, token), **members}
+    return answer(content, status=200 if decision.allowed else 429, headers=dict(limit_headers(decision)))
+
+
+def joint_answer(joint: JointDecision, signer: TokenSigner) -> Response:
+    """Answer with a joint decision: 200 when allowed, else 429."""
+    content = {
+        "allowed": joint.allowed,
+        "binding": {"limit": joint.binding.limit.name, "key": joint.binding.key},
+        "retry_after": joint.binding.retry_after,
+        "never": joint.binding.never,
+        "decisions": [decision_json(each, refund_token(each, signer)) for each in joint.decisions],
+    }
+    return answer(content, status=200 if joint.allowed else 429, headers=dict(limit_headers(joint)))
+
+
+def answer(content: Mapping[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with JSON."""
+    body = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return Response(body, status, headers, "application/json")
+
+
+def problem_answer(problem: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with a problem (RFC 9457)."""
+    return Response(problem.body(), problem.status, headers, PROBLEM_MEDIA_TYPE)

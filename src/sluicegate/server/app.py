@@ -1,0 +1,147 @@
+"""Puts a limiter behind HTTP: which path does what, and how everything that goes wrong is said."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.responses import Response
+
+from sluicegate.integrations import Problem
+from sluicegate.monitoring import StandardLogger
+from sluicegate.server.answers import answer, problem_answer
+from sluicegate.server.bodies import BodyError
+from sluicegate.server.docs_page import docs_page
+from sluicegate.server.health import Health
+from sluicegate.server.holding import Holding
+from sluicegate.server.openapi import openapi_document
+from sluicegate.server.tokens import TokenSigner
+from sluicegate.server.verbs import Verbs
+from sluicegate.utils import InvalidInputError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from fastapi import Request
+
+    from sluicegate.monitoring import Logger
+    from sluicegate.ratelimit import Limiter
+    from sluicegate.ratelimit.rules import Rules
+
+__all__ = ["create_app"]
+
+
+def create_app(limiter: Limiter, rules: Rules, *, secret: bytes | None = None, logger: Logger | None = None) -> FastAPI:
+    """Return the service as an ASGI application.
+
+    Its lifespan starts the limiter and closes it; a store that is away does not keep it from
+    starting. ``app.state.health.draining = True`` makes it say that it is not ready.
+
+    Args:
+        limiter: What decides; the application closes it.
+        rules: The limits that requests may name.
+        secret: Signs the ids of decisions and holds: at least 16 bytes, the same in every process
+            that is to take them back. Default: random, so that ids end with this process.
+        logger: Where events go. Default: the standard library's logger ``sluicegate``.
+
+    Raises:
+        InvalidInputError: The secret is too short.
+    """
+    signer = TokenSigner(secret)
+    verbs = Verbs(limiter, rules, signer)
+    holding = Holding(limiter, verbs.limits, signer)
+    health = Health(limiter)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with limiter:
+            yield
+
+    # Pages and document are our own: those of the framework load scripts from elsewhere.
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=lifespan)
+    app.state.health = health
+    _add_verbs(app, verbs)
+    _add_holds(app, holding)
+    _add_health(app, health)
+    _add_documentation(app, openapi_document(verbs.limits, version("sluicegate")))
+    _add_problems(app, logger or StandardLogger())
+    return app
+
+
+def _add_verbs(app: FastAPI, verbs: Verbs) -> None:
+    _route(app, "POST", "/v1/acquire", verbs.acquire)
+    _route(app, "POST", "/v1/acquire-all", verbs.acquire_all)
+    _route(app, "POST", "/v1/acquire-many", verbs.acquire_many)
+    _route(app, "POST", "/v1/peek", verbs.peek)
+    _route(app, "POST", "/v1/reset", verbs.reset)
+    _route(app, "POST", "/v1/refund", verbs.refund)
+    _route(app, "GET", "/v1/limits", verbs.list_limits)
+
+
+def _add_holds(app: FastAPI, holding: Holding) -> None:
+    _route(app, "POST", "/v1/holds", holding.take)
+    _route(app, "PUT", "/v1/holds/{hold_id}", holding.renew)
+    _route(app, "DELETE", "/v1/holds/{hold_id}", holding.release)
+
+
+def _add_health(app: FastAPI, health: Health) -> None:
+    _route(app, "GET", "/livez", health.live)
+    _route(app, "GET", "/readyz", health.ready)
+
+
+def _add_documentation(app: FastAPI, openapi: dict[str, Any]) -> None:
+    page, policy = docs_page()
+
+    async def openapi_json() -> Response:
+        return answer(openapi)
+
+    async def docs() -> Response:
+        return Response(page, media_type="text/html", headers={"Content-Security-Policy": policy})
+
+    _route(app, "GET", "/openapi.json", openapi_json)
+    _route(app, "GET", "/docs", docs)
+
+
+def _route(app: FastAPI, method: str, path: str, endpoint: Callable[..., Any]) -> None:
+    methods = ["GET", "HEAD"] if method == "GET" else [method]
+    app.add_api_route(path, endpoint, methods=methods, response_model=None, include_in_schema=False)
+
+
+def _add_problems(app: FastAPI, logger: Logger) -> None:
+    async def refused(_: Request, error: Exception) -> Response:
+        return problem_answer(Problem(status=400, title="Bad Request", detail=_line(error)))
+
+    async def unreadable(_: Request, error: Exception) -> Response:
+        assert isinstance(error, BodyError)
+        # The rest of such a body is not waited for.
+        return problem_answer(error.problem, {"Connection": "close"})
+
+    async def store_away(_: Request, error: Exception) -> Response:
+        detail = f"The store gave no usable answer: {_line(error)}"
+        return problem_answer(Problem(status=503, title="Service Unavailable", detail=detail), {"Retry-After": "1"})
+
+    async def not_served(request: Request, error: Exception) -> Response:
+        assert isinstance(error, StarletteHTTPException)
+        detail = f"{request.method}: found no such path or method here; accepted: what /docs lists"
+        problem = Problem(status=error.status_code, title=str(error.detail), detail=detail)
+        return problem_answer(problem, error.headers)
+
+    async def broken(request: Request, error: Exception) -> Response:
+        logger.error("request.failed", method=request.method, path=request.url.path, error=repr(error))
+        detail = "The service failed; its log says why."
+        return problem_answer(Problem(status=500, title="Internal Server Error", detail=detail))
+
+    app.add_exception_handler(InvalidInputError, refused)
+    app.add_exception_handler(BodyError, unreadable)
+    app.add_exception_handler(StoreError, store_away)
+    app.add_exception_handler(StarletteHTTPException, not_served)
+    app.add_exception_handler(RequestValidationError, refused)
+    app.add_exception_handler(Exception, broken)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,52 @@
+"""Says whether this process lives, and whether requests should be sent to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from starlette.responses import Response  # noqa: TC002 - the framework reads the signatures
+
+from sluicegate.integrations import Problem
+from sluicegate.ratelimit import Limit
+from sluicegate.server.answers import answer, problem_answer
+
+if TYPE_CHECKING:
+    from sluicegate.ratelimit import Limiter
+
+__all__ = ["Health"]
+
+_PROBE: Final = Limit("sluicegate.readyz", "1/s")
+
+
+class Health:
+    """Whether the service can decide.
+
+    Args:
+        limiter: What decides.
+
+    Attributes:
+        draining: Whether the process is about to end: it still answers, but should get nothing new.
+    """
+
+    __slots__ = ("_limiter", "draining")
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+        self.draining = False
+
+    async def live(self) -> Response:
+        """Say that the process answers; nothing else is looked at."""
+        return answer({"status": "ok"})
+
+    async def ready(self) -> Response:
+        """Say whether the store answers and the process is not about to end."""
+        if self.draining:
+            return _not_ready("This process is draining and will end.")
+        decision = await self._limiter.peek(_PROBE, "readyz")
+        if decision.degraded:
+            return _not_ready("The store does not answer; until it does, each limit's on_failure decides.")
+        return answer({"status": "ready", "store": decision.source})
+
+
+def _not_ready(detail: str) -> Response:
+    return problem_answer(Problem(status=503, title="Service Unavailable", detail=detail), {"Retry-After": "1"})

@@ -1,0 +1,174 @@
+"""Runs the service as a process: from the first line it prints to the last request it finishes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import threading
+from itertools import chain, repeat
+from math import ceil
+from typing import TYPE_CHECKING, Final
+
+import uvicorn
+
+from sluicegate.monitoring import StandardLogger
+from sluicegate.ratelimit import Limiter
+from sluicegate.server.app import create_app
+from sluicegate.utils import ConfigurationError, InvalidInputError, checked_seconds, shape_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sluicegate.monitoring import Logger
+    from sluicegate.ratelimit.rules import Rules
+    from sluicegate.server.health import Health
+
+__all__ = ["serve"]
+
+DRAIN_SECONDS_MAX = 600.0  # whoever waits longer for a balancer to notice has no balancer
+_PORT_MAX = 65_535
+_BACKLOG = 2048  # connections that wait to be accepted; what the kernel grants may be less
+_RETRY_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)  # then the last one again: a line in the log each
+
+
+def serve(  # noqa: PLR0913 - the settings of a process, each by name
+    rules: Rules,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    redis_url: str | None = None,
+    secret: bytes | None = None,
+    drain_delay: float = 1.0,
+    grace: float = 10.0,
+    logger: Logger | None = None,
+    on_listening: Callable[[str], None] | None = None,
+) -> None:
+    """Serve the HTTP interface until SIGTERM or SIGINT, then finish what is in flight.
+
+    After SIGTERM ``/readyz`` says 503 for *drain_delay* while everything is still served; then no
+    connection is accepted any more, and requests in flight have *grace* to finish. A second signal
+    ends the waiting. After SIGINT there is no delay.
+
+    Args:
+        rules: The limits that requests may name.
+        host: The address to listen on. Default 127.0.0.1: nobody but this machine.
+        port: The port, 0 to 65,535; 0 takes a free one. Default 8080.
+        redis_url: Where the state is kept. Default: in the memory of this process. A Redis that is
+            away does not keep the service from starting.
+        secret: Signs ids; see `create_app`.
+        drain_delay: Seconds between SIGTERM and closing the door, 0 to 600. Default 1.
+        grace: Seconds for requests in flight, 0 to 600. Default 10.
+        logger: Where events go. Default: the standard library's logger ``sluicegate``.
+        on_listening: Called once with the service's URL when it accepts connections.
+
+    Raises:
+        InvalidInputError: A setting is refused, or the address is taken.
+        ConfigurationError: The store cannot be used as it is.
+    """
+    checked_seconds(drain_delay, "drain_delay", at_least=0, at_most=DRAIN_SECONDS_MAX)
+    checked_seconds(grace, "grace", at_least=0, at_most=DRAIN_SECONDS_MAX)
+    logger = logger or StandardLogger()
+    limiter = Limiter.connect(redis_url, logger=logger) if redis_url else Limiter(logger=logger)
+    app = create_app(limiter, rules, secret=secret, logger=logger)
+    with _listening(host, port) as listener:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            lifespan="off",  # the limiter is started below, where what it raises can be told
+            backlog=_BACKLOG,
+            timeout_graceful_shutdown=ceil(grace),
+        )
+        server = _Server(
+            config, app.state.health, drain_delay, lambda: on_listening and on_listening(_url_of(listener))
+        )
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(_served(server, listener, limiter, logger))
+
+
+class _Server(uvicorn.Server):
+    """A server that says it is not ready before it stops to listen."""
+
+    def __init__(
+        self, config: uvicorn.Config, health: Health, drain_delay_s: float, on_listening: Callable[[], object]
+    ) -> None:
+        super().__init__(config)
+        self._health = health
+        self._drain_delay_s = drain_delay_s
+        self._on_listening = on_listening
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_listening()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+
+        def caught(number: int, _: object) -> None:
+            loop.call_soon_threadsafe(self._end, number)
+
+        before = {number: signal.signal(number, caught) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _end(self, number: int) -> None:
+        if self._health.draining:  # a second signal: whoever sends it does not want to wait
+            self.should_exit = self.force_exit = True
+            return
+        self._health.draining = True
+        delay_s = self._drain_delay_s if number == signal.SIGTERM else 0
+        asyncio.get_running_loop().call_later(delay_s, setattr, self, "should_exit", True)  # noqa: FBT003 - setattr's
+
+
+async def _served(server: _Server, listener: socket.socket, limiter: Limiter, logger: Logger) -> None:
+    trying = None
+    try:
+        if not await limiter.start():
+            trying = asyncio.create_task(_keep_trying(limiter, logger))
+        await server.serve([listener])
+    finally:
+        if trying is not None:
+            trying.cancel()
+        await limiter.aclose()
+
+
+async def _keep_trying(limiter: Limiter, logger: Logger) -> None:
+    """Start the limiter when its store appears; requests try too, but do not look at its version."""
+    for delay_s in chain(_RETRY_SECONDS, repeat(_RETRY_SECONDS[-1])):
+        await asyncio.sleep(delay_s)
+        try:
+            if await limiter.start():
+                return
+        except ConfigurationError as error:
+            logger.error("store.unusable", error=str(error))  # noqa: TRY400 - the port has no other
+            return
+
+
+@contextlib.contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
+    if type(port) is not int or not 0 <= port <= _PORT_MAX:
+        raise InvalidInputError("port", shape_of(port), f"a whole number from 0 to {_PORT_MAX:,}")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        found = f"{shape_of(host)} and {port} ({error.strerror or error})"
+        raise InvalidInputError("host and port", found, "an address of this machine and a port that is free") from None
+    with listener:
+        yield listener
+
+
+def _url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,112 @@
+"""The verbs of a limiter over HTTP: each reads its body, asks the limiter, and writes the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fastapi import Request  # noqa: TC002 - the framework reads the signatures
+from starlette.responses import Response  # noqa: TC002 - as above
+
+from sluicegate.server.answers import (
+    LIMIT_CHANGED,
+    answer,
+    decision_answer,
+    decision_json,
+    decision_of,
+    joint_answer,
+    problem_answer,
+    refund_token,
+)
+from sluicegate.server.bodies import ALL_MAX, MANY_MAX, Asked, read_asked, read_list, read_object
+from sluicegate.utils import InvalidInputError
+
+if TYPE_CHECKING:
+    from sluicegate.ratelimit import Limit, Limiter
+    from sluicegate.ratelimit.rules import Rule, Rules
+    from sluicegate.server.tokens import TokenSigner
+
+__all__ = ["Verbs"]
+
+_ASKED = ("limit", "key", "cost")
+
+
+class Verbs:
+    """What the service does with a limiter and the limits of a file.
+
+    Args:
+        limiter: What decides.
+        rules: Which limits there are.
+        signer: Signs the ids with which decisions can be refunded.
+    """
+
+    __slots__ = ("_limiter", "_rules", "_signer", "limits")
+
+    def __init__(self, limiter: Limiter, rules: Rules, signer: TokenSigner) -> None:
+        self._limiter = limiter
+        self._rules = rules
+        self._signer = signer
+        self.limits: dict[str, Limit] = {rule.limit.name: rule.limit for rule in rules.limits}
+
+    async def acquire(self, request: Request) -> Response:
+        """Take units of one limit for a key, or say when they can be had."""
+        asked = _with_rate(read_asked(await read_object(request, names=_ASKED), self.limits), "limit")
+        decision = await self._limiter.acquire(*asked)
+        return decision_answer(decision, refund_token(decision, self._signer))
+
+    async def acquire_all(self, request: Request) -> Response:
+        """Take units of several limits at once: all of them grant, or none is charged."""
+        joint = await self._limiter.acquire_all(await self._listed(request, most=ALL_MAX))
+        return joint_answer(joint, self._signer)
+
+    async def acquire_many(self, request: Request) -> Response:
+        """Decide several independent requests in one call, each for itself, answered in their order."""
+        decisions = await self._limiter.acquire_many(await self._listed(request, most=MANY_MAX))
+        return answer({"decisions": [decision_json(each, refund_token(each, self._signer)) for each in decisions]})
+
+    async def peek(self, request: Request) -> Response:
+        """Say what an acquire would be answered, and what is there now; nothing is taken."""
+        asked = read_asked(await read_object(request, names=_ASKED), self.limits)
+        return answer(decision_json(await self._limiter.peek(*asked), None))
+
+    async def reset(self, request: Request) -> Response:
+        """Forget the state of a key, as if it had never come."""
+        limit, key, _ = read_asked(await read_object(request, names=("limit", "key")), self.limits)
+        return answer({"reset": await self._limiter.reset(limit, key)})
+
+    async def refund(self, request: Request) -> Response:
+        """Give back what a decision took, once, by the id that it came with."""
+        body = await read_object(request, names=("id",))
+        decision = decision_of(body.get("id"), self.limits, self._signer)
+        if decision is None:
+            return problem_answer(LIMIT_CHANGED)
+        return answer({"refunded": await self._limiter.refund(decision)})
+
+    async def list_limits(self) -> Response:
+        """List the limits that this service decides by."""
+        return answer({"limits": [_rule_json(rule) for rule in self._rules.limits]})
+
+    async def _listed(self, request: Request, *, most: int) -> list[Asked]:
+        asked = read_list(await read_object(request, names=("requests",)), self.limits, most=most)
+        return [_with_rate(each, f"requests[{at}].limit") for at, each in enumerate(asked)]
+
+
+def _with_rate(asked: Asked, where: str) -> Asked:
+    if asked.limit.algorithm == "concurrency":
+        found = f"concurrency limit {asked.limit.name!r}"
+        raise InvalidInputError(where, found, "a limit with a rate; POST /v1/holds takes units of this one")
+    return asked
+
+
+def _rule_json(rule: Rule) -> dict[str, object]:
+    limit = rule.limit
+    return {
+        "name": limit.name,
+        "rates": [str(rate) for rate in limit.rates] or [str(limit.plan.capacity)],
+        "algorithm": limit.algorithm,
+        "key": list(rule.key.parts),
+        "path": rule.match.path.text if rule.match.path else None,
+        "methods": sorted(rule.match.methods),
+        "on_failure": limit.on_failure,
+        "critical": limit.critical,
+        "shadow": limit.shadow,
+    }
