@@ -35,6 +35,12 @@ format: .venv/dev.stamp  ## Format the code and mend what can be mended.
 pin: .venv/dev.stamp  ## Pin the Lua files after a change.
 	$(BIN)/python tools/pin_scripts.py
 
+verbs: .venv/dev.stamp  ## Write the table of verbs after a change of its tests.
+	$(BIN)/python tools/verb_table.py
+
+exactness: .venv/dev.stamp  ## Let eight processes hammer one key, twenty times over (RUNS=20).
+	SLUICEGATE_EXACTNESS_RUNS=$(or $(RUNS),20) $(BIN)/python -m pytest -q -s tests/processes --timeout 3600
+
 names: .venv/dev.stamp  ## Write down the public names after a change.
 	$(BIN)/python tools/public_names.py
 

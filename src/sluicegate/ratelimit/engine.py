@@ -166,6 +166,10 @@ class Engine:
         """Check a refund; ``None`` when the decision took nothing from the store."""
         if type(decision) is not Decision:
             raise InvalidInputError("decision", shape_of(decision), "a Decision of this limiter")
+        if decision.limit.plan.holds:
+            raise InvalidInputError(
+                "decision", f"one of concurrency limit {decision.limit.name!r}", "release() of its hold"
+            )
         if not decision.allowed or decision.degraded or decision.shadow_denied or decision.cost == 0:
             return None
         detail = (decision.decided_at_us, decision.decided_at_us + decision.reset_after_us, decision.serial)
