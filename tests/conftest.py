@@ -12,42 +12,52 @@ from tests.servers import RedisServer
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_without_expiry: list[str] = []
+NAMED_KEYS_MAX = 10  # enough to see which verb forgot the expiry
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    """One real server for the whole run."""
+    """One real server for the whole run; at its end too nothing in it may stay for ever."""
     with RedisServer() as server:
         yield server
+        check_that_all_expires(server)
 
 
 @pytest.fixture
 def redis_url(redis_server: RedisServer) -> Iterator[str]:
-    """The address of an empty database; what the test leaves in it is looked at."""
-    client = redis.Redis.from_url(redis_server.url)
-    client.flushall()
+    """The address of an empty server; the test fails that leaves a key without expiry in it."""
+    check_and_empty(redis_server)  # what a test without this fixture may have left
     yield redis_server.url
-    look_for_keys_without_expiry(client)
-    client.close()
+    check_and_empty(redis_server)
 
 
 @pytest.fixture
 def redis_client(redis_url: str) -> Iterator[redis.Redis]:
     """A plain client, to look at what is there."""
-    client = redis.Redis.from_url(redis_url)
-    yield client
-    client.close()
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
 
 
-def look_for_keys_without_expiry(client: redis.Redis) -> None:
-    """Remember each key of limiter state that would stay for ever."""
-    keys = client.scan_iter(match="sg*:1:*", count=1000)
-    _without_expiry.extend(key.decode() for key in keys if client.pttl(key) == -1)
+def check_and_empty(server: RedisServer) -> None:
+    """Look for what would stay, then empty the server, so that a leak is told once and not by every later test."""
+    try:
+        check_that_all_expires(server)
+    finally:
+        server.command("FLUSHALL")
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail the run when a test left limiter state without an expiry."""
-    if _without_expiry:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        print(f"\nlimiter state without expiry: {_without_expiry[:10]}")
+def check_that_all_expires(server: RedisServer) -> None:
+    """Fail when any key in any database would stay for ever, whatever its prefix."""
+    with redis.Redis.from_url(server.url) as client:
+        counts = client.info("keyspace")
+    for name, count in counts.items():
+        if count["keys"] != count["expires"]:
+            lasting = keys_without_expiry(server, int(name.removeprefix("db")))
+            if lasting:  # else they went between the two looks
+                pytest.fail(f"keys without expiry: {sorted(lasting)[:NAMED_KEYS_MAX]}")
+
+
+def keys_without_expiry(server: RedisServer, database: int) -> list[str]:
+    """Return the keys of one database that would stay for ever."""
+    with redis.Redis.from_url(server.url, db=database) as client:
+        return [repr(key) for key in client.scan_iter(count=1000) if client.pttl(key) == -1]
