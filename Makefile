@@ -52,3 +52,7 @@ requirements: .venv/dev.stamp  ## Resolve the dependencies anew (UPGRADE=1 for n
 
 .venv/dev.stamp: requirements/dev.txt pyproject.toml tools/make_environment.sh
 	@tools/make_environment.sh dev
+
+bench: .venv/dev.stamp  ## Measure beside other limiters and write docs/performance.md (five minutes).
+	@tools/need_redis.sh
+	$(BIN)/python -m benchmarks

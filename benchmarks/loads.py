@@ -1,0 +1,155 @@
+"""Puts a contender under load and says what came of it; runs in the contender's own process.
+
+Closed loops: each caller asks again as soon as it has read its answer. The clock is read once a
+decision, so a latency spans drawing the key, the call, and reading every field of the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import asdict, dataclass
+from itertools import islice
+from time import perf_counter_ns, process_time_ns
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from benchmarks.contenders.target import Target
+
+__all__ = ["Sample", "run_calls", "run_tasks", "run_threads"]
+
+CALLS_BETWEEN_LOOKS = 500  # decisions between two looks at the clock where a look would weigh
+LATENCY_SHARE = 0.3  # of a round in which each call is timed, where timing would weigh
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What one round of one contender gave.
+
+    Attributes:
+        decisions: True admissions.
+        refused: Answers that were none: denied, or given by a fallback.
+        seconds: How long it took.
+        cpu_us: CPU of this process, all threads.
+        p50_us: Half of the latencies were at most this; so for the others.
+        p95_us: As above.
+        p99_us: As above.
+        max_us: The longest.
+    """
+
+    decisions: int
+    refused: int
+    seconds: float
+    cpu_us: float
+    p50_us: float
+    p95_us: float
+    p99_us: float
+    max_us: float
+
+    def as_facts(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return asdict(self)
+
+
+async def run_tasks(target: Target, next_key: Callable[[], str], *, callers: int, seconds: float) -> Sample:
+    """Let *callers* tasks of one event loop decide."""
+    latencies_ns: list[int] = []
+    refused: list[int] = []
+    cpu_ns, start_ns = process_time_ns(), perf_counter_ns()
+    end_ns = start_ns + round(seconds * 1e9)
+
+    async def call() -> None:
+        decide, read, record = target.decide, target.read, latencies_ns.append
+        now_ns, wrong = perf_counter_ns(), 0
+        while now_ns < end_ns:
+            if not read(await decide(next_key())):
+                wrong += 1
+            then_ns = perf_counter_ns()
+            record(then_ns - now_ns)
+            now_ns = then_ns
+        refused.append(wrong)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(callers):
+            group.create_task(call())
+    return _sample(latencies_ns, sum(refused), start_ns, cpu_ns)
+
+
+def run_threads(target: Target, next_key: Callable[[], str], *, callers: int, seconds: float) -> Sample:
+    """Let *callers* threads decide."""
+    latencies_ns: list[int] = []
+    refused: list[int] = []
+    ready = threading.Barrier(callers + 1)
+    started_ns = [0]
+
+    def call() -> None:
+        decide, read, record = target.decide, target.read, latencies_ns.append
+        ready.wait()
+        now_ns, wrong = perf_counter_ns(), 0
+        end_ns = started_ns[0] + round(seconds * 1e9)
+        while now_ns < end_ns:
+            if not read(decide(next_key())):
+                wrong += 1
+            then_ns = perf_counter_ns()
+            record(then_ns - now_ns)
+            now_ns = then_ns
+        refused.append(wrong)
+
+    threads = [threading.Thread(target=call) for _ in range(callers)]
+    for thread in threads:
+        thread.start()
+    cpu_ns, start_ns = process_time_ns(), perf_counter_ns()
+    started_ns[0] = start_ns
+    ready.wait()
+    for thread in threads:
+        thread.join()
+    return _sample(latencies_ns, sum(refused), start_ns, cpu_ns)
+
+
+def run_calls(target: Target, next_key: Callable[[], str], *, seconds: float) -> Sample:
+    """Let one thread decide what needs no waiting: first untimed for the rate, then timed for the latencies."""
+    decide, read = target.decide, target.read
+    keys = iter(next_key, None)
+    decisions = wrong = 0
+    cpu_ns, start_ns = process_time_ns(), perf_counter_ns()
+    end_ns = start_ns + round(seconds * (1 - LATENCY_SHARE) * 1e9)
+    while perf_counter_ns() < end_ns:
+        for key in islice(keys, CALLS_BETWEEN_LOOKS):
+            if not read(decide(key)):
+                wrong += 1
+        decisions += CALLS_BETWEEN_LOOKS
+    spent_ns, used_ns = perf_counter_ns() - start_ns, process_time_ns() - cpu_ns
+
+    latencies_ns: list[int] = []
+    record = latencies_ns.append
+    now_ns = perf_counter_ns()
+    end_ns = now_ns + round(seconds * LATENCY_SHARE * 1e9)
+    while now_ns < end_ns:
+        if not read(decide(next_key())):
+            wrong += 1
+        then_ns = perf_counter_ns()
+        record(then_ns - now_ns)
+        now_ns = then_ns
+    return Sample(
+        decisions=decisions, refused=wrong, seconds=spent_ns / 1e9, cpu_us=used_ns / 1e3, **_percentiles(latencies_ns)
+    )
+
+
+def _sample(latencies_ns: list[int], refused: int, start_ns: int, cpu_ns: int) -> Sample:
+    seconds, used_ns = (perf_counter_ns() - start_ns) / 1e9, process_time_ns() - cpu_ns
+    return Sample(
+        decisions=len(latencies_ns) - refused,
+        refused=refused,
+        seconds=seconds,
+        cpu_us=used_ns / 1e3,
+        **_percentiles(latencies_ns),
+    )
+
+
+def _percentiles(latencies_ns: list[int]) -> dict[str, float]:
+    latencies_ns.sort()
+    last = len(latencies_ns) - 1
+    places = {"p50_us": 0.5, "p95_us": 0.95, "p99_us": 0.99, "max_us": 1.0}
+    return {name: latencies_ns[round(share * last)] / 1e3 for name, share in places.items()}
