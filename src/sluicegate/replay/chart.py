@@ -26,6 +26,8 @@ _LABEL_HALF = 45
 _LINES_MAX = 5
 _TIMES_MAX = 8
 _SECOND_US = 1_000_000
+_MINUTE_SECONDS = 60
+_DAY_SECONDS = 86_400
 _TIME_STEPS_SECONDS = (
     *(1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800),
     *(3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800, 2_419_200, 7_776_000, 31_536_000),
@@ -98,27 +100,31 @@ def _time_marks(timeline: Timeline, scale: _Scale, columns: int) -> list[str]:
         (s * _SECOND_US for s in _TIME_STEPS_SECONDS if shown_us <= _TIMES_MAX * s * _SECOND_US),
         _TIME_STEPS_SECONDS[-1] * _SECOND_US * -(-span_us // (_TIME_STEPS_SECONDS[-1] * _SECOND_US * _TIMES_MAX)),
     )
+    round_times = range(begin_us + -begin_us % step_us, begin_us + span_us, step_us)
     marks = []
-    for at_us in range(begin_us + -begin_us % step_us, begin_us + span_us, step_us):
+    for at_us in round_times or (begin_us,):
         x = _LEFT + (at_us - begin_us) / timeline.width_us * scale.column_width
-        day, month, year, time = clock_time(at_us).split()
-        label = f"{day} {month} {time[:5]}"
-        if step_us >= 86_400 * _SECOND_US:
-            label = f"{day} {month} {year}"
-        elif step_us < 60 * _SECOND_US:
-            label = time
         anchor = "end" if x > _WIDTH - _LABEL_HALF else "middle"
+        marks.append(f'<path class="tick" d="M{x:.1f} {_HEIGHT - _BOTTOM}v5"/>')
         marks.append(
-            f'<line class="tick" x1="{x:.1f}" x2="{x:.1f}" y1="{_HEIGHT - _BOTTOM}" y2="{_HEIGHT - _BOTTOM + 5}"/>'
+            f'<text class="axis" x="{x:.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">{_label(at_us, step_us)}</text>'
         )
-        marks.append(f'<text class="axis" x="{x:.1f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">{label}</text>')
     return marks
+
+
+def _label(at_us: int, step_us: int) -> str:
+    day, month, year, time = clock_time(at_us).split()
+    if step_us >= _DAY_SECONDS * _SECOND_US:
+        return f"{day} {month} {year}"
+    if step_us < _MINUTE_SECONDS * _SECOND_US:
+        return time
+    return f"{day} {month} {time[:5]}"
 
 
 def _stack(timeline: Timeline, scale: _Scale, index: int) -> str:
     allowed, denied = timeline.allowed[index], timeline.denied[index]
     x = _LEFT + index * scale.column_width
-    gap = 1 if scale.column_width > 4 else 0.4  # narrow columns keep a narrow gap
+    gap = min(1, scale.column_width / 8)
     width = scale.column_width - gap
     floor = scale.y(0)
     allowed_height = floor - scale.y(allowed)

@@ -21,9 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["combined_parser", "common_parser"]
 
 _QUOTED = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
-# A virtual host may stand first (Apache's vhost_combined); a user's name may have spaces.
+# A virtual host may stand first (Apache's vhost_combined), with a port that an IPv6 address must not be
+# taken for; a user's name may have spaces.
 _COMMON = (
-    r"(?:([^ ]+):[0-9]{1,5} )?([^ ]+) [^ ]+ ([^\"]*?) \[(" + CLF_TIME + r")\] " + _QUOTED + r" ([0-9]{3}) (?:[0-9]+|-)"
+    r"(?:([^ :]+|\[[^ ]+\]):[0-9]{1,5} )?([^ ]+) [^ ]+ ([^\"]*?) \[("
+    + CLF_TIME
+    + r")\] "
+    + _QUOTED
+    + r" ([0-9]{3}) (?:[0-9]+|-)"
 )
 # Behind the user agent a site may append fields of its own.
 _COMBINED = _COMMON + f" {_QUOTED} {_QUOTED}(?: .*)?"
