@@ -79,8 +79,8 @@ def _denials(rule: RuleReport, width_max: int) -> list[RenderableType]:
     from rich.table import Table  # noqa: PLC0415 - as above
     from rich.text import Text  # noqa: PLC0415 - as above
 
-    would = ", would have been" if rule.shadow else ""
-    parts: list[RenderableType] = [Text.assemble((shown(rule.name), "bold"), f"  {rule.denied:,} denied{would}")]
+    denied = f"  {rule.denied:,} would be denied (shadow)" if rule.shadow else f"  {rule.denied:,} denied"
+    parts: list[RenderableType] = [Text.assemble((shown(rule.name), "bold"), denied)]
     if rule.over_time is not None:
         bars, columns = _bars(rule.over_time, width_max)
         parts += [Text(bars, "red"), Text(f"denied over time, {width_text(columns)} a column", "dim")]
