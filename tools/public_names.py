@@ -4,40 +4,39 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import pkgutil
+import re
 import sys
 from pathlib import Path
 
-MODULES = (
-    "sluicegate",
-    "sluicegate.testing",
-    "sluicegate.utils",
-    "sluicegate.monitoring",
-    "sluicegate.database",
-    "sluicegate.ratelimit",
-    "sluicegate.ratelimit.rules",
-    "sluicegate.integrations",
-    "sluicegate.replay",
-    "sluicegate.server",
-)
+PACKAGE = "sluicegate"
+DOORS_INSIDE = (f"{PACKAGE}.ratelimit.rules",)  # a door of its own within a layer
 LISTING = Path(__file__).parent.parent / "public_names.txt"
+
+
+def modules() -> list[str]:
+    """Return the modules that users import from: the root, each layer and rim, and the doors within."""
+    root = importlib.import_module(PACKAGE)
+    inside = [f"{PACKAGE}.{found.name}" for found in pkgutil.iter_modules(root.__path__) if found.name[0] != "_"]
+    return [PACKAGE, *sorted([*inside, *DOORS_INSIDE])]
 
 
 def listing() -> str:
     """Return one line for each public name, and one for each public attribute of a class."""
     lines = []
-    for module_name in MODULES:
+    for module_name in modules():
         module = importlib.import_module(module_name)
         for name in sorted(module.__all__):
             value = getattr(module, name)
             lines.append(f"{module_name}.{name}{_signature(value)}")
             # A class is told once, where it is defined for users.
-            if inspect.isclass(value) and (module_name == "sluicegate" or name not in _at_root()):
+            if inspect.isclass(value) and (module_name == PACKAGE or name not in _at_root()):
                 lines.extend(f"{module_name}.{name}.{attribute}" for attribute in _attributes(value))
     return "\n".join(lines) + "\n"
 
 
 def _at_root() -> list[str]:
-    return importlib.import_module("sluicegate").__all__  # type: ignore[no-any-return] # a list of names
+    return importlib.import_module(PACKAGE).__all__  # type: ignore[no-any-return] # a list of names
 
 
 def _attributes(owner: type) -> list[str]:
@@ -58,7 +57,8 @@ def _signature(value: object) -> str:
         return ""
     # Without annotations: how they are printed differs between versions of Python.
     bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
-    return str(inspect.Signature(bare))
+    # Nor with addresses: a default that is a function is shown with the place it has in memory.
+    return re.sub(r" at 0x[0-9a-f]+", "", str(inspect.Signature(bare)))
 
 
 if __name__ == "__main__":
