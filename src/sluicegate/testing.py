@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from threading import Lock
 
 __all__ = ["ManualClock"]
 
@@ -10,18 +11,19 @@ __all__ = ["ManualClock"]
 class ManualClock:
     """A clock that stands still until it is told to move.
 
-    Hand it to ``Limiter(clock=...)`` and no test ever has to sleep.
+    Hand it to ``Limiter(clock=...)`` and no test ever has to sleep. Any thread may move it.
 
     Args:
         start: The first reading, in seconds since the epoch.
     """
 
-    __slots__ = ("_monotonic_us", "_now_us", "_sleepers")
+    __slots__ = ("_lock", "_monotonic_us", "_now_us", "_sleepers")
 
     def __init__(self, start: float = 0.0) -> None:
         self._now_us = round(start * 1_000_000)
         self._monotonic_us = 0
         self._sleepers: list[tuple[int, asyncio.Future[None]]] = []
+        self._lock = Lock()  # whoever moves the clock need not be the thread that sleeps
 
     def now_us(self) -> int:
         """Return the wall-clock time in microseconds since the epoch."""
@@ -37,26 +39,30 @@ class ManualClock:
 
     def advance_us(self, microseconds: int) -> None:
         """Move the clock by whole *microseconds*; a negative number steps the wall clock back."""
-        self._now_us += microseconds
-        self._monotonic_us += max(0, microseconds)
-        awake = [sleeper for sleeper in self._sleepers if sleeper[0] <= self._monotonic_us]
-        self._sleepers = [sleeper for sleeper in self._sleepers if sleeper[0] > self._monotonic_us]
+        with self._lock:
+            self._now_us += microseconds
+            self._monotonic_us += max(0, microseconds)
+            awake = [sleeper for sleeper in self._sleepers if sleeper[0] <= self._monotonic_us]
+            self._sleepers = [sleeper for sleeper in self._sleepers if sleeper[0] > self._monotonic_us]
         for _, future in awake:
             future.get_loop().call_soon_threadsafe(_wake, future)
 
     async def sleep(self, seconds: float) -> None:
         """Sleep until the clock has been moved forward by *seconds*; waiting and renewing sleep by it."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        sleeper = (self._monotonic_us + round(seconds * 1_000_000), future)
-        if seconds <= 0:
+        wait_us = round(seconds * 1_000_000)
+        if wait_us <= 0:
             await asyncio.sleep(0)
             return
-        self._sleepers.append(sleeper)
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with self._lock:
+            sleeper = (self._monotonic_us + wait_us, future)
+            self._sleepers.append(sleeper)
         try:
             await future
         finally:
-            if sleeper in self._sleepers:
-                self._sleepers.remove(sleeper)
+            with self._lock:
+                if sleeper in self._sleepers:
+                    self._sleepers.remove(sleeper)
 
 
 def _wake(future: asyncio.Future[None]) -> None:

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     import redis
 
     from sluicegate import Decision, JointDecision, Limit
+    from sluicegate.ratelimit.stores.store import Reply, Request
 
 START = 1_700_006_400.0  # a midnight in UTC, so that every window begins with the test
 CLOCK_KEY = "test:now_us"
+CLOCK_SECONDS = 3600  # longer than any test; not even this stays for ever
 DEADLINE_US = 5_000_000  # these tests are about answers, not about speed
 CALL_SECONDS_MAX = 30.0
 
@@ -69,12 +71,12 @@ class HandClock:
     def advance_us(self, microseconds: int) -> None:
         """Move the clock; the server knows before anybody wakes."""
         if self._server is not None:
-            self._server.set(CLOCK_KEY, self._clock.now_us() + microseconds)
+            self._server.set(CLOCK_KEY, self._clock.now_us() + microseconds, ex=CLOCK_SECONDS)
         self._clock.advance_us(microseconds)
 
     def _tell(self) -> None:
         if self._server is not None:
-            self._server.set(CLOCK_KEY, self._clock.now_us())
+            self._server.set(CLOCK_KEY, self._clock.now_us(), ex=CLOCK_SECONDS)
 
 
 class Rig:
@@ -175,7 +177,32 @@ class Rig:
 
         return lambda *args: self._run(awaited(*args))
 
+    def ask(self, request: Request) -> Reply:
+        """Ask the store itself, as a holder that is never renewed would."""
+        return self._run(self.limiter.engine.ask(request)) if self.face == "async" else self.limiter._asked(request)  # type: ignore[no-any-return] # both return it
+
     # What goes on beside the verbs.
+
+    def contents(self) -> dict[str, object]:
+        """Return all that the store keeps, in a form that can be compared."""
+        if self.server is not None:
+            return {key.decode(): self.server.dump(key) for key in sorted(self._keys())}
+        records = [item for shard in self.store._shards for item in shard.records.items()]  # type: ignore[union-attr] # the memory store's
+        return {name: {slot: repr(getattr(record, slot)) for slot in record.__slots__} for name, record in records}
+
+    def expiries_us(self) -> dict[str, int]:
+        """Return how long the store will keep each key; -1 stands for ever."""
+        if self.server is not None:
+            left_ms = {key.decode(): self.server.pttl(key) for key in self._keys()}
+            return {key: left * 1000 if left >= 0 else -1 for key, left in left_ms.items()}
+        records = [item for shard in self.store._shards for item in shard.records.items()]  # type: ignore[union-attr] # the memory store's
+        return {name: record.expires_us - self.clock.now_us() for name, record in records}
+
+    def script_runs(self) -> tuple[int, int]:
+        """Return how often the server ran the script, and how often it only read."""
+        assert self.server is not None
+        stats: Any = self.server.info("commandstats")
+        return tuple(stats.get(name, {}).get("calls", 0) for name in ("cmdstat_evalsha", "cmdstat_evalsha_ro"))  # type: ignore[return-value] # two of them
 
     def begin_wait(self, limit: Limit, key: str = "key", cost: int = 1, *, timeout: float) -> Future[Decision]:
         """Begin to wait, and come back when the waiter stands in line."""
@@ -198,6 +225,10 @@ class Rig:
         while not what():
             assert time.monotonic() < deadline, "it did not come about"
             time.sleep(0.0005)
+
+    def _keys(self) -> list[bytes]:
+        assert self.server is not None
+        return [key for key in self.server.scan_iter(count=1000) if key != CLOCK_KEY.encode()]
 
     def _do(self, verb: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return self._begin(verb, *args, **kwargs).result(CALL_SECONDS_MAX)
