@@ -179,11 +179,12 @@ def test_refuses_an_unknown_format() -> None:
 
 
 def test_tells_its_progress() -> None:
-    """Reading is told in bytes of the file, deciding in requests."""
+    """Reading is told in bytes of the file, deciding in requests, up to all of them under all rules."""
     told: list[tuple[str, int, int | None]] = []
     replay(SAMPLE_LOG, RULES, progress=lambda *step: told.append(step))
     size = SAMPLE_LOG.stat().st_size
     assert ("reading", size, size) in told
+    assert told[-1] == ("searching limits for paced", 3 * 597, 3 * 597)
     assert all(total is None or 0 <= done <= total for _, done, total in told)
 
 

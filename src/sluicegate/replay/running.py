@@ -37,7 +37,7 @@ _PROGRESS_EVERY_REQUESTS = 4096
 class Progress(Protocol):
     """Who is told how far a replay is; called some hundred times."""
 
-    def __call__(self, phase: str, done: int, total: int | None) -> None:
+    def __call__(self, phase: str, done: int, total: int | None, /) -> None:
         """Take note that *done* of *total* steps of *phase* are done; ``None`` when nobody knows of how many."""
         ...
 
@@ -122,16 +122,23 @@ def _read(reader: LogReader, rules: Rules, ordering: Ordering, span: _Span, prog
 
 
 def _decide(rules: Rules, ordering: Ordering, span: _Span, progress: Progress) -> Iterator[RuleReport]:
+    decided = 0
+
+    def tell(phase: str, done: int, _: int | None) -> None:
+        progress(phase, decided + done, ordering.count)
+
     groups = groupby(ordering.sorted(), itemgetter(0))
     covered, entries = next(groups, (-1, iter(())))
     for index, rule in enumerate(rules.limits):
         if not _is_replayable(rule):
             yield _report_of(rule, skipped=_SKIPPED)
         elif index == covered:
-            yield replace(_replayed(rule, entries, span, progress), without_key=span.without_key[index])
+            report = _replayed(rule, entries, span, tell)
+            decided += report.requests
+            yield replace(report, without_key=span.without_key[index])
             covered, entries = next(groups, (-1, iter(())))
         else:
-            yield replace(_replayed(rule, (), span, progress), without_key=span.without_key[index])
+            yield replace(_replayed(rule, (), span, tell), without_key=span.without_key[index])
 
 
 def _replayed(rule: Rule, entries: Iterable[Entry], span: _Span, progress: Progress) -> RuleReport:
@@ -145,6 +152,7 @@ def _replayed(rule: Rule, entries: Iterable[Entry], span: _Span, progress: Progr
             over_time=over_time,
             progress=lambda done: progress(f"deciding {name}", done, None),
         )
+        progress(f"searching limits for {name}", tape.requests, None)
         return replace(
             _report_of(rule),
             requests=tape.requests,
