@@ -19,6 +19,7 @@ __all__ = ["Decision", "JointDecision"]
 
 NEVER_US = -1
 UNKNOWN_US = -2
+NOTHING_TAKEN = -1
 
 
 class _Fields(NamedTuple):
@@ -51,7 +52,8 @@ class Decision(_Fields):
         source: What answered: ``memory``, ``redis`` or ``fallback``.
         degraded: Whether it was decided without the authority that should have decided.
         shadow_denied: Whether a shadow limit would have denied it.
-        serial: Tells this decision from others of its key at the same microsecond.
+        serial: Tells this decision from others of its key at the same microsecond; -1 when the store
+            took nothing for it.
     """
 
     __slots__ = ()

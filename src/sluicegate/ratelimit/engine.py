@@ -12,7 +12,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sluicegate.monitoring import Counters
-from sluicegate.ratelimit.decision import UNKNOWN_US, Decision, JointDecision
+from sluicegate.ratelimit.decision import NOTHING_TAKEN, UNKNOWN_US, Decision, JointDecision
 from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.store_watch import StoreWatch
 from sluicegate.ratelimit.stores.store import ACQUIRE, PEEK, REFUND, RESET, Reply, Request
@@ -170,7 +170,7 @@ class Engine:
             raise InvalidInputError(
                 "decision", f"one of concurrency limit {decision.limit.name!r}", "release() of its hold"
             )
-        if not decision.allowed or decision.degraded or decision.shadow_denied or decision.cost == 0:
+        if not decision.allowed or decision.serial == NOTHING_TAKEN or decision.shadow_denied or decision.cost == 0:
             return None
         detail = (decision.decided_at_us, decision.decided_at_us + decision.reset_after_us, decision.serial)
         return Request(REFUND, ((decision.limit, decision.key, decision.cost),), detail)
@@ -246,10 +246,14 @@ class Engine:
         members = request.members
         if len(members) == 1:
             return (self._decision(members[0], answers, reply),)
-        return tuple(
+        decisions = tuple(
             self._decision(member, answers[at * ANSWER_LENGTH : (at + 1) * ANSWER_LENGTH], reply)
             for at, member in enumerate(members)
         )
+        if all(decisions):
+            return decisions
+        # Beside a denial even what a shadow limit would have allowed was not taken, and cannot be refunded.
+        return tuple(decision._replace(serial=NOTHING_TAKEN) if decision else decision for decision in decisions)
 
     def fallen_back(self, request: Request, error: StoreError) -> tuple[Decision, ...]:
         """Make the decisions that answer in the store's place, as each limit says."""
@@ -260,7 +264,7 @@ class Engine:
             allowed = limit.shadow or limit.on_failure == "open"
             wait_us = 0 if allowed else UNKNOWN_US
             decisions.append(
-                Decision(allowed, limit, key, cost, None, wait_us, 0, now_us, "fallback", True, False, -1)  # noqa: FBT003 - a tuple's places
+                Decision(allowed, limit, key, cost, None, wait_us, 0, now_us, "fallback", True, False, NOTHING_TAKEN)  # noqa: FBT003 - a tuple's places
             )
         return tuple(decisions)
 
