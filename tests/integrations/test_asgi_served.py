@@ -184,7 +184,7 @@ def test_websockets_are_limited_at_the_handshake() -> None:
 
 
 async def _in_thread(function: Any, *arguments: Any) -> Any:
-    import anyio.to_thread  # noqa: PLC0415 - comes with the framework under test
+    import anyio.to_thread
 
     return await anyio.to_thread.run_sync(function, *arguments)
 

@@ -67,5 +67,3 @@ def test_the_service_keeps_to_its_document(client: httpx.Client, label: str, mod
         assert mode == "negative"  # an operation that takes nothing cannot be asked wrongly
         return
     assert asked
-
-

@@ -3,6 +3,7 @@
 from sluicegate.integrations.asgi import DECISIONS_KEY, RateLimitMiddleware
 from sluicegate.integrations.client_address import UNKNOWN_CLIENT, ClientAddress
 from sluicegate.integrations.headers import RATELIMIT_DRAFT, limit_headers, policy_name
+from sluicegate.integrations.json_form import decision_json
 from sluicegate.integrations.problem import PROBLEM_MEDIA_TYPE, Problem, denial_problem
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "ClientAddress",
     "Problem",
     "RateLimitMiddleware",
+    "decision_json",
     "denial_problem",
     "limit_headers",
     "policy_name",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 
-from sluicegate.integrations import PROBLEM_MEDIA_TYPE, Problem, limit_headers
+from sluicegate.integrations import PROBLEM_MEDIA_TYPE, Problem, decision_json, limit_headers
 from sluicegate.ratelimit import Decision
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ __all__ = [
     "LIMIT_CHANGED",
     "answer",
     "decision_answer",
-    "decision_json",
     "decision_of",
     "joint_answer",
     "problem_answer",
@@ -33,26 +32,6 @@ LIMIT_CHANGED: Final = Problem(
     detail="id: found one of a limit that is gone or was changed; accepted: one of a limit as it is",
 )
 _REFUND = "refundable decision"
-
-
-def decision_json(decision: Decision, token: str | None) -> dict[str, Any]:
-    """Return *decision* as JSON members; *token* is the ``id`` by which it is known again, if there is one."""
-    return {
-        "allowed": decision.allowed,
-        "limit": decision.limit.name,
-        "key": decision.key,
-        "cost": decision.cost,
-        "remaining": decision.remaining,
-        "retry_after": decision.retry_after,
-        "never": decision.never,
-        "reset_after": decision.reset_after,
-        "reset_at": decision.reset_at,
-        "delay": decision.delay,
-        "source": decision.source,
-        "degraded": decision.degraded,
-        "shadow_denied": decision.shadow_denied,
-        "id": token,
-    }
 
 
 def decision_of(token: object, limits: Mapping[str, Limit], signer: TokenSigner) -> Decision | None:

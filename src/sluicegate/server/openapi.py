@@ -33,12 +33,12 @@ def openapi_document(limits: Mapping[str, Limit], version: str) -> Json:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Sluicegate", "version": version, "description": _INTRODUCTION},
-        "paths": {**_verb_paths(), **_hold_paths(), **_other_paths()},
+        "paths": {**_taking_paths(), **_keeping_paths(), **_hold_paths(), **_other_paths()},
         "components": {"schemas": {**_asked_schemas(list(limits), with_rate, held), **_answer_schemas()}},
     }
 
 
-def _verb_paths() -> Json:
+def _taking_paths() -> Json:
     return {
         "/v1/acquire": {
             "post": _posting(
@@ -64,6 +64,11 @@ def _verb_paths() -> Json:
                 {"200": ("A decision for each request", "Decisions")},
             )
         },
+    }
+
+
+def _keeping_paths() -> Json:
+    return {
         "/v1/peek": {
             "post": _posting(
                 "Say what an acquire would be answered",
@@ -209,9 +214,9 @@ def _asked_schemas(names: list[str], with_rate: list[str], held: list[str]) -> J
     }
 
 
-def _answer_schemas() -> Json:
+def _decision_members() -> Json:
     seconds: Json = {"type": "number", "minimum": 0, "description": "Seconds"}
-    decision: Json = {
+    return {
         "allowed": {"type": "boolean", "description": "Whether the request may pass"},
         "limit": {"type": "string"},
         "key": {"type": "string"},
@@ -229,6 +234,10 @@ def _answer_schemas() -> Json:
             {"type": "string"}, "What a refund is asked with, or a hold renewed; null when nothing was taken"
         ),
     }
+
+
+def _answer_schemas() -> Json:
+    decision = _decision_members()
     expires = _or_null({"type": "number"}, "Seconds after which the hold ends unless it is renewed")
     joint = {
         "allowed": {"type": "boolean"},

@@ -37,7 +37,7 @@ def serve(  # noqa: PLR0913 - the settings of a process, each by name
     rules: Rules,
     *,
     host: str = "127.0.0.1",
-    port: int = 8080,
+    port: int = 8000,
     redis_url: str | None = None,
     secret: bytes | None = None,
     drain_delay: float = 1.0,
@@ -54,7 +54,7 @@ def serve(  # noqa: PLR0913 - the settings of a process, each by name
     Args:
         rules: The limits that requests may name.
         host: The address to listen on. Default 127.0.0.1: nobody but this machine.
-        port: The port, 0 to 65,535; 0 takes a free one. Default 8080.
+        port: The port, 0 to 65,535; 0 takes a free one. Default 8000.
         redis_url: Where the state is kept. Default: in the memory of this process. A Redis that is
             away does not keep the service from starting.
         secret: Signs ids; see `create_app`.

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from fastapi import Request  # noqa: TC002 - the framework reads the signatures
 from starlette.responses import Response  # noqa: TC002 - as above
 
+from sluicegate.integrations import decision_json
 from sluicegate.server.answers import (
     LIMIT_CHANGED,
     answer,
     decision_answer,
-    decision_json,
     decision_of,
     joint_answer,
     problem_answer,
@@ -66,7 +66,7 @@ class Verbs:
     async def peek(self, request: Request) -> Response:
         """Say what an acquire would be answered, and what is there now; nothing is taken."""
         asked = read_asked(await read_object(request, names=_ASKED), self.limits)
-        return answer(decision_json(await self._limiter.peek(*asked), None))
+        return answer(decision_json(await self._limiter.peek(*asked)))
 
     async def reset(self, request: Request) -> Response:
         """Forget the state of a key, as if it had never come."""

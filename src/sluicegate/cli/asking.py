@@ -1,0 +1,178 @@
+"""Asks for decisions from a shell: of a running service, or of Redis itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from sluicegate.cli.exits import ALLOWED, DENIED
+from sluicegate.cli.remote import Service
+from sluicegate.integrations import decision_json
+from sluicegate.monitoring import NullLogger
+from sluicegate.ratelimit import BlockingLimiter
+from sluicegate.ratelimit.rules import load_rules
+from sluicegate.utils import InvalidInputError, shape_of
+
+if TYPE_CHECKING:
+    from sluicegate.ratelimit import Limit
+
+__all__ = ["acquire", "peek", "reset"]
+
+_DEADLINE_SECONDS = 2.0  # somebody waits at a terminal, not a request
+
+LimitName = Annotated[str, typer.Argument(metavar="LIMIT", help="The limit's name.")]
+Key = Annotated[str, typer.Argument(metavar="KEY", help="Who is limited, such as user:42.")]
+Cost = Annotated[int, typer.Option(help="Units, 0 to 1,000,000,000.")]
+Url = Annotated[str, typer.Option(envvar="SLUICEGATE_URL", help="Where the service is.")]
+Redis = Annotated[
+    str | None, typer.Option(envvar="SLUICEGATE_REDIS", help="Ask this Redis in place of a service, by --rules.")
+]
+RulesFile = Annotated[str | None, typer.Option(envvar="SLUICEGATE_RULES", help="With --redis: the file of rules.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+_SERVICE = "http://127.0.0.1:8000"
+
+
+class Source(Protocol):
+    """What answers: a service, or a limiter in this process."""
+
+    def acquire(self, limit: str, key: str, cost: int) -> dict[str, Any]:
+        """Take units, and return the decision."""
+        ...
+
+    def peek(self, limit: str, key: str, cost: int) -> dict[str, Any]:
+        """Return the decision that an acquire would get."""
+        ...
+
+    def reset(self, limit: str, key: str) -> bool:
+        """Forget a key, and say whether there was something to forget."""
+        ...
+
+
+def acquire(
+    limit: LimitName,
+    key: Key,
+    cost: Cost = 1,
+    url: Url = _SERVICE,
+    redis: Redis = None,
+    rules: RulesFile = None,
+    *,
+    as_json: Json = False,
+) -> int:
+    """Take units of a limit for a key; exit code 1 when denied."""
+    decision = _source(url, redis, rules).acquire(limit, key, cost)
+    return _shown(decision, as_json=as_json)
+
+
+def peek(
+    limit: LimitName,
+    key: Key,
+    cost: Cost = 1,
+    url: Url = _SERVICE,
+    redis: Redis = None,
+    rules: RulesFile = None,
+    *,
+    as_json: Json = False,
+) -> int:
+    """Say what an acquire would be answered, taking nothing; exit code 1 when it would be denied."""
+    decision = _source(url, redis, rules).peek(limit, key, cost)
+    return _shown(decision, as_json=as_json)
+
+
+def reset(
+    limit: LimitName,
+    key: Key,
+    url: Url = _SERVICE,
+    redis: Redis = None,
+    rules: RulesFile = None,
+    *,
+    as_json: Json = False,
+) -> int:
+    """Forget what a key has used."""
+    done = _source(url, redis, rules).reset(limit, key)
+    if as_json:
+        sys.stdout.write(json.dumps({"reset": done}) + "\n")
+    else:
+        Console(soft_wrap=True).print(Text("forgotten" if done else "there was nothing to forget"))
+    return ALLOWED
+
+
+def _source(url: str, redis: str | None, rules: str | None) -> Source:
+    if redis is None:
+        return Service(url)
+    if rules is None:
+        raise InvalidInputError("--rules", "nothing", "with --redis, the file that defines the limits")
+    limits = {rule.limit.name: rule.limit for rule in load_rules(rules).limits}
+    return _Direct(redis, limits)
+
+
+class _Direct:
+    """A limiter in this process, whose state is in Redis."""
+
+    def __init__(self, redis: str, limits: dict[str, Limit]) -> None:
+        self._redis = redis
+        self._limits = limits
+
+    def acquire(self, limit: str, key: str, cost: int) -> dict[str, Any]:
+        named = self._named(limit)
+        with self._limiter() as limiter:
+            return decision_json(limiter.acquire(named, key, cost))
+
+    def peek(self, limit: str, key: str, cost: int) -> dict[str, Any]:
+        named = self._named(limit)
+        with self._limiter() as limiter:
+            return decision_json(limiter.peek(named, key, cost))
+
+    def reset(self, limit: str, key: str) -> bool:
+        named = self._named(limit)
+        with self._limiter() as limiter:
+            return limiter.reset(named, key)
+
+    def _limiter(self) -> BlockingLimiter:
+        # What goes wrong is told once, by the answer or by the error.
+        return BlockingLimiter.connect(self._redis, deadline=_DEADLINE_SECONDS, logger=NullLogger())
+
+    def _named(self, name: str) -> Limit:
+        limit = self._limits.get(name)
+        if limit is None:
+            raise InvalidInputError("limit", shape_of(name), f"one of the file's: {', '.join(self._limits)}")
+        return limit
+
+
+def _shown(decision: dict[str, Any], *, as_json: bool) -> int:
+    if as_json:
+        sys.stdout.write(json.dumps(decision, ensure_ascii=False) + "\n")
+    else:
+        Console(soft_wrap=True).print(_sentence(decision))
+    return ALLOWED if decision["allowed"] else DENIED
+
+
+def _sentence(decision: dict[str, Any]) -> Text:
+    allowed = decision["allowed"]
+    text = Text.assemble(("allowed" if allowed else "denied", "bold green" if allowed else "bold red"))
+    text.append(f"  {decision['limit']} for {_plain(decision['key'])}, cost {decision['cost']}: ")
+    if decision["remaining"] is not None:
+        text.append(f"{decision['remaining']} remaining")
+    else:
+        text.append("what remains is not known")
+    if decision["never"]:
+        text.append(", and this cost never fits")
+    elif decision["retry_after"]:
+        text.append(f", come back in {decision['retry_after']:.3f} s")
+    elif decision["reset_after"]:
+        text.append(f", all restored in {decision['reset_after']:.3f} s")
+    if decision["shadow_denied"]:
+        text.append("  (on trial: it would have been denied)", "yellow")
+    if decision["degraded"]:
+        text.append("  (degraded: the store did not answer)", "yellow")
+    return text
+
+
+def _plain(text: str) -> str:
+    # What a client wrote can do nothing to the terminal.
+    return text if text.isprintable() else ascii(text)

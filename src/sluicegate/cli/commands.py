@@ -1,0 +1,91 @@
+"""Puts the commands together, and says in one line what went wrong in any of them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from sluicegate.cli import asking, replaying, rules, serving
+from sluicegate.cli.exits import ALLOWED, INTERRUPTED, REFUSED, UNANSWERED, AwayError
+from sluicegate.utils import ConfigurationError, SluicegateError, StoreError
+
+__all__ = ["run"]
+
+_EPILOG = "Exit codes: 0 allowed or done, 1 denied, 2 refused as wrong, 3 nobody could answer, 130 interrupted."
+
+
+def run() -> int:
+    """Run the command line of this process and return its exit code."""
+    try:
+        code = _application()(standalone_mode=False)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - what is not known is raised again
+        code, lines = _outcome_of(error)
+        console = Console(stderr=True, soft_wrap=True)
+        for line in lines:
+            console.print(Text.assemble(("error: ", "bold red"), line))
+    return code if isinstance(code, int) else ALLOWED
+
+
+def _outcome_of(error: BaseException) -> tuple[int, list[str]]:
+    """Return the exit code that *error* leads to, and what to say; what is nobody's fault but ours is raised."""
+    lines = [str(error)]
+    if isinstance(error, KeyboardInterrupt):
+        code, lines = INTERRUPTED, []
+    elif isinstance(error, BrokenPipeError):  # whoever read us has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code, lines = ALLOWED, []
+    elif isinstance(error, StoreError | AwayError):
+        code = UNANSWERED
+    elif isinstance(error, ConfigurationError):
+        code, lines = REFUSED, [str(problem) for problem in error.problems]
+    elif isinstance(error, SluicegateError):
+        code = REFUSED
+    elif hasattr(error, "format_message"):
+        # A wrong option: typer brings its parser along, or takes click's, by version.
+        code, lines = REFUSED, [error.format_message()]
+    else:
+        raise error
+    return code, lines
+
+
+def _application() -> typer.Typer:
+    application = typer.Typer(
+        name="sluicegate",
+        help="Decide whether one more request may pass.",
+        epilog=_EPILOG,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    application.callback()(_options)
+    application.command(epilog=_EPILOG)(serving.serve)
+    application.command(epilog=_EPILOG)(asking.acquire)
+    application.command(epilog=_EPILOG)(asking.peek)
+    application.command(epilog=_EPILOG)(asking.reset)
+    application.command(epilog=_EPILOG)(replaying.replay)
+    group = typer.Typer(help="Look at files of rules.", no_args_is_help=True)
+    group.command(epilog=_EPILOG)(rules.check)
+    application.add_typer(group, name="rules")
+    return application
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - how typer calls it
+    if wanted:
+        sys.stdout.write(f"sluicegate {version('sluicegate')}\n")
+        raise typer.Exit
+
+
+def _options(
+    *,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say which version.")
+    ] = False,
+) -> None:
+    pass

@@ -1,0 +1,94 @@
+"""Talks to a running service with what Python has on board."""
+
+from __future__ import annotations
+
+import json
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
+
+from sluicegate.cli.exits import AwayError
+from sluicegate.utils import InvalidInputError, shape_of
+
+__all__ = ["Service"]
+
+_TIMEOUT_SECONDS = 10.0
+_ANSWER_BYTES_MAX = 1_048_576  # a decision is a few hundred
+_DENIED = 429
+_CLIENT_ERRORS = range(400, 500)
+
+
+class Service:
+    """The HTTP interface of a service.
+
+    Args:
+        url: Where it is, such as ``http://127.0.0.1:8000``.
+
+    Raises:
+        InvalidInputError: It is no URL of a service.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise InvalidInputError("--url", shape_of(url), "a URL such as http://127.0.0.1:8000")
+        self._url = url.rstrip("/")
+        # A proxy for the world is no way to this service.
+        self._opener = build_opener(ProxyHandler({}))
+
+    def acquire(self, limit: str, key: str, cost: int) -> dict[str, Any]:
+        """Take units, and return the decision."""
+        return self._post("acquire", {"limit": limit, "key": key, "cost": cost})
+
+    def peek(self, limit: str, key: str, cost: int) -> dict[str, Any]:
+        """Return the decision that an acquire would get."""
+        return self._post("peek", {"limit": limit, "key": key, "cost": cost})
+
+    def reset(self, limit: str, key: str) -> bool:
+        """Forget a key, and say whether there was something to forget."""
+        return bool(self._post("reset", {"limit": limit, "key": key})["reset"])
+
+    def _post(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
+        content = json.dumps(body).encode()
+        request = Request(f"{self._url}/v1/{verb}", content, {"Content-Type": "application/json"})  # noqa: S310 - the scheme was checked
+        try:
+            with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as response:
+                return self._parsed(response.read(_ANSWER_BYTES_MAX))
+        except HTTPError as error:
+            with error:
+                answer = self._parsed(error.read(_ANSWER_BYTES_MAX))
+            if error.code == _DENIED and "allowed" in answer:
+                return answer
+            detail = str(answer.get("detail", f"status {error.code}"))
+            if error.code in _CLIENT_ERRORS:
+                raise _RefusedError(detail) from None
+            raise AwayError(f"{self._url}: {detail}") from None
+        except (URLError, OSError, HTTPException) as error:
+            reason = getattr(error, "reason", None) or error
+            hint = "is the service running? Start it with: sluicegate serve --rules FILE"
+            raise AwayError(f"{self._url}: {reason}; {hint}") from None
+
+    def _parsed(self, content: bytes) -> dict[str, Any]:
+        try:
+            answer = json.loads(content)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise AwayError(f"{self._url}: what answers there is no Sluicegate service")
+        return answer
+
+
+class _RefusedError(InvalidInputError):
+    """The service's own line about what it refused."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__("service", line, "")
+
+    def __str__(self) -> str:
+        return self.found

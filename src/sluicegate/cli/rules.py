@@ -1,0 +1,86 @@
+"""Looks at a file of rules before a service does."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sluicegate.cli.exits import ALLOWED, REFUSED
+from sluicegate.ratelimit.rules import load_rules
+from sluicegate.utils import ConfigurationError
+
+if TYPE_CHECKING:
+    from sluicegate.ratelimit.rules import Rule, Rules
+
+__all__ = ["check"]
+
+_MINUTE_SECONDS = 60.0
+
+
+def check(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="The file of rules, YAML or TOML.")],
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> int:
+    """Say what a file of rules means, or everything that is wrong with it; exit code 2 when something is."""
+    if not as_json:
+        _print_table(load_rules(file))
+        return ALLOWED
+    try:
+        listed = [_as_json(rule) for rule in load_rules(file).limits]
+    except ConfigurationError as error:
+        problems = [{"where": each.where, "found": each.found, "accepted": each.accepted} for each in error.problems]
+        sys.stdout.write(json.dumps({"valid": False, "problems": problems}) + "\n")
+        return REFUSED
+    sys.stdout.write(json.dumps({"valid": True, "limits": listed}) + "\n")
+    return ALLOWED
+
+
+def _as_json(rule: Rule) -> dict[str, object]:
+    limit = rule.limit
+    return {
+        "name": limit.name,
+        "rates": _rates(rule),
+        "algorithm": limit.algorithm,
+        "key": list(rule.key.parts),
+        "path": rule.match.path.text if rule.match.path else None,
+        "methods": sorted(rule.match.methods),
+        "on_failure": limit.on_failure,
+        "critical": limit.critical,
+        "shadow": limit.shadow,
+        "most_in_a_minute": limit.most_in(_MINUTE_SECONDS),
+    }
+
+
+def _print_table(rules: Rules) -> None:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for heading in ("limit", "rate", "key"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("requests", overflow="fold")
+    table.add_column("if away", no_wrap=True)
+    table.add_column("most/min", justify="right", no_wrap=True)
+    for rule in rules.limits:
+        limit = rule.limit
+        requests = [*sorted(rule.match.methods), rule.match.path.text if rule.match.path else "all"]
+        table.add_row(
+            Text.assemble((limit.name, "bold"), ("\non trial" if limit.shadow else "", "yellow")),
+            Text.assemble("\n".join(_rates(rule)), (f"\n{limit.algorithm}", "dim")),
+            Text("\n".join(rule.key.parts)),
+            Text(" ".join(requests)),
+            Text("passes" if limit.on_failure == "open" else "is denied"),
+            Text(f"{limit.most_in(_MINUTE_SECONDS):,}"),
+        )
+    console = Console()
+    console.print(table)
+    console.print(Text.assemble(("valid", "bold green"), f": {len(rules.limits)} limits"))
+
+
+def _rates(rule: Rule) -> list[str]:
+    return [str(rate) for rate in rule.limit.rates] or [f"{rule.limit.plan.capacity} at once"]

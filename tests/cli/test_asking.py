@@ -1,0 +1,128 @@
+"""Asking for decisions from a shell: what is printed, and the exit code that a script acts on."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.command import run
+from tests.servers import free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.cli.command import Serving
+
+
+def test_a_service_is_asked(served: Serving) -> None:
+    """Allowed is 0, denied 1, and a line says what is left and when to come back."""
+    answers = [run("acquire", "api", "shell", "--cost", "6", "--url", served.url) for _ in range(2)]
+    assert [answer.code for answer in answers] == [0, 1]
+    assert answers[0].out.startswith("allowed  api for shell, cost 6: 4 remaining, all restored in ")
+    assert answers[1].out.startswith("denied  api for shell, cost 6: 4 remaining, come back in ")
+    peek = run("peek", "api", "shell", "--cost", "11", "--url", served.url)
+    assert (peek.code, peek.out) == (1, "denied  api for shell, cost 11: 4 remaining, and this cost never fits\n")
+    resets = [run("reset", "api", "shell", "--url", served.url) for _ in range(2)]
+    assert [reset.out for reset in resets] == ["forgotten\n", "there was nothing to forget\n"]
+
+
+def test_json_is_one_object(served: Serving) -> None:
+    """With --json the decision is printed as the service gives it, and the exit code is the same."""
+    answer = run("acquire", "api", "json", "--cost", "11", "--url", served.url, "--json")
+    assert answer.code == 1
+    assert json.loads(answer.out)["never"] is True
+    assert json.loads(run("reset", "api", "json", "--url", served.url, "--json").out) == {"reset": False}
+
+
+def test_a_shadow_denial_passes_and_says_so(served: Serving) -> None:
+    """A limit on trial ends with 0, and the line says what it would have done."""
+    answers = [run("acquire", "trial", "\x1b[31mred", "--url", served.url, "--json") for _ in range(2)]
+    assert [answer.code for answer in answers] == [2, 2]
+    answers = [run("acquire", "trial", "red", SLUICEGATE_URL=served.url) for _ in range(2)]
+    assert [answer.code for answer in answers] == [0, 0]
+    assert "on trial: it would have been denied" in answers[1].out
+
+
+def test_redis_is_asked_directly(redis_url: str, rules_file: Path) -> None:
+    """With --redis and --rules no service is needed, and processes share their state."""
+    options = ("--redis", redis_url, "--rules", str(rules_file), "--json")
+    answers = [run("acquire", "api", "k", "--cost", "6", *options) for _ in range(2)]
+    assert [answer.code for answer in answers] == [0, 1]
+    assert json.loads(answers[1].out)["source"] == "redis"
+    assert json.loads(run("peek", "api", "k", *options).out)["remaining"] == 4
+    assert json.loads(run("reset", "api", "k", *options).out) == {"reset": True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        (["acquire", "api"], 2, "Missing argument 'KEY'"),
+        (["acquire", "api", "k", "--cost", "x"], 2, "Invalid value for '--cost'"),
+        (["acquire", "api", "k", "--cots", "1"], 2, "No such option"),
+        (["acquier"], 2, "No such command 'acquier'"),
+        (["acquire", "api", "k", "--url", "ftp://x"], 2, "--url: found 'ftp://x'; accepted: a URL"),
+        (["acquire", "api", "k", "--url", "http://[::1"], 2, "--url: found"),
+        (
+            ["acquire", "api", "k", "--redis", "redis://127.0.0.1:1"],
+            2,
+            "--rules: found nothing; accepted: with --redis",
+        ),
+        (["acquire", "api", "k", "--redis", "redis://h:1", "--rules", "none.yaml"], 2, "none.yaml: found"),
+        (
+            ["reset", "nope", "k", "--redis", "redis://h:1", "--rules", "RULES"],
+            2,
+            "limit: found 'nope'; accepted: one of",
+        ),
+        (["acquire", "slots", "k", "--redis", "redis://h:1", "--rules", "RULES"], 2, "limit: found concurrency limit"),
+        (["acquire", "api", "k", "--redis", "http://h", "--rules", "RULES"], 2, "redis url: found"),
+        (["reset", "api", "k", "--redis", "redis://127.0.0.1:1", "--rules", "RULES"], 3, "connecting to 127.0.0.1:1"),
+        (["serve", "--rules", "RULES", "--port", "70000"], 2, "port: found 70000"),
+        (["serve", "--rules", "RULES", "--host", "192.0.2.1"], 2, "host and port: found '192.0.2.1'"),
+        (["serve", "--rules", "RULES", "--grace", "-1"], 2, "grace: found -1.0; accepted: a number of seconds"),
+        (["serve", "--rules", "RULES", "--secret-file", "none"], 2, "--secret-file 'none': found No such file"),
+        (["serve"], 2, "Missing option '--rules'"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(rules_file: Path, arguments: list[str], code: int, line: str) -> None:
+    """A wrong argument ends with 2, an absent service with 3, and one line on standard error says why."""
+    ended = run(*[str(rules_file) if argument == "RULES" else argument for argument in arguments])
+    assert (ended.code, ended.out) == (code, "")
+    last = ended.err.splitlines()[-1]
+    assert last.startswith("error: ")
+    assert line in last
+    assert "Traceback" not in ended.err
+
+
+def test_an_absent_service_is_said() -> None:
+    """Where nobody listens the exit code is 3, and the line says how to start a service."""
+    ended = run("acquire", "api", "k", "--url", f"http://127.0.0.1:{free_port()}")
+    assert ended.code == 3
+    assert "sluicegate serve --rules FILE" in ended.err
+
+
+def test_the_services_own_line_is_shown(served: Serving) -> None:
+    """What the service refuses is told in its own words."""
+    ended = run("acquire", "apo", "k", "--url", served.url)
+    assert (ended.code, ended.err) == (
+        2,
+        "error: limit: found 'apo'; accepted: the name of a limit: api, trial, slots\n",
+    )
+
+
+def test_without_a_terminal_nothing_is_coloured(served: Serving) -> None:
+    """Output into a pipe carries no escape sequences."""
+    answer = run("peek", "api", "plain", "--url", served.url, TERM="xterm-256color")
+    assert "\x1b" not in answer.out
+    coloured = run("peek", "api", "plain", "--url", served.url, TERM="xterm-256color", FORCE_COLOR="1")
+    assert "\x1b" in coloured.out
+
+
+def test_help_names_the_exit_codes() -> None:
+    """The help of the command and of its parts tells the exit codes."""
+    for arguments in (["--help"], ["acquire", "-h"], ["rules", "check", "--help"]):
+        shown = run(*arguments)
+        assert shown.code == 0
+        assert "Exit codes: 0 allowed or done, 1 denied, 2 refused" in shown.out
+    assert run("--version").out.startswith("sluicegate ")

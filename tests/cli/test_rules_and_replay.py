@@ -1,0 +1,66 @@
+"""Looking at rules, and trying them on a log, from a shell."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests.cli.command import run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOG = "".join(
+    f'192.0.2.{i % 2} - - [24/Nov/2025:10:00:{i:02d} +0000] "GET /{i} HTTP/1.1" 200 1 "-" "-"\n' for i in range(40)
+)
+
+
+def test_valid_rules_are_shown(rules_file: Path) -> None:
+    """A file that is right ends with 0, and is told as what it means."""
+    shown = run("rules", "check", str(rules_file))
+    assert (shown.code, shown.err) == (0, "")
+    assert "valid: 3 limits" in shown.out
+    listed = json.loads(run("rules", "check", str(rules_file), "--json").out)
+    assert [(limit["name"], limit["most_in_a_minute"]) for limit in listed["limits"]] == [
+        ("api", 20),
+        ("trial", 1),
+        ("slots", 2),
+    ]
+
+
+def test_wrong_rules_are_told_whole(tmp_path: Path) -> None:
+    """A file that is wrong ends with 2, and each problem has its line."""
+    path = tmp_path / "rules.yaml"
+    path.write_text("version: 1\nlimits:\n  a: {rte: 1/s, key: tenant}\n  b: {rate: 1/x, key: tenant}\n")
+    shown = run("rules", "check", str(path))
+    assert (shown.code, shown.out) == (2, "")
+    assert all(line.startswith("error: ") for line in shown.err.splitlines())
+    assert "(did you mean 'rate'?)" in shown.err
+    as_json = run("rules", "check", str(path), "--json")
+    assert as_json.code == 2
+    assert len(json.loads(as_json.out)["problems"]) == len(shown.err.splitlines()) >= 2
+
+
+def test_a_log_is_replayed(tmp_path: Path, rules_file: Path) -> None:
+    """A log from a file or from standard input gives a table, a JSON object and a page."""
+    log = tmp_path / "access.log"
+    log.write_text(LOG)
+    page = tmp_path / "page.html"
+    table = run("replay", str(log), "--rules", str(rules_file), "--html", str(page))
+    assert table.code == 0
+    assert "api" in table.out
+    assert page.read_text().startswith("<!")
+    found = json.loads(run("replay", "-", "--rules", str(rules_file), "--json", stdin=LOG).out)
+    assert (found["lines"], found["rules"][0]["denied"]) == (40, 20)
+    mapped = "when,who\n" + "".join(f"{i},a\n" for i in range(1_700_000_000, 1_700_000_020))
+    columns = ("--format", "csv", "--columns", "time=when,client_address=who")
+    found = json.loads(run("replay", "-", "--rules", str(rules_file), "--json", *columns, stdin=mapped).out)
+    assert found["rules"][0]["requests"] == 20
+
+
+def test_a_log_that_is_none_is_refused(tmp_path: Path, rules_file: Path) -> None:
+    """A missing log and an unknown format end with 2 and one line."""
+    for arguments in ([str(tmp_path / "none.log")], ["-", "--format", "xml"]):
+        ended = run("replay", *arguments, "--rules", str(rules_file), stdin="")
+        assert (ended.code, len(ended.err.splitlines())) == (2, 1)
+        assert ended.err.startswith("error: ")
