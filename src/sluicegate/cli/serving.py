@@ -89,7 +89,7 @@ def _greeting(rules: Rules, redis: str | None) -> Callable[[str], None]:
                 markup=False,
             )
         console.print("\nWhere to read on:", style="dim")
-        console.print(f"  {url}/docs (every call)   {url}/v1/limits (these rules)   docs/http.md   Ctrl-C ends it")
+        console.print(f"  {url}/docs (every call)   {url}/v1/limits (these rules)   docs/service.md   Ctrl-C ends it")
 
     return greet
 

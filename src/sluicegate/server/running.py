@@ -30,6 +30,7 @@ __all__ = ["serve"]
 DRAIN_SECONDS_MAX = 600.0  # whoever waits longer for a balancer to notice has no balancer
 _PORT_MAX = 65_535
 _BACKLOG = 2048  # connections that wait to be accepted; what the kernel grants may be less
+_CONNECTIONS_MAX = 10_000  # open at once; each takes some 50 KB, and who opens more is no client
 _RETRY_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)  # then the last one again: a line in the log each
 
 
@@ -79,8 +80,10 @@ def serve(  # noqa: PLR0913 - the settings of a process, each by name
             access_log=False,
             proxy_headers=False,
             server_header=False,
+            ws="none",
             lifespan="off",  # the limiter is started below, where what it raises can be told
             backlog=_BACKLOG,
+            limit_concurrency=_CONNECTIONS_MAX,
             timeout_graceful_shutdown=ceil(grace),
         )
         server = _Server(
