@@ -67,6 +67,9 @@ class Model(Protocol):
     def refund(self, now_us: int, cost: int, decided_at_us: int, reset_at_us: int) -> int:
         """Give back what a decision took, as far as that is still fair; return the units."""
 
+    def was_brought_back(self, before: Self, now_us: int) -> bool:
+        """Tell whether settling moved a state back that was ahead of the clock, rather than on."""
+
     def clear(self) -> None:
         """Forget everything."""
 
@@ -93,6 +96,18 @@ class Oracle:
             granted += 1
         retry_after_us = 0 if granted == count else self.retry_after_us(now_us, cost)
         return Answer(granted, self.model.remaining(now_us), retry_after_us, self.reset_after_us(now_us))
+
+    def acquire_stored(self, now_us: int, cost: int = 1, count: int = 1) -> Answer:
+        """Do what `acquire` does, and keep of it what a store writes.
+
+        When nothing was taken, a state that has merely aged stays as it was; one that had been ahead of
+        the clock is kept as it was brought back. It shows only when the clock steps back afterwards.
+        """
+        before = self.model.copy()
+        answer = self.acquire(now_us, cost, count)
+        if answer.granted * cost == 0 and not self.model.was_brought_back(before, now_us):
+            self.model = before
+        return answer
 
     def peek(self, now_us: int, cost: int = 1, count: int = 1) -> Answer:
         """Say what `acquire` would say, with `remaining` and `reset_after_us` of the untouched state."""

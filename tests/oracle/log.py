@@ -81,6 +81,10 @@ class SlidingWindowLog:
         self.admissions = kept
         return cost - left
 
+    def was_brought_back(self, before: Self, now_us: int) -> bool:
+        """Tell whether an entry was ahead of the clock *before*."""
+        return any(at_us > now_us for at_us, _units in before.admissions)
+
     def clear(self) -> None:
         """Forget everything."""
         self.admissions = []

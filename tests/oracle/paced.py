@@ -1,4 +1,4 @@
-"""The paced family (`gcra`, `token_bucket`, `leaky_bucket`) with time kept as an exact fraction."""
+"""The paced family (`gcra`, `token_bucket`, `leaky_bucket`) with time kept exactly."""
 
 from __future__ import annotations
 
@@ -31,16 +31,18 @@ def gcra(
 class Gcra:
     """One unit is paid for by `period / limit`; at most `burst` units are paid for ahead.
 
-    The debt is how far beyond the capacity `paid_until_us` may stand.
+    Time is kept in ticks, `limit` of them in a microsecond, so that a unit takes `period_us` ticks and
+    everything is exact. The debt is how far beyond the capacity the time paid for may stand.
     """
 
     def __init__(
         self, limit: int, period_us: int, burst: int | None, *, state: tuple[Fraction | int, int] | None
     ) -> None:
         self.burst = limit if burst is None else burst
-        self.interval_us = Fraction(period_us, limit)
-        self.capacity_us = self.burst * self.interval_us
-        self.paid_until_us = None if state is None else Fraction(state[0])
+        self.per_us = limit
+        self.interval = period_us
+        self.full = self.burst * self.interval
+        self.paid_until = None if state is None else int(state[0] * limit)
         self.debt_us = 0 if state is None else state[1]
 
     @property
@@ -56,60 +58,67 @@ class Gcra:
 
     def settle(self, now_us: int) -> None:
         """Clamp to the capacity and the debt, and save up no idle time."""
-        if self.paid_until_us is None:
+        if self.paid_until is None:
             return
-        debt_us = min(self.debt_us, math.ceil(self.capacity_us))
-        paid_until_us = min(self.paid_until_us, now_us + self.capacity_us + debt_us)
-        self._stand_at(now_us, max(paid_until_us, Fraction(now_us)))
+        now = now_us * self.per_us
+        debt_us = min(self.debt_us, self._whole_us(self.full))
+        latest = now + self.full + debt_us * self.per_us
+        self._stand_at(now_us, max(min(self.paid_until, latest), now))
 
     def passes(self, now_us: int, cost: int) -> bool:
         """Tell whether paying for *cost* more stays within the capacity ahead of *now_us*."""
-        return self._paid_until(now_us) + cost * self.interval_us <= now_us + self.capacity_us
+        return self._ahead(now_us) + cost * self.interval <= self.full
 
     def take(self, now_us: int, cost: int) -> None:
         """Pay for *cost* units; looking (a cost of 0) makes no state."""
         if cost:
-            self._stand_at(now_us, self._paid_until(now_us) + cost * self.interval_us)
+            self._stand_at(now_us, now_us * self.per_us + self._ahead(now_us) + cost * self.interval)
 
     def remaining(self, now_us: int) -> int:
         """Return the whole units that still fit."""
-        room_us = now_us + self.capacity_us - self._paid_until(now_us)
-        return max(0, math.floor(room_us / self.interval_us))
+        return max(0, (self.full - self._ahead(now_us)) // self.interval)
 
     def is_idle(self, now_us: int) -> bool:
         """Tell whether nothing is paid for beyond now."""
-        return self._paid_until(now_us) <= now_us
+        return self._ahead(now_us) <= 0
 
     def suggestions(self, now_us: int, cost: int) -> Iterable[int]:
         """Name the instant at which *cost* fits, and the one at which nothing is paid ahead."""
-        paid_us = self._paid_until(now_us) - now_us
-        yield math.ceil(paid_us + cost * self.interval_us - self.capacity_us)
-        yield math.ceil(paid_us)
+        yield self._whole_us(self._ahead(now_us) + cost * self.interval - self.full)
+        yield self._whole_us(self._ahead(now_us))
 
     def refund(self, now_us: int, cost: int, decided_at_us: int, reset_at_us: int) -> int:
-        """Give back what is not yet paced out: at most (the decision's `reset_at` - now)."""
+        """Give back what is still paid ahead: at most (the decision's `reset_at` - now); a part counts as a unit."""
         self.settle(now_us)
-        amount_us = min(cost * self.interval_us, Fraction(max(0, reset_at_us - now_us)))
-        if self.paid_until_us is not None:
-            self._stand_at(now_us, max(self.paid_until_us - amount_us, Fraction(now_us)))
-        return math.floor(amount_us / self.interval_us)
+        if self.paid_until is None:
+            return 0
+        amount = min(cost * self.interval, max(0, reset_at_us - now_us) * self.per_us, max(0, self._ahead(now_us)))
+        self._stand_at(now_us, self.paid_until - amount)
+        return -(-amount // self.interval)
+
+    def was_brought_back(self, before: Self, now_us: int) -> bool:
+        """Tell whether the state is less than it was *before*."""
+        return before.paid_until is not None and (self.paid_until, self.debt_us) < (before.paid_until, before.debt_us)
 
     def clear(self) -> None:
         """Forget everything."""
-        self.paid_until_us = None
+        self.paid_until = None
         self.debt_us = 0
 
     def state(self) -> tuple[Fraction, int] | None:
-        """Return (paid until, debt), or None."""
-        return None if self.paid_until_us is None else (self.paid_until_us, self.debt_us)
+        """Return (paid until in microseconds, debt), or None."""
+        return None if self.paid_until is None else (Fraction(self.paid_until, self.per_us), self.debt_us)
 
-    def _paid_until(self, now_us: int) -> Fraction:
-        return Fraction(now_us) if self.paid_until_us is None else self.paid_until_us
+    def _ahead(self, now_us: int) -> int:
+        return 0 if self.paid_until is None else self.paid_until - now_us * self.per_us
 
-    def _stand_at(self, now_us: int, paid_until_us: Fraction) -> None:
+    def _stand_at(self, now_us: int, paid_until: int) -> None:
         # The debt is what stands beyond the capacity: it shrinks with time and payment, and never grows here.
-        self.paid_until_us = paid_until_us
-        self.debt_us = max(0, math.ceil(paid_until_us - now_us - self.capacity_us))
+        self.paid_until = paid_until
+        self.debt_us = max(0, self._whole_us(paid_until - now_us * self.per_us - self.full))
+
+    def _whole_us(self, ticks: int) -> int:
+        return -(-ticks // self.per_us)
 
 
 def leaky_delay_us(limit: int, period_us: int, answer: Answer, cost: int) -> int:

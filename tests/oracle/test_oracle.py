@@ -93,14 +93,14 @@ def test_gcra_after_a_clock_that_stepped_back_waits_one_capacity_at_most() -> No
 
 
 def test_gcra_refunds_only_what_is_not_yet_paced_out() -> None:
-    """Five units taken at 0 are three at 20, none at 60, and never reach below now."""
+    """Five units taken at 0 are three at 20, none at 60, and none where nothing is paid ahead."""
     oracle = gcra(10, 100)
     oracle.acquire(0, 5)
     late = oracle.copy()
     assert oracle.refund(20, 5, decided_at_us=0, reset_at_us=50) == 3
     assert oracle.state() == (20, 0)
     assert late.refund(60, 5, decided_at_us=0, reset_at_us=50) == 0
-    assert gcra(10, 100).refund(0, 5, decided_at_us=0, reset_at_us=50) == 5
+    assert gcra(10, 100).refund(0, 5, decided_at_us=0, reset_at_us=50) == 0
 
 
 def test_gcra_refund_returns_the_lesser_of_cost_and_time_left() -> None:
@@ -109,6 +109,23 @@ def test_gcra_refund_returns_the_lesser_of_cost_and_time_left() -> None:
     oracle.acquire(0, 5)
     assert oracle.refund(10, 2, decided_at_us=0, reset_at_us=50) == 2
     assert oracle.state() == (30, 0)
+
+
+def test_gcra_refund_tells_part_of_a_unit_as_one() -> None:
+    """Of five units taken at 0, two and a half are left at 25, which are told as three."""
+    oracle = gcra(10, 100)
+    oracle.acquire(0, 5)
+    assert oracle.refund(25, 5, decided_at_us=0, reset_at_us=50) == 3
+    assert oracle.state() == (25, 0)
+
+
+def test_gcra_refund_leaves_what_others_have_taken_since() -> None:
+    """A decision gives back its own units, not those taken after it."""
+    oracle = gcra(10, 100)
+    oracle.acquire(0, 2)
+    oracle.acquire(10, 3)
+    assert oracle.refund(10, 2, decided_at_us=0, reset_at_us=20) == 1
+    assert oracle.state() == (40, 0)
 
 
 def test_leaky_bucket_spaces_requests_evenly() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from fractions import Fraction
 from typing import TYPE_CHECKING, Self
 
 from .judge import Oracle
@@ -120,6 +118,10 @@ class WindowQuota:
         self.admitted = _without(self.admitted, cost)
         return before - sum(self.admitted)
 
+    def was_brought_back(self, before: Self, now_us: int) -> bool:
+        """Tell whether the state is less than it was *before*."""
+        return before.start_us is not None and self.state() < before.state()  # type: ignore[operator] # neither is None
+
     def clear(self) -> None:
         """Forget everything."""
         self.start_us = None
@@ -168,7 +170,7 @@ class SlidingWindowCounter:
 
     def passes(self, now_us: int, cost: int) -> bool:
         """Compare exactly, without rounding the weight."""
-        return self._weight(now_us) + sum(self.current) + cost <= self.limit
+        return self._weight(now_us) + (sum(self.current) + cost) * self.period_us <= self.limit * self.period_us
 
     def take(self, now_us: int, cost: int) -> None:
         """Admit *cost* into the window of *now_us*."""
@@ -178,17 +180,22 @@ class SlidingWindowCounter:
 
     def remaining(self, now_us: int) -> int:
         """Return what is left, whole units only."""
-        return max(0, math.floor(self.limit - sum(self.current) - self._weight(now_us)))
+        return max(0, ((self.limit - sum(self.current)) * self.period_us - self._weight(now_us)) // self.period_us)
 
     def is_idle(self, now_us: int) -> bool:
         """Tell whether neither window has admitted anything."""
         return not self.previous and not self.current
 
     def suggestions(self, now_us: int, cost: int) -> Iterable[int]:
-        """Name the ends of this window and of the next."""
+        """Name the ends of this window and of the next, and where the weight of either has fallen enough."""
         end_us = self._start_of(now_us) + self.period_us - now_us
         yield end_us
         yield end_us + self.period_us
+        previous, current = sum(self.previous), sum(self.current)
+        if previous:
+            yield end_us - max(0, self.limit - current - cost) * self.period_us // previous
+        if current:
+            yield end_us + self.period_us - max(0, self.limit - cost) * self.period_us // current
 
     def refund(self, now_us: int, cost: int, decided_at_us: int, reset_at_us: int) -> int:
         """Give back *cost* to the window it was taken in, if that still counts."""
@@ -200,6 +207,10 @@ class SlidingWindowCounter:
         elif decided_in_us == start_us - self.period_us:
             self.previous = _without(self.previous, cost)
         return before - sum(self.previous) - sum(self.current)
+
+    def was_brought_back(self, before: Self, now_us: int) -> bool:
+        """Tell whether the state is less than it was *before*."""
+        return before.start_us is not None and self.state() < before.state()  # type: ignore[operator] # neither is None
 
     def clear(self) -> None:
         """Forget everything."""
@@ -213,9 +224,9 @@ class SlidingWindowCounter:
     def _start_of(self, at_us: int) -> int:
         return at_us // self.period_us * self.period_us
 
-    def _weight(self, now_us: int) -> Fraction:
-        still_covered_us = self._start_of(now_us) + self.period_us - now_us
-        return Fraction(sum(self.previous) * still_covered_us, self.period_us)
+    def _weight(self, now_us: int) -> int:
+        # In units times microseconds: a unit counts for as many of them as the window still covers.
+        return sum(self.previous) * (self._start_of(now_us) + self.period_us - now_us)
 
 
 def _listed(units: int) -> list[int]:

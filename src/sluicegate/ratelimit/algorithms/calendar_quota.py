@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sluicegate.ratelimit.algorithms.window import NO_STATE, State, decide_in, refund_in
+from sluicegate.ratelimit.algorithms.window import State, decide_in, refund_in
 
-__all__ = ["NO_STATE", "Rule", "State", "covers", "decide", "refund"]
+__all__ = ["Rule", "State", "covers", "decide", "refund"]
 
 
 class Rule(NamedTuple):

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from sluicegate.ratelimit.algorithms.window import NO_STATE, State, decide_in, refund_in
+from sluicegate.ratelimit.algorithms.window import State, decide_in, refund_in
 
 if TYPE_CHECKING:
     from sluicegate.ratelimit.rate import Rate
 
-__all__ = ["NO_STATE", "Rule", "State", "decide", "refund", "rule_of"]
+__all__ = ["Rule", "State", "decide", "refund", "rule_of"]
 
 
 class Rule(NamedTuple):

@@ -2,7 +2,9 @@
 
 -- Brings a time ahead of the capacity back: a stepped clock or a poisoned key blocks nobody for longer.
 local function gcra_bounded(paid_us, paid_rem, debt_us, full_us, capacity_us, capacity_rem)
-  local bound_us = full_us + math.min(debt_us, capacity_us)
+  local debt_max_us = capacity_us
+  if capacity_rem > 0 then debt_max_us = debt_max_us + 1 end
+  local bound_us = full_us + math.min(debt_us, debt_max_us)
   if paid_us > bound_us or (paid_us == bound_us and paid_rem > capacity_rem) then
     return bound_us, capacity_rem
   end

@@ -16,10 +16,9 @@ from sluicegate.ratelimit.algorithms.exact import time_of, units_within
 if TYPE_CHECKING:
     from sluicegate.ratelimit.rate import Rate
 
-__all__ = ["NO_STATE", "Rule", "State", "decide", "refund", "rule_of"]
+__all__ = ["Rule", "State", "decide", "refund", "rule_of"]
 
 State = tuple[int, int, int]  # paid_us, paid_rem (over the rule's per), debt_us
-NO_STATE: State = (0, 0, 0)
 
 
 class Rule(NamedTuple):
@@ -124,7 +123,10 @@ def refund(
 
 def _bounded(paid_us: int, paid_rem: int, debt_us: int, full_us: int, rule: Rule) -> tuple[int, int]:
     """Bring a time ahead of the capacity back: a stepped clock or a poisoned key blocks nobody for longer."""
-    bound_us = full_us + min(debt_us, rule.capacity_us)
+    debt_max_us = rule.capacity_us
+    if rule.capacity_rem > 0:
+        debt_max_us += 1
+    bound_us = full_us + min(debt_us, debt_max_us)
     if paid_us > bound_us or (paid_us == bound_us and paid_rem > rule.capacity_rem):
         return bound_us, rule.capacity_rem
     return paid_us, paid_rem

@@ -15,10 +15,9 @@ from sluicegate.ratelimit.algorithms.exact import share_below, share_of
 if TYPE_CHECKING:
     from sluicegate.ratelimit.rate import Rate
 
-__all__ = ["NO_STATE", "Rule", "State", "decide", "refund", "rule_of"]
+__all__ = ["Rule", "State", "decide", "refund", "rule_of"]
 
 State = tuple[int, int, int]  # start_us, previous, current
-NO_STATE: State = (0, 0, 0)
 
 
 class Rule(NamedTuple):

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-__all__ = ["NO_STATE", "State", "decide_in", "refund_in"]
+__all__ = ["State", "decide_in", "refund_in"]
 
 State = tuple[int, int, int]  # start_us, used, unused
-NO_STATE: State = (0, 0, 0)
 
 
 def decide_in(

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from sluicegate.ratelimit.algorithms import CALENDAR, CONCURRENCY, LOG
 from sluicegate.ratelimit.stores.calendar_rules import CalendarRules
 from sluicegate.ratelimit.stores.expiry import ExpiryOrder
-from sluicegate.ratelimit.stores.records import CounterRecord, HolderRecord, LogRecord
+from sluicegate.ratelimit.stores.records import NO_STATE, Ask, CounterRecord, HolderRecord, LogRecord
 from sluicegate.ratelimit.stores.store import ACQUIRE, PEEK, REFUND, RELEASE, RENEW, RESET, TAKE, Reply, Request
 from sluicegate.utils import InvalidInputError, LimiterClosedError, StoreOverloadedError, shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sluicegate.ratelimit.limit import Limit, Plan
     from sluicegate.ratelimit.stores.store import Member, Promise
@@ -32,7 +32,6 @@ _SHARDS = 16  # more than the threads that decide at one instant
 _KEYS_FOR_SHARDS = 1_000 * _SHARDS  # below it shards would fill unevenly; one keeps the order exact
 
 UNKNOWN_US = -2
-_NO_STATE = (0, 0, 0)
 
 Record = CounterRecord | LogRecord | HolderRecord
 
@@ -72,7 +71,7 @@ class _Shard:
         kept: list[tuple[str, int]] = []
         while (name := self.order.pop(self._expires_of)) is not None:
             record = self.records[name]
-            if isinstance(record, HolderRecord) and record.reset_after_us(now_us) > 0:
+            if isinstance(record, HolderRecord) and record.expires_us > now_us:
                 kept.append((name, record.expires_us))  # a hold is never evicted
                 continue
             del self.records[name]
@@ -156,19 +155,21 @@ class MemoryStore:
         with shard.lock:
             record = shard.records.get(name)
             if record is None:
-                before = _NO_STATE
-            else:
-                if record.rules is not rules:
-                    record.follow(rules)
+                before = NO_STATE
+            elif record.rules is rules:
                 before = record.states[0]
+            else:
+                before = record.under(rules)[0]
             state, granted, remaining, retry_after_us, reset_after_us = plan.decide(before, now_us, cost, 1, rules[0])
             # Kept when units were taken, or when it had been ahead of the clock.
-            if (granted and cost) or state[0] < before[0]:
-                if record is not None:
+            if (granted and cost) or state < before:
+                if record is None:
+                    shard.keep(name, CounterRecord(rules, state, now_us + reset_after_us), now_us)
+                else:
+                    if record.rules is not rules:
+                        record.states, record.rules = [state], rules
                     record.states[0] = state
                     record.expires_us = now_us + reset_after_us
-                else:
-                    shard.keep(name, CounterRecord(rules, state, now_us + reset_after_us), now_us)
         return granted, remaining, retry_after_us, reset_after_us, now_us, self._next_serial()
 
     def ask(self, request: Request, promise: Promise) -> None:  # noqa: ARG002 - the port's signature
@@ -201,23 +202,25 @@ class MemoryStore:
     def _acquire_all(self, members: tuple[Member, ...], names: list[str], now_us: int) -> tuple[int, ...]:
         """Ask all, grant the least, take that from all; shadow members never bind."""
         records = [self._record(limit.plan, name, now_us) for (limit, _, _), name in zip(members, names, strict=True)]
+        rules = [self._rules(limit.plan, now_us) for limit, _, _ in members]
         asked = [
-            _asked(record, limit.plan, now_us, cost, 1)
-            for record, (limit, _, cost) in zip(records, members, strict=True)
+            _asked(record, limit.plan, own, now_us, cost, 1)
+            for record, own, (limit, _, cost) in zip(records, rules, members, strict=True)
         ]
         least = 1
         for (limit, _, _), (_, granted) in zip(members, asked, strict=True):
             if not limit.plan.shadow:
                 least = min(least, granted)
         answers: tuple[int, ...] = ()
-        for (limit, _, cost), name, record, (asks, granted) in zip(members, names, records, asked, strict=True):
+        for at, (limit, _, cost) in enumerate(members):
+            record, own, (asks, granted) = records[at], rules[at], asked[at]
             wanted, told = least, least
             if limit.plan.shadow:
                 wanted, told = min(least, granted), granted
-            changed, *numbers = _settled(record, limit.plan, now_us, cost, asks, wanted)
-            if changed:
-                self._keep(name, record, now_us)
-            answers += (told, *numbers)
+            asks = _settled(record, limit.plan, own, now_us, cost, asks, wanted)
+            if record.adopt(own, asks, now_us, wanted * cost):
+                self._keep(names[at], record, now_us)
+            answers += (told, *_binding(asks))
         return answers
 
     def _peek(self, request: Request, now_us: int) -> tuple[int, ...]:
@@ -227,10 +230,12 @@ class MemoryStore:
             if plan.algorithm.kind == CONCURRENCY:
                 holders = self._shard(name).records.get(name) or HolderRecord()
                 granted, remaining = holders.look(now_us, plan.capacity)
-                return granted, remaining, 0 if granted else UNKNOWN_US, holders.reset_after_us(now_us)
+                reset_after_us = holders.reset_after_us(now_us, plan.rules[0][1])
+                return granted, remaining, 0 if granted else UNKNOWN_US, reset_after_us
             record = self._record(plan, name, now_us)
-            asks, granted = _asked(record, plan, now_us, cost, 1)
-            untouched, _ = _asked(record, plan, now_us, cost, 0)
+            rules = self._rules(plan, now_us)
+            asks, granted = _asked(record, plan, rules, now_us, cost, 1)
+            untouched, _ = _asked(record, plan, rules, now_us, cost, 0)
         looks = [(None, 0, now[2], ask[3], now[4]) for ask, now in zip(asks, untouched, strict=True)]
         return granted, *_binding(looks)
 
@@ -259,11 +264,12 @@ class MemoryStore:
             if reset_at_us <= now_us:
                 return 0, 0, 0, 0
             record = self._record(plan, name, now_us)
+            rules = self._rules(plan, now_us)
             reset_after_us = 0
             if isinstance(record, LogRecord):
-                refunded = record.refund(plan, now_us, cost, decided_at_us)
+                refunded = record.refund(rules, now_us, cost, decided_at_us)
             else:
-                refunded, reset_after_us = record.refund(plan, now_us, cost, decided_at_us, reset_at_us)
+                refunded, reset_after_us = record.refund(plan, rules, now_us, cost, decided_at_us, reset_at_us)
             self._keep(companion, _Companion(refunded, reset_at_us), now_us)
         return refunded, 0, 0, reset_after_us
 
@@ -286,7 +292,7 @@ class MemoryStore:
                 granted, remaining = record.renew(holder, now_us, limit_units, hold_us)
             else:
                 granted, remaining = record.release(holder, now_us, limit_units, hold_us)
-            return granted, remaining, retry_after_us, record.reset_after_us(now_us)
+            return granted, remaining, retry_after_us, record.reset_after_us(now_us, hold_us)
 
     def _shard(self, name: str) -> _Shard:
         return self._shards[hash(name) & self._last_shard]
@@ -298,18 +304,13 @@ class MemoryStore:
         return stack
 
     def _record(self, plan: Plan, name: str, now_us: int) -> CounterRecord | LogRecord:
-        record = self._shard(name).records.get(name)
-        kind = plan.algorithm.kind
-        if kind == LOG:
-            if record is None:
-                record = LogRecord()
-            return record
-        rules = self._calendars.around(plan, now_us) if kind == CALENDAR else plan.rules
+        record: CounterRecord | LogRecord | None = self._shard(name).records.get(name)
         if record is None:
-            return CounterRecord(rules)
-        if record.rules is not rules:
-            record.follow(rules)
-        return record  # type: ignore[no-any-return] # the name says which kind
+            return LogRecord() if plan.algorithm.kind == LOG else CounterRecord(self._rules(plan, now_us))
+        return record
+
+    def _rules(self, plan: Plan, now_us: int) -> Sequence[tuple[int, ...]]:
+        return self._calendars.around(plan, now_us) if plan.algorithm.kind == CALENDAR else plan.rules
 
     def _keep(self, name: str, record: Record | _Companion, now_us: int) -> None:
         shard = self._shard(name)
@@ -318,41 +319,39 @@ class MemoryStore:
 
 
 def _asked(
-    record: CounterRecord | LogRecord, plan: Plan, now_us: int, cost: int, count: int
-) -> tuple[list[tuple[Any, int, int, int, int]], int]:
+    record: CounterRecord | LogRecord,
+    plan: Plan,
+    rules: Sequence[tuple[int, ...]],
+    now_us: int,
+    cost: int,
+    count: int,
+) -> tuple[list[Ask], int]:
     """Ask each rate of a limit; return the answers and how many requests all of them would grant."""
-    slots = len(plan.rules) or len(plan.calendar)
-    asks = [record.ask(plan, slot, now_us, cost, count) for slot in range(slots)]
+    asks = [record.ask(plan, rules, slot, now_us, cost, count) for slot in range(len(rules))]
     return asks, min(ask[1] for ask in asks)
 
 
 def _settled(
     record: CounterRecord | LogRecord,
     plan: Plan,
+    rules: Sequence[tuple[int, ...]],
     now_us: int,
     cost: int,
-    asks: list[tuple[Any, int, int, int, int]],
+    asks: list[Ask],
     wanted: int,
-) -> tuple[bool, int, int, int]:
-    """Take what was agreed on in each rate; return whether anything changed, and the answer that binds."""
-    taken = wanted * cost
-    changed = False
+) -> list[Ask]:
+    """Ask those rates anew that would have granted another number than was agreed on; they do not wait."""
+    settled = []
     for slot, ask in enumerate(asks):
         if ask[1] != wanted:
-            state, granted, remaining, _, reset_after_us = record.ask(plan, slot, now_us, cost, wanted)
-            asks[slot] = (state, granted, remaining, 0, reset_after_us)
-    if isinstance(record, LogRecord):
-        record.tidy(plan, now_us)
-        if taken > 0:
-            record.add(plan, now_us, taken)
-            changed = True
-    else:
-        for slot, (state, _, _, _, reset_after_us) in enumerate(asks):
-            changed = record.adopt(slot, state, now_us, taken, reset_after_us) or changed
-    return changed, *_binding(asks)
+            state, granted, remaining, _, reset_after_us = record.ask(plan, rules, slot, now_us, cost, wanted)
+            settled.append((state, granted, remaining, 0, reset_after_us))
+        else:
+            settled.append(ask)
+    return settled
 
 
-def _binding(asks: list[tuple[Any, int, int, int, int]]) -> tuple[int, int, int]:
+def _binding(asks: Sequence[Ask]) -> tuple[int, int, int]:
     """Pick the rate with the longest wait (never first), else the one with the least remaining."""
     binding = max(asks, key=lambda ask: (ask[3] == -1, ask[3], -ask[2]))
     return min(ask[2] for ask in asks), binding[3], binding[4]

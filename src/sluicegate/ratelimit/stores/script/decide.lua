@@ -27,16 +27,22 @@ local function answer(granted, remaining, retry_after_us, reset_after_us)
   replied = replied + 4
 end
 
-local function loaded(key, kind)
+local function write(record)
+  if record.unreadable then unreadable = unreadable + 1 end
+  if record.dirty then
+    if record.kind == LOG then log_write(record, now_us) else state_write(record) end
+  end
+  record.dirty, record.unreadable = false, false
+end
+
+local function loaded(key, rule)
   local record = records[key]
+  if record and record.dirty and record.rule ~= rule then
+    write(record) -- another rule of the same name reads what this one would leave
+    record = nil
+  end
   if not record then
-    if kind == LOG then
-      record = log_read(key)
-    else
-      local healed
-      record, healed = state_read(key, kind)
-      unreadable = unreadable + healed
-    end
+    if rule.kind == LOG then record = log_read(key) else record = state_read(key, rule.kind) end
     records[key] = record
     touched[#touched + 1] = key
   end
@@ -54,14 +60,12 @@ end
 
 -- Asks one rate of a limit. Returns the state after it, granted, remaining, retry_after_us, reset_after_us.
 local function ask(record, rule, slot, cost, count)
-  local kind, base, at = rule.kind, slot * STRIDE, slot * RULE_LENGTHS[rule.kind]
+  local kind, at = rule.kind, slot * RULE_LENGTHS[rule.kind]
   if kind == LOG then return 0, 0, 0, log_ask(record, now_us, cost, count, rule[at + 1], rule[at + 2]) end
-  local first, second, third = record[base + 1] or 0, record[base + 2] or 0, record[base + 3] or 0
+  local first, second, third = state_under(record, rule, slot)
   if kind == GCRA then
-    local per = rule[at + 4]
-    if second > 0 and (record[base + 4] ~= per or second >= per) then first, second = first + 1, 0 end -- another rule
     return gcra_decide(first, second, third, now_us, cost, count,
-                       rule[at + 1], rule[at + 2], rule[at + 3], per, rule[at + 5], rule[at + 6])
+                       rule[at + 1], rule[at + 2], rule[at + 3], rule[at + 4], rule[at + 5], rule[at + 6])
   elseif kind == FIXED_WINDOW then
     return fixed_window_decide(first, second, now_us, cost, count, rule[at + 1], rule[at + 2])
   elseif kind == SLIDING_WINDOW_COUNTER then
@@ -71,29 +75,34 @@ local function ask(record, rule, slot, cost, count)
                                rule[at + 1], rule[at + 2], rule[at + 3], rule[at + 4], rule[at + 5])
 end
 
+local function is_less(record, rule, slot, first, second, third)
+  local old_first, old_second, old_third = state_under(record, rule, slot)
+  if first ~= old_first then return first < old_first end
+  if second ~= old_second then return second < old_second end
+  return third < old_third
+end
+
 -- Keeps a rate's new state when units were taken, or when it was ahead of the clock and had to be brought back.
 local function adopt(record, rule, slot, taken, first, second, third, reset_after_us)
-  if rule.kind == LOG then
-    if record.newest_us > now_us then record.dirty = true end
-    return
-  end
   local base = slot * STRIDE
-  if taken > 0 or first < (record[base + 1] or 0) then record.dirty = true end
-  record[base + 1], record[base + 2], record[base + 3] = first, second, third
-  record[base + 4], record[base + 5] = rule.kind == GCRA and rule[slot * 6 + 4] or 1, reset_after_us
-  record.rule = rule
+  if taken > 0 or is_less(record, rule, slot, first, second, third) then
+    record[base + 1], record[base + 2], record[base + 3] = first, second, third
+    record[base + 4] = rule.kind == GCRA and rule[slot * 6 + 4] or 1
+    record.rule, record.dirty = rule, true
+  end
+  record[base + 5] = reset_after_us
 end
 
 -- The common case: one limit of one rate.
 local function acquire_one(key, rule, cost, count)
-  local record = loaded(key, rule.kind)
+  local record = loaded(key, rule)
   local status = status_of(record, rule)
   if status then return answer(status, 0, 0, 0) end
   local first, second, third, granted, remaining, retry_after_us, reset_after_us = ask(record, rule, 0, cost, count)
-  adopt(record, rule, 0, granted * cost, first, second, third, reset_after_us)
-  if rule.kind == LOG and granted * cost > 0 then
-    record.pending = record.pending + granted * cost
-    record.dirty = true
+  if rule.kind == LOG then
+    log_adopt(record, rule, now_us, granted * cost)
+  else
+    adopt(record, rule, 0, granted * cost, first, second, third, reset_after_us)
   end
   return answer(granted, remaining, retry_after_us, reset_after_us)
 end
@@ -124,14 +133,11 @@ local function settle(record, rule, cost, answers, granted, wanted)
       own = { ask(record, rule, slot, cost, wanted) }
       own[6] = 0
     end
-    adopt(record, rule, slot, wanted * cost, own[1], own[2], own[3], own[7])
+    if rule.kind ~= LOG then adopt(record, rule, slot, wanted * cost, own[1], own[2], own[3], own[7]) end
     if not binding or binds_more(own, binding) then binding = own end
     remaining = math.min(remaining or own[5], own[5])
   end
-  if rule.kind == LOG and wanted * cost > 0 then
-    record.pending = record.pending + wanted * cost
-    record.dirty = true
-  end
+  if rule.kind == LOG then log_adopt(record, rule, now_us, wanted * cost) end
   answer(granted, remaining, binding[6], binding[7])
 end
 
@@ -139,7 +145,7 @@ end
 local function acquire_all(keys_at, members, count)
   local member_records, failed = {}, false
   for index = 1, #members do
-    local record = loaded(KEYS[keys_at + index], members[index].rule.kind)
+    local record = loaded(KEYS[keys_at + index], members[index].rule)
     member_records[index] = record
     failed = failed or status_of(record, members[index].rule)
   end
@@ -173,9 +179,9 @@ local function peek(key, rule, cost)
     if type(held) == 'table' then return answer(WRONG_TYPE, 0, 0, 0) end
     local granted = concurrency_decide(held, 1, rule[1])
     local _, remaining = concurrency_decide(held, 0, rule[1])
-    return answer(granted, remaining, (1 - granted) * UNKNOWN_US, holders_reset_after_us(key, now_us))
+    return answer(granted, remaining, (1 - granted) * UNKNOWN_US, holders_reset_after_us(key, now_us, rule[2]))
   end
-  local record = loaded(key, rule.kind)
+  local record = loaded(key, rule)
   local status = status_of(record, rule)
   if status then return answer(status, 0, 0, 0) end
   local answers, granted = asked(record, rule, cost, 1)
@@ -190,12 +196,6 @@ local function peek(key, rule, cost)
   return answer(granted, remaining, binding[6], binding[7])
 end
 
-local function write(record)
-  if not record.dirty then return end
-  if record.kind == LOG then log_write(record, now_us) else state_write(record) end
-  record.dirty = false
-end
-
 local function reset(key)
   if records[key] then write(records[key]) end
   local existed = redis.call('DEL', key)
@@ -206,9 +206,7 @@ end
 -- A log's refund writes at once, after what the call had pending for it.
 local function refund_log(key, rule, cost, decided_at_us)
   write(records[key])
-  local longest_us = 0
-  for slot = 0, rule.slots - 1 do longest_us = math.max(longest_us, rule[slot * 2 + 2]) end
-  local refunded = log_refund(key, now_us, cost, decided_at_us, longest_us)
+  local refunded = log_refund(key, rule, now_us, cost, decided_at_us)
   records[key] = nil
   return refunded, 0
 end
@@ -216,14 +214,12 @@ end
 local function refund_state(record, rule, cost, decided_at_us, reset_at_us)
   local refunded, reset_after_us = cost, 0
   for slot = 0, rule.slots - 1 do
-    local base, at = slot * STRIDE, slot * RULE_LENGTHS[rule.kind]
-    local first, second, third = record[base + 1] or 0, record[base + 2] or 0, record[base + 3] or 0
+    local at = slot * RULE_LENGTHS[rule.kind]
+    local first, second, third = state_under(record, rule, slot)
     local given, own_reset_us
     if rule.kind == GCRA then
-      local per = rule[at + 4]
-      if second > 0 and (record[base + 4] ~= per or second >= per) then first, second = first + 1, 0 end -- another rule
       first, second, third, given, own_reset_us = gcra_refund(first, second, third, now_us, cost, decided_at_us,
-        reset_at_us, rule[at + 1], rule[at + 2], rule[at + 3], per, rule[at + 5], rule[at + 6])
+        reset_at_us, rule[at + 1], rule[at + 2], rule[at + 3], rule[at + 4], rule[at + 5], rule[at + 6])
     elseif rule.kind == FIXED_WINDOW then
       first, second, third, given, own_reset_us =
         fixed_window_refund(first, second, now_us, cost, decided_at_us, rule[at + 1], rule[at + 2])
@@ -243,9 +239,13 @@ end
 
 -- Once for each decision: the companion keeps the answer for as long as it could be asked again.
 local function refund(key, companion, rule, cost, decided_at_us, reset_at_us)
-  local known = companions[companion] and companions[companion].refunded or redis.call('GET', companion)
-  if known then return answer(tonumber(known), 0, 0, 0) end
-  local record = loaded(key, rule.kind)
+  local done = companions[companion]
+  if done then return answer(done.refunded, 0, 0, 0) end
+  local known = redis.pcall('GET', companion)
+  if type(known) == 'table' then return answer(WRONG_TYPE, 0, 0, 0) end
+  if known and #known <= 10 and string.find(known, '^%d+$') then return answer(tonumber(known), 0, 0, 0) end
+  if known then unreadable = unreadable + 1 end
+  local record = loaded(key, rule)
   local status = status_of(record, rule)
   if status then return answer(status, 0, 0, 0) end
   if reset_at_us <= now_us then return answer(0, 0, 0, 0) end
@@ -267,10 +267,10 @@ local function hold(verb, key, rule, holder)
   elseif verb == RENEW then
     granted, remaining = holders_renew(key, now_us, holder, rule[1], rule[2])
   else
-    granted, remaining = holders_release(key, now_us, holder, rule[1])
+    granted, remaining = holders_release(key, now_us, holder, rule[1], rule[2])
   end
   if granted < 0 then return answer(granted, 0, 0, 0) end
-  return answer(granted, remaining, retry_after_us, holders_reset_after_us(key, now_us))
+  return answer(granted, remaining, retry_after_us, holders_reset_after_us(key, now_us, rule[2]))
 end
 
 local function rules_read()

@@ -4,10 +4,10 @@ local function holders_count(key, now_us)
   return redis.pcall('ZCOUNT', key, '(' .. string.format('%.0f', now_us), '+inf')
 end
 
-local function holders_reset_after_us(key, now_us)
+local function holders_reset_after_us(key, now_us, hold_us)
   local last = redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES')
   if not last[1] then return 0 end
-  return math.max(0, tonumber(last[2]) - now_us)
+  return math.min(math.max(0, tonumber(last[2]) - now_us), hold_us)
 end
 
 -- Forgets who expired; nobody holds longer than a full term, even after the clock stepped back.
@@ -46,9 +46,10 @@ local function holders_renew(key, now_us, holder, limit, hold_us)
   return 1, math.max(0, limit - held)
 end
 
-local function holders_release(key, now_us, holder, limit)
+local function holders_release(key, now_us, holder, limit, hold_us)
   local held = holders_count(key, now_us)
   if type(held) == 'table' then return WRONG_TYPE, 0 end
+  holders_tidy(key, now_us, hold_us)
   local released = redis.call('ZREM', key, holder)
   return released, math.max(0, limit - holders_count(key, now_us))
 end

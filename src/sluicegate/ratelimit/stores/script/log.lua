@@ -6,32 +6,56 @@ local function log_member(total, units)
   return struct.pack('>I7I4', total, units)
 end
 
+-- An entry's total and units; zeros for what this version cannot have written.
+local function log_entry(member)
+  if #member == LOG_MEMBER_LENGTH then
+    local total, units = struct.unpack('>I7I4', member)
+    if units <= total and total < 9007199254740992 then return total, units end
+  end
+  return 0, 0
+end
+
 local function log_after(time_us)
   return '(' .. string.format('%.0f', time_us)
 end
 
+-- A log with an entry that cannot be read counts as nothing, and is removed by the next write.
+local function log_forget(record)
+  record.unreadable, record.stored, record.newest_us, record.before = true, 0, 0, {}
+end
+
 local function log_read(key)
-  local record = { key = key, kind = LOG, stored = 0, newest_us = 0, pending = 0, before = {}, longest_us = 0 }
+  local record = { key = key, kind = LOG, stored = 0, newest_us = 0, pending = 0, before = {} }
   local last = redis.pcall('ZREVRANGE', key, 0, 0, 'WITHSCORES')
-  if last.err or (last[1] and #last[1] ~= LOG_MEMBER_LENGTH) then
+  if last.err then
     record.status = WRONG_TYPE
   elseif last[1] then
-    record.exists = true
-    record.stored = struct.unpack('>I7', last[1])
+    record.stored = log_entry(last[1])
     record.newest_us = tonumber(last[2])
+    if record.stored == 0 then log_forget(record) end
   end
   return record
 end
 
+local function log_longest_us(rule)
+  local longest_us = 0
+  for slot = 0, rule.slots - 1 do longest_us = math.max(longest_us, rule[slot * 2 + 2]) end
+  return longest_us
+end
+
 -- The units that had been logged before the window began.
 local function log_before(record, now_us, period_us)
-  record.longest_us = math.max(record.longest_us, period_us)
+  if record.unreadable then return 0 end
   local before = record.before[period_us]
   if not before then
     local first = redis.call('ZRANGEBYSCORE', record.key, log_after(now_us - period_us), '+inf', 'LIMIT', 0, 1)
     before = record.stored
     if first[1] then
-      local total, units = struct.unpack('>I7I4', first[1])
+      local total, units = log_entry(first[1])
+      if total == 0 or total > record.stored then
+        log_forget(record)
+        return 0
+      end
       before = total - units
     end
     record.before[period_us] = before
@@ -49,7 +73,7 @@ local function log_retry_after_us(record, now_us, period_us, must_leave)
   local high = entries - 1
   while low < high do
     local middle = math.floor((low + high) / 2)
-    local total = struct.unpack('>I7', redis.call('ZRANGE', record.key, middle, middle)[1])
+    local total = log_entry(redis.call('ZRANGE', record.key, middle, middle)[1])
     if total >= wanted then high = middle else low = middle + 1 end
   end
   local time_us = tonumber(redis.call('ZRANGE', record.key, low, low, 'WITHSCORES')[2])
@@ -63,7 +87,8 @@ local function log_reset_after_us(record, now_us, period_us)
 end
 
 local function log_ask(record, now_us, cost, count, limit, period_us)
-  local used = record.stored + record.pending - log_before(record, now_us, period_us)
+  local before = log_before(record, now_us, period_us)
+  local used = record.stored + record.pending - before
   local granted, remaining, must_leave = sliding_window_log_decide(used, cost, count, limit)
   record.pending = record.pending + granted * cost -- as if taken, for the answers
   local retry_after_us = log_retry_after_us(record, now_us, period_us, must_leave)
@@ -72,22 +97,27 @@ local function log_ask(record, now_us, cost, count, limit, period_us)
   return granted, remaining, retry_after_us, reset_after_us
 end
 
+-- Logs units as admitted now, and has entries ahead of the clock brought back.
+local function log_adopt(record, rule, now_us, taken)
+  record.pending = record.pending + taken
+  if taken > 0 or record.newest_us > now_us then record.rule, record.dirty = rule, true end
+end
+
 -- One entry for all that this call admitted; entries ahead of the clock become one entry of now.
 local function log_write(record, now_us)
-  local key = record.key
+  local key, longest_us = record.key, log_longest_us(record.rule)
+  if record.unreadable then redis.call('DEL', key) end
   if record.newest_us > now_us then
     local first = redis.call('ZRANGEBYSCORE', key, log_after(now_us), '+inf', 'LIMIT', 0, 1)
-    local total, units = struct.unpack('>I7I4', first[1])
+    local total, units = log_entry(first[1])
     redis.call('ZREMRANGEBYSCORE', key, log_after(now_us), '+inf')
     redis.call('ZADD', key, now_us, log_member(record.stored, record.stored - total + units))
-    record.newest_us = now_us
   end
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', now_us - record.longest_us)
+  redis.call('ZREMRANGEBYSCORE', key, '-inf', now_us - longest_us)
   if record.pending > 0 then
     redis.call('ZADD', key, now_us, log_member(record.stored + record.pending, record.pending))
-    record.newest_us = now_us
   end
-  redis.call('PEXPIRE', key, math.max(1, math.ceil((record.newest_us + record.longest_us - now_us) / 1000)))
+  redis.call('PEXPIRE', key, math.ceil(longest_us / 1000))
 end
 
 -- Takes units out of one entry. The totals on its shorter side move, so that the others' units stay as they are.
@@ -100,25 +130,31 @@ local function log_shift(key, rank, units, entries)
   redis.call('ZREM', key, own[1])
   for at = 1, #moved, 2 do redis.call('ZREM', key, moved[at]) end
   for at = 1, #moved, 2 do
-    local total, its_units = struct.unpack('>I7I4', moved[at])
-    redis.call('ZADD', key, moved[at + 1], log_member(total + by, its_units))
+    local total, its_units = log_entry(moved[at])
+    if total > 0 then redis.call('ZADD', key, moved[at + 1], log_member(total + by, its_units)) end
   end
-  local total, its_units = struct.unpack('>I7I4', own[1])
+  local total, its_units = log_entry(own[1])
   if its_units > units then redis.call('ZADD', key, own[2], log_member(total + math.min(by, 0), its_units - units)) end
 end
 
 -- Gives back up to `cost` units of the entries of exactly one instant: all of them leave the window together.
-local function log_refund(key, now_us, cost, decided_at_us, period_us)
-  if decided_at_us <= now_us - period_us then return 0 end
+local function log_refund(key, rule, now_us, cost, decided_at_us)
+  local longest_us = log_longest_us(rule)
+  if decided_at_us <= now_us - longest_us then return 0 end
   local instant = string.format('%.0f', decided_at_us)
   local refunded = 0
   while refunded < cost do
     local own = redis.call('ZRANGEBYSCORE', key, instant, instant, 'LIMIT', 0, 1)
     if not own[1] then break end
-    local _, its_units = struct.unpack('>I7I4', own[1])
+    local _, its_units = log_entry(own[1])
     local units = math.min(cost - refunded, its_units)
     log_shift(key, redis.call('ZRANK', key, own[1]), units, redis.call('ZCARD', key))
     refunded = refunded + units
+  end
+  local last = redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES')
+  if last[1] then -- which a shift may have written anew
+    local stays_us = math.min(tonumber(last[2]), now_us) + longest_us - now_us
+    redis.call('PEXPIRE', key, math.max(1, math.ceil(stays_us / 1000)))
   end
   return refunded
 end

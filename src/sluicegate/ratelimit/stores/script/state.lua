@@ -3,22 +3,22 @@
 -- plain   one whole number: gcra (paid until, in microseconds, where a unit takes whole microseconds and
 --         nothing is owed) and windows (start in seconds * 2^21 + used, for limits up to 2^20)
 -- packed  version, rule tag, then for each rate its slot: gcra (paid, remainder, per, debt),
---         windows (start, used), sliding_window_counter (start, previous, current)
+--         windows (start, used; a calendar's may start before 1970), sliding_window_counter (start, previous, current)
 --
 -- A record keeps five numbers for each rate: three of state, the denominator of the remainder, the time to reset.
 local GCRA, FIXED_WINDOW, SLIDING_WINDOW_COUNTER, CALENDAR, LOG, CONCURRENCY = 1, 2, 3, 4, 5, 6
 local STRIDE = 5
-local PLAIN_SHIFT = 2097152 -- 2^21: twice the largest plain limit
-local PLAIN_LIMIT_MAX = 1048576
+local PLAIN_SHIFT = 2097152 -- 2^21: more than twice the largest plain limit
+local PLAIN_LIMIT_MAX = 1048575
 local LAYOUT = 1
 local HEADER_LENGTH = 5
 local SLOT_LENGTHS = { 22, 11, 15, 11 }
+local SLOTS_MAX = 8 -- the most rates that a limit has
 
 -- The statuses that stand in place of a number of grants.
 local WRONG_TYPE, UNKNOWN_LAYOUT, OUT_OF_RANGE, UNDECIDED = -1, -2, -3, -4
 
 local function state_read_plain(record, kind, number)
-  record.slots = 1
   if kind == GCRA then
     record[1], record[2], record[3], record[4] = number, 0, 0, 1
   else
@@ -27,10 +27,9 @@ local function state_read_plain(record, kind, number)
   end
 end
 
-local function state_read_packed(record, kind, raw)
+local function state_read_packed(record, kind, raw, slots)
   local length = SLOT_LENGTHS[kind]
-  record.slots = (#raw - HEADER_LENGTH) / length
-  for slot = 0, record.slots - 1 do
+  for slot = 0, slots - 1 do
     local at, base = HEADER_LENGTH + slot * length + 1, slot * STRIDE
     if kind == GCRA then
       record[base + 1], record[base + 2], record[base + 4], record[base + 3] = struct.unpack('>I7I4I4I7', raw, at)
@@ -38,7 +37,7 @@ local function state_read_packed(record, kind, raw)
       record[base + 1], record[base + 2], record[base + 3] = struct.unpack('>I7I4I4', raw, at)
       record[base + 4] = 1
     else
-      record[base + 1], record[base + 2] = struct.unpack('>I7I4', raw, at)
+      record[base + 1], record[base + 2] = struct.unpack('>i7I4', raw, at)
       record[base + 3], record[base + 4] = 0, 1
     end
   end
@@ -46,38 +45,48 @@ end
 
 -- What a key holds. What this version cannot have written counts as nothing, and is told to the caller.
 local function state_read(key, kind)
-  local record = { key = key, kind = kind, slots = 0 }
+  local record = { key = key, kind = kind }
   local raw = redis.pcall('GET', key)
-  if not raw then return record, 0 end
+  if not raw then return record end
   if type(raw) == 'table' then
     record.status = WRONG_TYPE
-    return record, 0
+    return record
   end
   record.exists = true
-  local version = string.byte(raw, 1)
+  local version, slots = string.byte(raw, 1), (#raw - HEADER_LENGTH) / SLOT_LENGTHS[kind]
   if #raw <= 16 and kind ~= SLIDING_WINDOW_COUNTER and string.find(raw, '^%d+$') then
     state_read_plain(record, kind, tonumber(raw))
-  elseif version == LAYOUT and #raw > HEADER_LENGTH and (#raw - HEADER_LENGTH) % SLOT_LENGTHS[kind] == 0 then
-    state_read_packed(record, kind, raw)
+  elseif version == LAYOUT and slots >= 1 and slots <= SLOTS_MAX and slots % 1 == 0 then
+    state_read_packed(record, kind, raw, slots)
   elseif version and version > LAYOUT and version < 10 then
     record.status = UNKNOWN_LAYOUT
   else
-    return record, 1
+    record.unreadable = true
   end
-  return record, 0
+  return record
+end
+
+-- The state of one rate as a rule reads it: a remainder over another rule's denominator rounds up.
+local function state_under(record, rule, slot)
+  local base = slot * STRIDE
+  local first, second, third = record[base + 1] or 0, record[base + 2] or 0, record[base + 3] or 0
+  if second > 0 and rule.kind == GCRA then
+    local per = rule[slot * 6 + 4]
+    if record[base + 4] ~= per or second >= per then return first + 1, 0, third end
+  end
+  return first, second, third
 end
 
 local function state_packed(record, rule)
   local parts = { struct.pack('>BI4', LAYOUT, rule.tag) }
   for slot = 0, rule.slots - 1 do
-    local base = slot * STRIDE
-    local first, second, third = record[base + 1] or 0, record[base + 2] or 0, record[base + 3] or 0
+    local first, second, third = state_under(record, rule, slot)
     if rule.kind == GCRA then
-      parts[slot + 2] = struct.pack('>I7I4I4I7', first, second, record[base + 4] or 1, third)
+      parts[slot + 2] = struct.pack('>I7I4I4I7', first, second, rule[slot * 6 + 4], third)
     elseif rule.kind == SLIDING_WINDOW_COUNTER then
       parts[slot + 2] = struct.pack('>I7I4I4', first, second, third)
     else
-      parts[slot + 2] = struct.pack('>I7I4', first, second)
+      parts[slot + 2] = struct.pack('>i7I4', first, second)
     end
   end
   return table.concat(parts)
@@ -86,7 +95,8 @@ end
 local function state_value(record, rule)
   if rule.slots == 1 then
     if rule.kind == GCRA and rule[4] == 1 and record[3] == 0 then return record[1] end
-    if (rule.kind == FIXED_WINDOW or rule.kind == CALENDAR) and rule[1] <= PLAIN_LIMIT_MAX and record[1] % 1000000 == 0 then
+    local counts = rule.kind == FIXED_WINDOW or rule.kind == CALENDAR
+    if counts and rule[1] <= PLAIN_LIMIT_MAX and record[1] >= 0 and record[1] % 1000000 == 0 then
       return record[1] / 1000000 * PLAIN_SHIFT + record[2]
     end
   end
