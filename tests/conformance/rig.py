@@ -36,6 +36,7 @@ CLOCK_KEY = "test:now_us"
 CLOCK_SECONDS = 3600  # longer than any test; not even this stays for ever
 DEADLINE_US = 5_000_000  # these tests are about answers, not about speed
 CALL_SECONDS_MAX = 30.0
+QUIET_TURNS = 30  # of the event loop: more than there are steps from a sleeper's waking to its next sleep
 
 MANUAL_TIME = f"""
 local function server_time_now_us()
@@ -209,15 +210,30 @@ class Rig:
         before = self.clock.sleepers
         waiter = self._begin(self.limiter.wait, limit, key, cost, timeout=timeout)
         self.until(lambda: waiter.done() or self.clock.sleepers > before)
+        self.settle()
         return waiter
 
     def advance(self, seconds: float) -> None:
-        """Move the clock."""
+        """Move the clock, and come back when everybody who woke has done what there was to do."""
         self.advance_us(round(seconds * 1_000_000))
 
     def advance_us(self, microseconds: int) -> None:
-        """Move the clock by whole microseconds."""
+        """Move the clock by whole microseconds; see `advance`."""
         self.clock.advance_us(microseconds)
+        self.settle()
+
+    def settle(self) -> None:
+        """Come back when nobody on the limiter's loop has anything to do but sleep."""
+        loop = self._loop if self.face == "async" else self.limiter._background.loop()
+        asyncio.run_coroutine_threadsafe(self._settled(), loop).result(CALL_SECONDS_MAX)
+
+    async def _settled(self) -> None:
+        batcher = getattr(self.store, "_batcher", None)
+        quiet = 0
+        while quiet < QUIET_TURNS:
+            await asyncio.sleep(0)
+            busy = batcher is not None and (batcher._queue or batcher._workers or batcher._starting)
+            quiet = 0 if busy else quiet + 1
 
     def until(self, what: Callable[[], bool]) -> None:
         """Wait for something that other threads bring about."""

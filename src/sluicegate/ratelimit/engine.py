@@ -111,12 +111,12 @@ class Engine:
         )
         # fmt: on
 
-    def check_acquire(self, limit: Limit, key: str, cost: int) -> None:
-        """Check what an acquire would be given."""
+    def checked_acquire(self, limit: Limit, key: str, cost: int) -> str:
+        """Check what an acquire would be given; return the key."""
         if type(limit) is not Limit or limit.plan.holds:
             raise _not_acquirable(limit)
-        checked_key(key)
         checked_cost(cost)
+        return checked_key(key)
 
     def checked_hold(self, limit: Limit, key: str) -> str:
         """Check a hold and return its key."""

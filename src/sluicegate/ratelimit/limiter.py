@@ -198,11 +198,12 @@ class Limiter:
 
         Raises:
             LimitExceededError: It cannot be in time, which is known at once, or never.
+            StoreOverloadedError: 100,000 wait already.
             InvalidInputError: An argument is refused.
 
         A cancelled waiter leaves the line.
         """
-        self.engine.check_acquire(limit, key, cost)
+        key = self.engine.checked_acquire(limit, key, cost)
         checked_seconds(timeout, "timeout", at_least=0, at_most=WAIT_SECONDS_MAX)
         return await self._lines.wait(
             limit.plan.prefix + key,
@@ -317,6 +318,7 @@ class Limiter:
             return
         await self._keeper.aclose()
         self.engine.closed = True
+        self._lines.close()
         await self.engine.store.aclose()
 
     def _after_fork(self) -> None:

@@ -1,14 +1,17 @@
 """Waiting for a turn: first come, first served for each key within a process.
 
-Only the head of a line asks the store, at the instant its denial named; nothing is debited ahead.
+Only the head of a line takes, at the instant its denial named; nothing is debited ahead. Who comes
+behind it looks once, because a wait that cannot be in time fails at once, and then stands still.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Literal
+from collections import OrderedDict
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
-from sluicegate.utils import LimitExceededError
+from sluicegate.utils import LimiterClosedError, LimitExceededError, StoreOverloadedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -18,16 +21,25 @@ if TYPE_CHECKING:
 
 __all__ = ["WAITERS_MAX", "WaitingLines"]
 
-WAITERS_MAX = 100_000  # tasks that wait in one process, over all keys
+WAITERS_MAX = 100_000  # tasks that wait in one process, over all keys: a few kilobytes each
 UNKNOWN_WAIT_S = 0.1  # how soon to ask again when nobody can say (the store is away)
 
 
-class _Line:
-    __slots__ = ("lock", "waiters")
+class _Place:
+    """One waiter's place in a line."""
+
+    __slots__ = ("woken",)
 
     def __init__(self) -> None:
-        self.lock = asyncio.Lock()  # wakes its waiters in the order of their coming
-        self.waiters = 0
+        self.woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def wake(self) -> None:
+        if not self.woken.done():
+            self.woken.set_result(None)
+
+
+_Line = OrderedDict[_Place, None]  # in the order of their coming; the first is the head
+_Name = tuple[asyncio.AbstractEventLoop, str]  # only who waits on one loop can wake each other
 
 
 class WaitingLines:
@@ -36,12 +48,18 @@ class WaitingLines:
     Args:
         clock: Measures how long somebody has waited.
         sleep: Waits by that clock.
+        waiters_max: How many may wait, over all lines; one more is refused.
     """
 
-    def __init__(self, clock: Clock, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self, clock: Clock, sleep: Callable[[float], Awaitable[None]], *, waiters_max: int = WAITERS_MAX
+    ) -> None:
         self._clock = clock
         self._sleep = sleep
-        self._lines: dict[str, _Line] = {}
+        self._waiters_max = waiters_max
+        self._waiters = 0
+        self._lines: dict[_Name, _Line] = {}
+        self._closed = False
 
     async def wait(
         self,
@@ -55,63 +73,72 @@ class WaitingLines:
 
         Raises:
             LimitExceededError: It cannot be in time, or never.
+            StoreOverloadedError: Too many wait already.
+            LimiterClosedError: The lines were closed meanwhile.
 
         A cancelled waiter leaves the line.
         """
         due_us = self._clock.monotonic_us() + round(timeout_s * 1_000_000)
-        line = self._lines.setdefault(name, _Line())
-        line.waiters += 1
+        if self._waiters >= self._waiters_max:
+            raise StoreOverloadedError("wait", f"{self._waiters_max:,} wait already")
+        own_name = (asyncio.get_running_loop(), name)
+        line = self._lines.setdefault(own_name, OrderedDict())
+        place = _Place()
+        line[place] = None
+        self._waiters += 1
         try:
-            if line.waiters > 1:  # who is not the head need not stand in line for what cannot be
+            if next(iter(line)) is not place:
                 self._check_in_time(await peek(), due_us)
-            return await self._stand(line, due_us, acquire, peek)
+                if not await self._pause(place, (due_us - self._clock.monotonic_us()) / 1_000_000):
+                    raise LimitExceededError(await peek())
+            return await self._take(place, due_us, acquire)
         finally:
-            line.waiters -= 1
-            if line.waiters == 0:
-                self._lines.pop(name, None)
+            self._waiters -= 1
+            self._leave(own_name, line, place)
 
-    async def _stand(
-        self,
-        line: _Line,
-        due_us: int,
-        acquire: Callable[[], Awaitable[Decision]],
-        peek: Callable[[], Awaitable[Decision]],
-    ) -> Decision:
-        await self._come_first(line, due_us, peek)
-        try:
-            while True:
-                decision = await acquire()
-                if decision.allowed:
-                    return decision
-                await self._sleep(self._check_in_time(decision, due_us))
-        finally:
-            line.lock.release()
+    def close(self) -> None:
+        """Send everybody away who waits."""
+        self._closed = True
+        for loop, name in list(self._lines):
+            with suppress(RuntimeError):  # a loop that has ended has nobody left who waits
+                loop.call_soon_threadsafe(self._wake_all, (loop, name))
 
-    async def _come_first(self, line: _Line, due_us: int, peek: Callable[[], Awaitable[Decision]]) -> None:
-        """Wait to be the head of the line.
+    async def _take(self, place: _Place, due_us: int, acquire: Callable[[], Awaitable[Decision]]) -> Decision:
+        """Ask, as the head of the line, at each instant that a denial names."""
+        place.woken = asyncio.get_running_loop().create_future()
+        while True:
+            decision = await acquire()
+            if decision.allowed:
+                return decision
+            await self._pause(place, self._check_in_time(decision, due_us))
+
+    async def _pause(self, place: _Place, seconds: float) -> bool:
+        """Sleep, or until woken; say whether it was that.
 
         Raises:
-            LimitExceededError: The deadline came first.
+            LimiterClosedError: The lines were closed meanwhile.
         """
-        if not line.lock.locked():
-            await line.lock.acquire()
-            return
-        turn = asyncio.create_task(line.lock.acquire())
-        late = asyncio.create_task(self._sleep_until(due_us))
+        sleeping = asyncio.ensure_future(self._sleep(seconds))
         try:
-            await asyncio.wait([turn, late], return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            _leave(line, turn)
-            raise
+            await asyncio.wait([place.woken, sleeping], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            late.cancel()
-        if not turn.done():
-            _leave(line, turn)
-            raise LimitExceededError(await peek())
+            sleeping.cancel()
+        if self._closed:
+            raise LimiterClosedError("the limiter was closed")
+        return place.woken.done()
 
-    async def _sleep_until(self, due_us: int) -> Literal[True]:
-        await self._sleep((due_us - self._clock.monotonic_us()) / 1_000_000)
-        return True
+    def _leave(self, name: _Name, line: _Line, place: _Place) -> None:
+        """Give up a place; when it was the head's, the next one is woken."""
+        was_head = next(iter(line)) is place
+        del line[place]
+        if not line:
+            del self._lines[name]
+        elif was_head:
+            next(iter(line)).wake()
+
+    def _wake_all(self, name: _Name) -> None:
+        for place in self._lines.get(name, ()):
+            place.wake()
 
     def _check_in_time(self, decision: Decision, due_us: int) -> float:
         """Return the seconds to wait until the next try.
@@ -127,10 +154,3 @@ class WaitingLines:
         if decision.retry_after_us < 0:
             return min(UNKNOWN_WAIT_S, left_us / 1_000_000)
         return decision.retry_after_us / 1_000_000
-
-
-def _leave(line: _Line, turn: asyncio.Task[Literal[True]]) -> None:
-    """Give up a place in line, and the turn itself when it came at that very moment."""
-    if turn.done() and not turn.cancelled():
-        line.lock.release()
-    turn.cancel()
