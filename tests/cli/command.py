@@ -12,6 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pytest
+
+from sluicegate.cli import main
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -52,6 +56,18 @@ def run(*arguments: str, stdin: str | None = None, **variables: str) -> Ran:
         check=False,
     )
     return Ran(done.returncode, done.stdout, done.stderr)
+
+
+def run_here(captured: pytest.CaptureFixture[str], *arguments: str) -> Ran:
+    """Run ``sluicegate ARGUMENTS`` in this process, which is quicker by a start of Python."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["sluicegate", *arguments])
+        for name in ("SLUICEGATE_URL", "SLUICEGATE_REDIS", "SLUICEGATE_RULES"):
+            patch.delenv(name, raising=False)
+        with pytest.raises(SystemExit) as ended:
+            main()
+    assert isinstance(ended.value.code, int)
+    return Ran(ended.value.code, *captured.readouterr())
 
 
 class Serving:

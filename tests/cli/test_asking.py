@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.command import run
+from tests.cli.command import run, run_here
 from tests.servers import free_port
 
 if TYPE_CHECKING:
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from tests.cli.command import Serving
 
 
-def test_a_service_is_asked(served: Serving) -> None:
+def test_a_service_is_asked(capsys: pytest.CaptureFixture[str], served: Serving) -> None:
     """Allowed is 0, denied 1, and a line says what is left and when to come back."""
-    answers = [run("acquire", "api", "shell", "--cost", "6", "--url", served.url) for _ in range(2)]
+    answers = [run_here(capsys, "acquire", "api", "shell", "--cost", "6", "--url", served.url) for _ in range(2)]
     assert [answer.code for answer in answers] == [0, 1]
     assert answers[0].out.startswith("allowed  api for shell, cost 6: 4 remaining, all restored in ")
     assert answers[1].out.startswith("denied  api for shell, cost 6: 4 remaining, come back in ")
-    peek = run("peek", "api", "shell", "--cost", "11", "--url", served.url)
+    peek = run_here(capsys, "peek", "api", "shell", "--cost", "11", "--url", served.url)
     assert (peek.code, peek.out) == (1, "denied  api for shell, cost 11: 4 remaining, and this cost never fits\n")
-    resets = [run("reset", "api", "shell", "--url", served.url) for _ in range(2)]
+    resets = [run_here(capsys, "reset", "api", "shell", "--url", served.url) for _ in range(2)]
     assert [reset.out for reset in resets] == ["forgotten\n", "there was nothing to forget\n"]
 
 
@@ -45,14 +45,14 @@ def test_a_shadow_denial_passes_and_says_so(served: Serving) -> None:
     assert "on trial: it would have been denied" in answers[1].out
 
 
-def test_redis_is_asked_directly(redis_url: str, rules_file: Path) -> None:
+def test_redis_is_asked_directly(capsys: pytest.CaptureFixture[str], redis_url: str, rules_file: Path) -> None:
     """With --redis and --rules no service is needed, and processes share their state."""
     options = ("--redis", redis_url, "--rules", str(rules_file), "--json")
-    answers = [run("acquire", "api", "k", "--cost", "6", *options) for _ in range(2)]
+    answers = [run_here(capsys, "acquire", "api", "k", "--cost", "6", *options) for _ in range(2)]
     assert [answer.code for answer in answers] == [0, 1]
     assert json.loads(answers[1].out)["source"] == "redis"
-    assert json.loads(run("peek", "api", "k", *options).out)["remaining"] == 4
-    assert json.loads(run("reset", "api", "k", *options).out) == {"reset": True}
+    assert json.loads(run_here(capsys, "peek", "api", "k", *options).out)["remaining"] == 4
+    assert json.loads(run_here(capsys, "reset", "api", "k", *options).out) == {"reset": True}
 
 
 @pytest.mark.parametrize(
@@ -78,21 +78,17 @@ def test_redis_is_asked_directly(redis_url: str, rules_file: Path) -> None:
         (["acquire", "slots", "k", "--redis", "redis://h:1", "--rules", "RULES"], 2, "limit: found concurrency limit"),
         (["acquire", "api", "k", "--redis", "http://h", "--rules", "RULES"], 2, "redis url: found"),
         (["reset", "api", "k", "--redis", "redis://127.0.0.1:1", "--rules", "RULES"], 3, "connecting to 127.0.0.1:1"),
-        (["serve", "--rules", "RULES", "--port", "70000"], 2, "port: found 70000"),
-        (["serve", "--rules", "RULES", "--host", "192.0.2.1"], 2, "host and port: found '192.0.2.1'"),
-        (["serve", "--rules", "RULES", "--grace", "-1"], 2, "grace: found -1.0; accepted: a number of seconds"),
-        (["serve", "--rules", "RULES", "--secret-file", "none"], 2, "--secret-file 'none': found No such file"),
-        (["serve"], 2, "Missing option '--rules'"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(rules_file: Path, arguments: list[str], code: int, line: str) -> None:
+def test_what_is_wrong_is_said_in_one_line(
+    capsys: pytest.CaptureFixture[str], rules_file: Path, arguments: list[str], code: int, line: str
+) -> None:
     """A wrong argument ends with 2, an absent service with 3, and one line on standard error says why."""
-    ended = run(*[str(rules_file) if argument == "RULES" else argument for argument in arguments])
+    ended = run_here(capsys, *[str(rules_file) if argument == "RULES" else argument for argument in arguments])
     assert (ended.code, ended.out) == (code, "")
-    last = ended.err.splitlines()[-1]
-    assert last.startswith("error: ")
-    assert line in last
-    assert "Traceback" not in ended.err
+    assert ended.err.startswith("error: ")
+    assert ended.err.count("\n") == 1
+    assert line in ended.err
 
 
 def test_an_absent_service_is_said() -> None:
@@ -102,9 +98,9 @@ def test_an_absent_service_is_said() -> None:
     assert "sluicegate serve --rules FILE" in ended.err
 
 
-def test_the_services_own_line_is_shown(served: Serving) -> None:
+def test_the_services_own_line_is_shown(capsys: pytest.CaptureFixture[str], served: Serving) -> None:
     """What the service refuses is told in its own words."""
-    ended = run("acquire", "apo", "k", "--url", served.url)
+    ended = run_here(capsys, "acquire", "apo", "k", "--url", served.url)
     assert (ended.code, ended.err) == (
         2,
         "error: limit: found 'apo'; accepted: the name of a limit: api, trial, slots\n",

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
 
 from tests.cli.command import ROOT, environment, run, serving
 from tests.servers import RedisServer, free_port
@@ -19,6 +20,7 @@ from tests.servers import RedisServer, free_port
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.slow  # processes that start, wait and end
 SECONDS_MAX = 20.0
 
 
@@ -144,3 +146,21 @@ def test_a_taken_port_is_said(rules_file: Path) -> None:
         ended = run("serve", "--rules", str(rules_file), "--port", port[1])
     assert ended.code == 2
     assert "accepted: an address of this machine and a port that is free" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["--port", "70000"], "port: found 70000"),
+        (["--host", "192.0.2.1"], "host and port: found '192.0.2.1'"),
+        (["--grace", "-1"], "grace: found -1.0; accepted: a number of seconds"),
+        (["--secret-file", "none"], "--secret-file 'none': found No such file"),
+    ],
+)
+def test_a_wrong_setting_is_said_in_one_line(rules_file: Path, arguments: list[str], line: str) -> None:
+    """A service that cannot be started as asked ends with 2, and one line on standard error says why."""
+    ended = run("serve", "--rules", str(rules_file), *arguments)
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("error: ")
+    assert ended.err.count("\n") == 1
+    assert line in ended.err

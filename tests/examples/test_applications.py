@@ -20,6 +20,7 @@ from websockets.sync.client import connect
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.slow  # each starts a process
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS_MAX = 30.0
 

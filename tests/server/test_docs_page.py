@@ -36,6 +36,7 @@ def test_the_page_loads_nothing_from_elsewhere(client: httpx.Client) -> None:
 
 
 @needs_browser
+@pytest.mark.slow
 def test_the_page_shows_every_call_and_sends_one(client: httpx.Client) -> None:
     """A reader finds all calls and limits, sends an example as it stands, and sees what is left."""
     from playwright.sync_api import sync_playwright

@@ -48,6 +48,7 @@ def test_the_document_is_served(client: httpx.Client) -> None:
     assert schemas["Acquire"]["properties"]["limit"]["enum"] == ["api", "daily", "paced", "closed", "trial"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["positive", "negative"])
 @pytest.mark.parametrize("label", OPERATIONS)
 def test_the_service_keeps_to_its_document(client: httpx.Client, label: str, mode: str) -> None:
