@@ -6,13 +6,12 @@ in the background, where the requests of all threads meet in the same batches; t
 
 from __future__ import annotations
 
-import asyncio
 import inspect
-import threading
-from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from sluicegate.monitoring import StandardLogger
+from sluicegate.ratelimit.background import Background
 from sluicegate.ratelimit.decision import Decision, JointDecision
 from sluicegate.ratelimit.decorating import Function, decorated, key_function
 from sluicegate.ratelimit.engine import forget_parent_after_fork, in_order
@@ -52,7 +51,7 @@ class BlockingLimiter:
     ) -> None:
         self._limiter = Limiter(clock=clock, keys_max=keys_max, store=store, logger=logger)
         self._engine = self._limiter.engine
-        self._background = _Background()
+        self._background = Background()
         self._acquire_here = self._engine.acquire_here
         forget_parent_after_fork(self, BlockingLimiter._after_fork)
 
@@ -80,7 +79,7 @@ class BlockingLimiter:
 
     def start(self) -> bool:
         """Get the store ready; entering does this. See `Limiter.start`."""
-        return self._await(self._limiter.start())
+        return self._background.run(self._limiter.start())
 
     def acquire(self, limit: Limit, key: str, cost: int = 1) -> Decision:
         """Take *cost* units of *limit* for *key*, or say when they can be had; see `Limiter.acquire`."""
@@ -97,11 +96,11 @@ class BlockingLimiter:
 
     def acquire_many(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> tuple[Decision, ...]:
         """Take of several limits, each for itself; see `Limiter.acquire_many`."""
-        return self._await(self._limiter.acquire_many(limits))
+        return self._background.run(self._limiter.acquire_many(limits))
 
     def wait(self, limit: Limit, key: str, cost: int = 1, *, timeout: float) -> Decision:
         """Wait for *cost* units; see `Limiter.wait`."""
-        return self._await(self._limiter.wait(limit, key, cost, timeout=timeout))
+        return self._background.run(self._limiter.wait(limit, key, cost, timeout=timeout))
 
     def peek(self, limit: Limit, key: str, cost: int = 1) -> Decision:
         """Say what an `acquire` would be answered; see `Limiter.peek`."""
@@ -146,15 +145,14 @@ class BlockingLimiter:
     def close(self) -> None:
         """Give back holds, close the connections and end the background thread."""
         if not self._engine.closed:
-            self._await(self._limiter.aclose())
-            self._background.stop()
+            try:
+                self._background.run(self._limiter.aclose())
+            finally:
+                self._background.stop()
 
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         """Run *coroutine* on the background loop and wait for it; what holds are made of."""
-        return self._await(coroutine)
-
-    def _await(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._background.loop()).result()
+        return self._background.run(coroutine)
 
     def _asked(self, request: Request) -> Reply:
         outcome = self._outcome(request)
@@ -172,7 +170,8 @@ class BlockingLimiter:
             return error
 
     def _after_fork(self) -> None:
-        self._background = _Background()
+        self._background.after_fork()
+        self._background = Background()
 
 
 class BlockingHold:
@@ -203,95 +202,5 @@ class BlockingHold:
 
     def release(self) -> None:
         """Give the unit back; it does no harm twice."""
-        self._limiter.run(self._hold.release())
-
-
-class _Waiter:
-    """What one thread waits on: a lock that is released when the reply is there."""
-
-    __slots__ = ("_lock", "_outcome")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-        self._outcome: Reply | BaseException | None = None
-
-    def done(self) -> bool:
-        return self._outcome is not None
-
-    def set_result(self, result: Reply, /) -> None:
-        self._outcome = result
-        self._lock.release()
-
-    def set_exception(self, exception: BaseException, /) -> None:
-        self._outcome = exception
-        self._lock.release()
-
-    def wait(self) -> Reply:
-        self._lock.acquire()
-        outcome = self._outcome
-        if isinstance(outcome, BaseException):
-            # A fresh one for each thread: a shared one would collect all their tracebacks.
-            raise outcome.with_traceback(None)
-        assert outcome is not None
-        return outcome
-
-
-class _Background:
-    """One event loop in a thread of its own, started when first needed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
-        self._inbox: deque[tuple[Store, Request, _Waiter]] = deque()
-        self._woken = False
-        self._stopped = False
-
-    def loop(self) -> asyncio.AbstractEventLoop:
-        loop = self._loop
-        if loop is None or self._stopped:
-            with self._lock:
-                if self._stopped:
-                    raise LimiterClosedError("the limiter is closed")
-                if self._loop is None:
-                    self._loop = asyncio.new_event_loop()
-                    self._thread = threading.Thread(target=self._loop.run_forever, name="sluicegate", daemon=True)
-                    self._thread.start()
-                loop = self._loop
-        return loop
-
-    def ask(self, store: Store, request: Request) -> Reply:
-        loop = self.loop()
-        waiter = _Waiter()
-        self._inbox.append((store, request, waiter))
-        # One wake-up serves everything that is in the box when the loop comes to it.
-        if not self._woken:
-            self._woken = True
-            loop.call_soon_threadsafe(self._drain)
-        return waiter.wait()
-
-    def stop(self) -> None:
-        with self._lock:
-            self._stopped = True
-            loop, thread = self._loop, self._thread
-        if loop is None or thread is None:
-            return
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        self._drain_closed()
-        loop.close()
-
-    def _drain(self) -> None:
-        self._woken = False  # before looking, so that nobody is left in the box unseen
-        inbox = self._inbox
-        while inbox:
-            store, request, waiter = inbox.popleft()
-            try:
-                store.ask(request, waiter)
-            except Exception as error:  # noqa: BLE001 - it is the caller's
-                waiter.set_exception(error)
-
-    def _drain_closed(self) -> None:
-        while self._inbox:
-            self._inbox.popleft()[2].set_exception(LimiterClosedError("the limiter was closed"))
+        with suppress(LimiterClosedError):  # closing gave it back
+            self._limiter.run(self._hold.release())
