@@ -122,3 +122,10 @@ def test_help_names_the_exit_codes() -> None:
         assert shown.code == 0
         assert "Exit codes: 0 allowed or done, 1 denied, 2 refused" in shown.out
     assert run("--version").out.startswith("sluicegate ")
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing asked is no error to explain, but nothing was done either."""
+    shown = run_here(capsys)
+    assert (shown.code, shown.err) == (2, "")
+    assert "Usage: sluicegate" in shown.out

@@ -48,7 +48,8 @@ def _outcome_of(error: BaseException) -> tuple[int, list[str]]:
         code = REFUSED
     elif hasattr(error, "format_message"):
         # A wrong option: typer brings its parser along, or takes click's, by version.
-        code, lines = REFUSED, [error.format_message()]
+        message = error.format_message()
+        code, lines = REFUSED, [message] if message else []  # without a command the help was shown
     else:
         raise error
     return code, lines

@@ -104,12 +104,13 @@ def _json_greeting(redis: str | None) -> Callable[[str], None]:
 
 def _log_to_stderr(*, as_json: bool) -> None:
     handler: logging.Handler
-    if as_json:
-        handler = logging.StreamHandler()
-        handler.setFormatter(_JsonLines())
-    else:
+    if sys.stderr.isatty() and not as_json:
         handler = RichHandler(console=Console(stderr=True), show_path=False, markup=False, rich_tracebacks=False)
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:  # a line stays a line in a file
+        handler = logging.StreamHandler()
+        handler.setFormatter(_JsonLines() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     logging.getLogger("sluicegate").setLevel(logging.INFO)
 
 
