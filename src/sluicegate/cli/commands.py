@@ -23,7 +23,7 @@ _EPILOG = "Exit codes: 0 allowed or done, 1 denied, 2 refused as wrong, 3 nobody
 def run() -> int:
     """Run the command line of this process and return its exit code."""
     try:
-        code = _application()(standalone_mode=False)
+        code = _application()(standalone_mode=False, prog_name="sluicegate")
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - what is not known is raised again
         code, lines = _outcome_of(error)
         console = Console(stderr=True, soft_wrap=True)
