@@ -83,9 +83,11 @@ class StandaloneClient:
                 health_check_interval=0,
                 decode_responses=False,
             )
-        except (ValueError, TypeError) as error:
-            accepted = "redis://host:port/db, rediss://… or unix://path"
-            raise InvalidInputError("redis url", shape_of(type(error).__name__), accepted) from None
+        except (ValueError, TypeError):
+            scheme, separator, _ = url.partition("://")
+            # Nothing behind the scheme is shown: a password may stand there.
+            found = f"a URL that begins with {shape_of(scheme)}" if separator else "a text without a scheme"
+            raise InvalidInputError("redis url", found, "redis://host:port/db, rediss://… or unix://path") from None
 
     async def run(
         self, script: Script, keys: Sequence[bytes], args: Sequence[Argument], *, read_only: bool, deadline_us: int
