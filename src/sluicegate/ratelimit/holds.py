@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from sluicegate.ratelimit.stores.store import RELEASE, RENEW, TAKE, Request
-from sluicegate.utils import LimitExceededError, StoreError
+from sluicegate.utils import LimiterClosedError, LimitExceededError, StoreError
 
 if TYPE_CHECKING:
     from sluicegate.ratelimit.decision import Decision
@@ -23,6 +23,7 @@ __all__ = ["Hold", "HoldKeeper", "HoldVerbs"]
 
 RENEWALS_A_TERM = 3  # two may fail before a hold is lost
 DRIFT_MARGIN_RATIO = 0.01  # how much two clocks may run apart in one term
+EARLY_A_TERM = 30  # a renewal brings along what is due within a thirtieth of a term
 RETRIES_A_TERM = 12  # after a renewal that failed, the next is sooner
 
 
@@ -56,8 +57,9 @@ class Hold:
 
     @property
     def kept(self) -> bool:
-        """Whether the store knows this hold: not when it was granted in the store's absence."""
-        return self.decision is not None and self.decision.allowed and not self.decision.degraded
+        """Whether the store keeps a unit for it: not when it was granted in its absence, or by a full shadow limit."""
+        decision = self.decision
+        return decision is not None and decision.allowed and not (decision.degraded or decision.shadow_denied)
 
     async def __aenter__(self) -> Self:
         await self.keeper.take(self)
@@ -75,6 +77,11 @@ class Hold:
         hold_us = self.limit.plan.rules[0][1]
         self._valid_until_us = sent_us + round(hold_us * (1 - DRIFT_MARGIN_RATIO))
         self.due_us = sent_us + hold_us // RENEWALS_A_TERM
+
+    @property
+    def early_us(self) -> int:
+        """How much sooner than due it may be renewed."""
+        return self.limit.plan.rules[0][1] // EARLY_A_TERM
 
     def lose(self) -> None:
         """Know that the unit is gone."""
@@ -122,8 +129,10 @@ class HoldKeeper:
         self._verbs = HoldVerbs(engine)
         self._sleep = engine.sleep
         self._holds: set[Hold] = set()
+        self._returning: set[asyncio.Task[None]] = set()  # units nobody waits for, on their way back
         self._task: asyncio.Task[None] | None = None
         self._changed: asyncio.Event | None = None
+        self._next_us = 0  # when the task will wake by itself
         self.clock = engine.clock
 
     async def take(self, hold: Hold) -> None:
@@ -132,30 +141,35 @@ class HoldKeeper:
         Raises:
             LimitExceededError: All units are held.
 
-        If cancelled, a unit that was taken already is given back by the store's clock.
+        If cancelled, a unit that was taken already is given back behind the caller's back, or else by
+        the store's clock.
         """
         sent_us = self.clock.monotonic_us()
-        hold.decision = await self._verbs.take(hold.limit, hold.key, hold.holder)
+        try:
+            hold.decision = await self._verbs.take(hold.limit, hold.key, hold.holder)
+        except asyncio.CancelledError:
+            self._return_unasked(hold)
+            raise
+        if hold.decision.degraded:  # the answer may be all that was lost
+            self._return_unasked(hold)
         if not hold.decision.allowed:
             raise LimitExceededError(hold.decision)
         if hold.kept:
             hold.extend(sent_us)
             self._holds.add(hold)
-            self._wake()
+            self._keep_renewing(hold.due_us)
 
     async def release(self, hold: Hold) -> None:
         """Give the unit of *hold* back."""
-        if hold not in self._holds:
-            return
-        self._holds.discard(hold)
-        self._wake()
-        with suppress(StoreError):
-            await self._verbs.release(hold.limit, hold.key, hold.holder)
+        if hold in self._holds:
+            self._holds.discard(hold)
+            if not self._holds and self._changed is not None:
+                self._changed.set()
+            await self._return(hold)
 
     async def aclose(self) -> None:
         """Give all units back and end."""
-        for hold in list(self._holds):
-            await self.release(hold)
+        await asyncio.gather(*[self.release(hold) for hold in list(self._holds)], *self._returning)
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -167,29 +181,40 @@ class HoldKeeper:
         for hold in self._holds:
             hold.lose()
         self._holds = set()
+        self._returning = set()
         self._task = None
         self._changed = None
 
-    def _wake(self) -> None:
+    async def _return(self, hold: Hold) -> None:
+        with suppress(StoreError, LimiterClosedError):
+            await self._verbs.release(hold.limit, hold.key, hold.holder)
+
+    def _return_unasked(self, hold: Hold) -> None:
+        task = asyncio.get_running_loop().create_task(self._return(hold))
+        self._returning.add(task)
+        task.add_done_callback(self._returning.discard)
+
+    def _keep_renewing(self, due_us: int) -> None:
+        """Have the task running, and awake when something is due sooner than it thinks."""
         if self._task is None or self._task.done():
             self._changed = asyncio.Event()
-            if self._holds:
-                self._task = asyncio.get_running_loop().create_task(self._renew_all())
-        elif self._changed is not None:
+            self._task = asyncio.get_running_loop().create_task(self._renew_all(self._changed))
+        elif self._changed is not None and due_us < self._next_us:
             self._changed.set()
 
-    async def _renew_all(self) -> None:
+    async def _renew_all(self, changed: asyncio.Event) -> None:
         while self._holds:
             now_us = self.clock.monotonic_us()
             due = [hold for hold in self._holds if hold.due_us <= now_us]
             if due:
+                # Who is due soon comes along, so that many holds of many ages need few round trips.
+                due += [hold for hold in self._holds if now_us < hold.due_us <= now_us + hold.early_us]
                 await asyncio.gather(*[self._renew(hold) for hold in due])
                 continue
-            await self._sleep_until_due(min(hold.due_us for hold in self._holds) - now_us)
+            self._next_us = min(hold.due_us for hold in self._holds)
+            await self._sleep_until_changed(changed, self._next_us - now_us)
 
-    async def _sleep_until_due(self, wait_us: int) -> None:
-        changed = self._changed
-        assert changed is not None
+    async def _sleep_until_changed(self, changed: asyncio.Event, wait_us: int) -> None:
         changed.clear()
         sleeping = asyncio.ensure_future(self._sleep(wait_us / 1_000_000))
         waking = asyncio.ensure_future(changed.wait())
