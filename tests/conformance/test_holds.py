@@ -88,7 +88,7 @@ def test_holds_due_at_different_times_are_renewed_in_time(rig: Rig) -> None:
         with rig.hold(UPLOADS) as second:
             for _ in range(20):
                 rig.advance(7)
-                assert not (first.lost or second.lost)
+                assert (first.lost, second.lost) == (False, False)
                 assert rig.peek(UPLOADS).remaining == 0
         for _ in range(20):
             rig.advance(7)
