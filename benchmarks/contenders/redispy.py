@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
 SCRIPT = Path(__file__).with_name("gcra.lua").read_text("ascii")
+CONNECTIONS_MAX = 256  # a connection for each caller, as redis-py would by itself before version 8
 INTERVAL_US = 3_600_000_000 // LIMIT_PER_HOUR
 
 
@@ -25,7 +26,7 @@ def read(answer: list[int]) -> bool:
 
 async def open_async(url: str) -> Target:
     """Return the client that is awaited; its pool holds as many connections as there are callers."""
-    client = redis.asyncio.Redis.from_url(url)
+    client = redis.asyncio.Redis.from_url(url, max_connections=CONNECTIONS_MAX)
     sha1 = await client.script_load(SCRIPT)
 
     def decide(key: str) -> Awaitable[list[int]]:
@@ -36,7 +37,7 @@ async def open_async(url: str) -> Target:
 
 def open_blocking(url: str) -> Target:
     """Return the blocking client, which threads share; its pool holds a connection for each of them."""
-    client = redis.Redis.from_url(url)
+    client = redis.Redis.from_url(url, max_connections=CONNECTIONS_MAX)
     sha1 = client.script_load(SCRIPT)
 
     def decide(key: str) -> list[int]:
