@@ -81,12 +81,19 @@ def run_threads(target: Target, next_key: Callable[[], str], *, callers: int, se
     """Let *callers* threads decide."""
     latencies_ns: list[int] = []
     refused: list[int] = []
+    failures: list[BaseException] = []
     ready = threading.Barrier(callers + 1)
     started_ns = [0]
 
     def call() -> None:
-        decide, read, record = target.decide, target.read, latencies_ns.append
         ready.wait()
+        try:
+            decide_until_the_end()
+        except Exception as failure:  # noqa: BLE001 - raised below, where somebody sees it
+            failures.append(failure)
+
+    def decide_until_the_end() -> None:
+        decide, read, record = target.decide, target.read, latencies_ns.append
         now_ns, wrong = perf_counter_ns(), 0
         end_ns = started_ns[0] + round(seconds * 1e9)
         while now_ns < end_ns:
@@ -105,6 +112,8 @@ def run_threads(target: Target, next_key: Callable[[], str], *, callers: int, se
     ready.wait()
     for thread in threads:
         thread.join()
+    if failures:
+        raise failures[0]
     return _sample(latencies_ns, sum(refused), start_ns, cpu_ns)
 
 

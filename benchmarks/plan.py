@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.contest import Contest, Load
@@ -23,7 +23,8 @@ class Extent:
     """How much time the whole may take.
 
     Attributes:
-        rounds: Rounds of each contest.
+        rounds: Rounds of each contest that has a goal.
+        rounds_reported: Rounds of the others.
         seconds: Length of one contender's turn.
         idle_seconds: How long doing nothing is watched.
         footprint_keys: Keys put down to see what one takes on the server.
@@ -31,15 +32,16 @@ class Extent:
     """
 
     rounds: int = 7
+    rounds_reported: int = 5
     seconds: float = 1.5
     idle_seconds: float = 3.0
-    footprint_keys: int = 10_000
+    footprint_keys: int = 1_000
     quick: bool = False
 
     @classmethod
     def short(cls) -> Extent:
         """Return the extent that proves no more than that the harness works."""
-        return cls(rounds=2, seconds=0.3, idle_seconds=0.5, footprint_keys=1_000, quick=True)
+        return cls(rounds=2, seconds=0.3, idle_seconds=0.5, footprint_keys=300, quick=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,39 +69,37 @@ class Goal:
 
 def contests(extent: Extent) -> list[Contest]:
     """Return the contests of *extent*."""
-    tasks, threads, memory = (
-        Load(kind="tasks", callers=TASKS),
-        Load(kind="threads", callers=THREADS),
-        Load(kind="memory"),
-    )
-    peers = () if extent.quick else ("throttled",)
-    by_hand = () if extent.quick else ("redispy",)
-    held = [
-        _contest(extent, "tasks", tasks, (OURS, "limits", *peers, *by_hand), "limits"),
-        _contest(extent, "threads", threads, (OURS, "redispy", *(("limits",) if peers else ())), "redispy"),
-        _contest(extent, "memory", memory, (OURS, "limits", *peers), "limits"),
-        Contest(
-            name="many-keys",
-            entries=(
-                (FEW_KEYS, OURS, Load(kind="memory", keys=1_000)),
-                (MANY_KEYS, OURS, Load(kind="memory", keys=1_000_000)),
-            ),
-            reference=FEW_KEYS,
-            rounds=extent.rounds,
-            seconds=extent.seconds,
-        ),
+    tasks, threads = Load(kind="tasks", callers=TASKS), Load(kind="threads", callers=THREADS)
+    memory, few, many = (Load(kind="memory", keys=keys) for keys in (10_000, 1_000, 1_000_000))
+    if extent.quick:
+        return [
+            _contest(extent, "tasks", tasks, (OURS, "limits"), "limits"),
+            _contest(extent, "threads", threads, (OURS, "redispy"), "redispy"),
+            _contest(extent, "memory", memory, (OURS, "limits"), "limits"),
+            _many_keys(extent, few, many),
+        ]
+    on_uvloop = Load(kind="tasks", callers=TASKS, loop="uvloop")
+    full_memory = Load(kind="memory", keys=100_000)
+    reported = replace(extent, rounds=extent.rounds_reported)
+    return [
+        _contest(extent, "tasks", tasks, (OURS, "limits", "throttled", "redispy"), "limits"),
+        _contest(reported, "tasks-uvloop", on_uvloop, (OURS, "limits", "throttled", "redispy"), "limits"),
+        _contest(extent, "threads", threads, (OURS, "redispy", "limits"), "redispy"),
+        _contest(reported, "thread", Load(kind="threads"), (OURS, "redispy", "limits"), "redispy"),
+        _contest(extent, "memory", memory, (OURS, "limits", "throttled"), "limits"),
+        _contest(reported, "memory-full", full_memory, (OURS, "limits", "throttled"), "limits"),
+        _many_keys(extent, few, many),
     ]
-    if not extent.quick:
-        on_uvloop = Load(kind="tasks", callers=TASKS, loop="uvloop")
-        one_thread = Load(kind="threads", callers=1)
-        held.insert(1, _contest(extent, "tasks-uvloop", on_uvloop, (OURS, "limits", *peers, *by_hand), "limits"))
-        held.insert(3, _contest(extent, "thread", one_thread, (OURS, "redispy", "limits"), "redispy"))
-    return held
 
 
 def _contest(extent: Extent, name: str, load: Load, contenders: tuple[str, ...], reference: str) -> Contest:
     entries = tuple((contender, contender, load) for contender in contenders)
     return Contest(name=name, entries=entries, reference=reference, rounds=extent.rounds, seconds=extent.seconds)
+
+
+def _many_keys(extent: Extent, few: Load, many: Load) -> Contest:
+    entries = ((FEW_KEYS, OURS, few), (MANY_KEYS, OURS, many))
+    return Contest(name="many-keys", entries=entries, reference=FEW_KEYS, rounds=extent.rounds, seconds=extent.seconds)
 
 
 def _rate_ratio(contest: str) -> Callable[[dict[str, Any]], float]:

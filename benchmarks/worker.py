@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from benchmarks.contenders.target import Target
 
 WARM_UP_SECONDS = 0.1
+HITS_A_KEY = 40  # so that a key lives long enough (a hit is 0.36 s) to be looked at
 SETTLE_SECONDS = 0.3  # what is still under way after the last decision is no idling
 
 
@@ -77,12 +78,13 @@ class Held:
         return {"cpu_us": used_ns / 1e3, "commands": after.commands - before.commands - 1, "seconds": seconds}
 
     def footprint(self, sampled: int) -> dict[str, Any]:
-        """Empty the server, decide once for each key, and return what a key takes there."""
+        """Empty the server, decide some times for each key, and return what a key takes there."""
         self._probe.command("FLUSHALL")
         self._run(WARM_UP_SECONDS)
         self._probe.command("FLUSHALL")
         before = self._probe.figures().memory_bytes
-        self.touch()
+        for _ in range(HITS_A_KEY):
+            self.touch()
         grown = self._probe.figures().memory_bytes - before
         names = [self._probe.command("RANDOMKEY").decode() for _ in range(sampled)]
         sizes = [self._probe.command("MEMORY", "USAGE", name) for name in names]
