@@ -18,8 +18,9 @@ test: .venv/dev.stamp  ## Run everything that must hold: lint, types, layers and
 	$(BIN)/coverage erase
 	$(BIN)/python -m pytest --cov --cov-report=term
 
+# Three at a time, even on two cores: many of these tests wait for a process that they start.
 check: .venv/dev.stamp static  ## Run before every commit: lint, types, layers and the quick tests.
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" -n 3
 
 .PHONY: static
 static: .venv/dev.stamp
