@@ -219,6 +219,7 @@ class Rig:
 
     def advance_us(self, microseconds: int) -> None:
         """Move the clock by whole microseconds; see `advance`."""
+        self.settle()  # who is about to sleep must not count the step into its sleep
         self.clock.advance_us(microseconds)
         self.settle()
 

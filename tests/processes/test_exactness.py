@@ -84,7 +84,7 @@ def test_the_total_of_all_processes_is_the_limit(redis_url: str, run: int) -> No
     assert totals == dict.fromkeys(LONG, TOTAL)
 
 
-def replayed(redis_url: str, kinds: dict[str, dict[str, str]], seconds: float) -> None:
+def check_replay(redis_url: str, kinds: dict[str, dict[str, str]], seconds: float) -> None:
     """Hammer a key of each kind for so long, and check each decision against the twin's."""
     with crew(redis_url, "hammer", named(kinds), seconds=seconds, callers=3) as started:
         ledgers = results(started)
@@ -100,14 +100,14 @@ def replayed(redis_url: str, kinds: dict[str, dict[str, str]], seconds: float) -
 
 def test_each_decision_of_two_seconds_is_the_twins(redis_url: str) -> None:
     """The ledger of a short run, in the order of the script, replayed gives the same decisions."""
-    replayed(redis_url, {"gcra": SHORT["gcra"]}, 2)
+    check_replay(redis_url, {"gcra": SHORT["gcra"]}, 2)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("run", range(RUNS))
 def test_each_decision_of_ten_seconds_is_the_twins(redis_url: str, run: int) -> None:
     """The ledger of ten seconds with a period of one, replayed through the twin, gives the same decisions."""
-    replayed(redis_url, SHORT, 10)
+    check_replay(redis_url, SHORT, 10)
 
 
 def test_nothing_is_left_over(redis_url: str, redis_client: redis.Redis) -> None:

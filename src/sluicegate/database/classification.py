@@ -26,8 +26,9 @@ from sluicegate.utils import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["classified", "code_of"]
+__all__ = ["UNNAMED", "classified", "code_of"]
 
+UNNAMED = "ERR"  # stands where the server gave no code of its own
 REASON_LENGTH_MAX = 200  # a server's message may carry what a client sent
 
 _CODE = re.compile(r"^[A-Z][A-Z0-9]{2,}$")
@@ -67,12 +68,12 @@ _BY_CLASS: tuple[tuple[type[BaseException], type[StoreError]], ...] = (
 
 
 def code_of(error: BaseException) -> str:
-    """Return the server's code for *error*, ``ERR`` where it gave none."""
+    """Return the server's code for *error*, `UNNAMED` where it gave none."""
     code = getattr(error, "status_code", None)
     if isinstance(code, str) and code:
         return code
     first, _, _ = str(error).partition(" ")
-    return first if _CODE.match(first) else "ERR"
+    return first if _CODE.match(first) else UNNAMED
 
 
 def classified(error: BaseException, operation: str, *, sent: bool) -> StoreError:

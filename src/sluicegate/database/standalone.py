@@ -8,18 +8,20 @@ reason, that connection is closed, so an answer can never reach the wrong caller
 from __future__ import annotations
 
 import asyncio
-import os
-import random
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 from redis.asyncio import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse, NoScriptError, RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
-from sluicegate.database.classification import classified
+from sluicegate.database.classification import UNNAMED, classified, code_of
 from sluicegate.database.client import Argument, Identity
+from sluicegate.database.connections import Connections
 from sluicegate.utils import (
     ConfigurationError,
     InvalidInputError,
@@ -28,23 +30,21 @@ from sluicegate.utils import (
     ScriptError,
     StoreError,
     StoreOverloadedError,
+    StoreTopologyError,
     StoreUnavailableError,
     shape_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from sluicegate.database.client import ScriptCall
     from sluicegate.database.scripts import Script
 
 __all__ = ["StandaloneClient"]
 
-CONNECTIONS_MAX = 8  # decisions travel in batches: more sockets would only wait for the same core
 COMMAND_DEADLINE_US = 1_000_000  # for commands that no request waits for
-BACKOFF_MIN_S = 0.05  # after a failed connect: no storm of reconnects ...
-BACKOFF_MAX_S = 1.0  # ... and back within a second of the server
-REPLY_BYTES_MAX = 16 * 1024 * 1024  # the largest batch answers in far less; a broken length must not fill the memory
+START_PAUSE_S = 0.05  # between two looks for a server that starts just now
 VERSION_MIN = 7
 
 
@@ -61,84 +61,42 @@ class StandaloneClient:
 
     def __init__(self, url: str, *, connect_timeout: float = 2.0) -> None:
         self._connect_timeout_s = connect_timeout
-        self._pool = self._new_pool(url)
-        self._new: Callable[[], ConnectionPool] = lambda: self._new_pool(url)
-        self._slots = CONNECTIONS_MAX
+        self._factory = _factory_of(url, connect_timeout)  # makes connections; they are kept here
+        self._connections = Connections(self._factory.make_connection, timeout_s=connect_timeout)
         self._known: set[str] = set()  # SHA-1 of scripts that this server has confirmed
         self._loading: dict[str, asyncio.Task[None]] = {}
-        self._retry_at_s = 0.0
-        self._connect_failure: StoreError | None = None  # told until the next try
-        self._backoff_s = BACKOFF_MIN_S
         self._closed = False
-
-    def _new_pool(self, url: str) -> ConnectionPool:
-        try:
-            return ConnectionPool.from_url(
-                url,
-                max_connections=CONNECTIONS_MAX,
-                retry=Retry(NoBackoff(), 0),
-                retry_on_error=[],
-                socket_timeout=None,  # every call brings its own deadline
-                socket_connect_timeout=self._connect_timeout_s,
-                health_check_interval=0,
-                decode_responses=False,
-            )
-        except (ValueError, TypeError):
-            scheme, separator, _ = url.partition("://")
-            # Nothing behind the scheme is shown: a password may stand there.
-            found = f"a URL that begins with {shape_of(scheme)}" if separator else "a text without a scheme"
-            raise InvalidInputError("redis url", found, "redis://host:port/db, rediss://… or unix://path") from None
 
     async def run(
         self, script: Script, keys: Sequence[bytes], args: Sequence[Argument], *, read_only: bool, deadline_us: int
     ) -> Any:  # noqa: ANN401 - whatever the script returns
         """Run *script* and return its reply; see `RedisClient`."""
-        command = "EVALSHA_RO" if read_only else "EVALSHA"
-        async with self._connection(f"run {script.name}", deadline_us) as connection:
-            if script.sha1 not in self._known:
-                await self._load(script)
-            for final in (False, True):
-                await connection.send(command, script.sha1, len(keys), *keys, *args)
-                try:
-                    return await connection.read()
-                except NoScriptError:
-                    # The server was restarted or its scripts were flushed; nothing has run.
-                    self._known.discard(script.sha1)
-                    if final:
-                        raise
-                    await self._load(script)
-        raise AssertionError("unreachable")
+        async with self._conversation(f"run {script.name}", deadline_us) as conversation:
+            return await self._run_on(conversation, script, keys, args, read_only=read_only)
 
     async def run_many(self, calls: Sequence[ScriptCall]) -> list[Any]:
         """Run several scripts in one round trip; see `RedisClient`."""
-        replies: list[Any] = []
         if not calls:
-            return replies
-        async with self._connection("run scripts", min(call.deadline_us for call in calls)) as connection:
+            return []
+        async with self._conversation("run scripts", min(call.deadline_us for call in calls)) as conversation:
             for script in {call.script.sha1: call.script for call in calls}.values():
                 if script.sha1 not in self._known:
                     await self._load(script)
             for call in calls:
                 command = "EVALSHA_RO" if call.read_only else "EVALSHA"
-                await connection.send(command, call.script.sha1, len(call.keys), *call.keys, *call.args)
-            for call in calls:
-                try:
-                    replies.append(await connection.read())
-                except RedisError as error:
-                    if connection.broken(error):
-                        raise
-                    replies.append(classified(error, f"run {call.script.name}", sent=True))
-        return replies
+                await conversation.send(command, call.script.sha1, len(call.keys), *call.keys, *call.args)
+            replies = [await conversation.outcome() for _ in calls]
+            return [await self._settled(conversation, call, reply) for call, reply in zip(calls, replies, strict=True)]
 
     async def execute(self, *command: Argument, deadline_us: int = COMMAND_DEADLINE_US) -> Any:  # noqa: ANN401
         """Send one command and return its reply; see `RedisClient`."""
-        async with self._connection(str(command[0]), deadline_us) as connection:
-            await connection.send(*command)
-            return await connection.read()
+        async with self._conversation(str(command[0]), deadline_us) as conversation:
+            await conversation.send(*command)
+            return await conversation.read()
 
     def nodes(self) -> tuple[str, ...]:
         """Return the server's address, without credentials."""
-        kwargs = self._pool.connection_kwargs
+        kwargs = self._factory.connection_kwargs
         return (kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}",)
 
     async def identity(self) -> tuple[Identity, ...]:
@@ -153,6 +111,7 @@ class StandaloneClient:
             StoreError: The server cannot be reached within the connect time-out.
             ConfigurationError: It is older than 7.0.
         """
+        self._connections.retry_now()
         facts = await self._facts_in_time()
         version = facts.get("redis_version", "")
         major = version.partition(".")[0]
@@ -165,15 +124,11 @@ class StandaloneClient:
         self._closed = True
         for task in list(self._loading.values()):
             task.cancel()
-        await self._pool.disconnect()
+        await self._connections.aclose()
 
     def after_fork(self) -> None:
-        """Close the parent's sockets in a forked child, without a word to the server."""
-        inherited = [*self._pool._available_connections, *self._pool._in_use_connections]  # noqa: SLF001 - no public list
-        for connection in inherited:
-            _close_socket(connection)
-        self._pool = self._new()
-        self._slots = CONNECTIONS_MAX
+        """Let go of the parent's sockets in a forked child, without a word to the server."""
+        self._connections.after_fork()
         self._loading = {}
 
     async def _facts_in_time(self) -> dict[str, str]:
@@ -184,9 +139,9 @@ class StandaloneClient:
             try:
                 return await self._facts()
             except (StoreUnavailableError, StoreOverloadedError):
-                if loop.time() + BACKOFF_MIN_S >= due_s:
+                if loop.time() + START_PAUSE_S >= due_s:
                     raise
-            await asyncio.sleep(BACKOFF_MIN_S)
+            await asyncio.sleep(START_PAUSE_S)
 
     async def _facts(self) -> dict[str, str]:
         timeout_us = round(self._connect_timeout_s * 1_000_000)
@@ -196,13 +151,39 @@ class StandaloneClient:
         lines = text.decode("utf-8", "replace").splitlines()
         return dict(line.split(":", 1) for line in lines if ":" in line)
 
+    async def _run_on(
+        self,
+        conversation: _Conversation,
+        script: Script,
+        keys: Sequence[bytes],
+        args: Sequence[Argument],
+        *,
+        read_only: bool,
+    ) -> Any:  # noqa: ANN401 - whatever the script returns
+        suffix = "_RO" if read_only else ""
+        for _ in range(2):
+            if script.sha1 not in self._known:
+                await self._load(script)
+            await conversation.send("EVALSHA" + suffix, script.sha1, len(keys), *keys, *args)
+            try:
+                return await conversation.read()
+            except NoScriptError:
+                self._known.discard(script.sha1)  # a restart, or somebody flushed the scripts; nothing has run
+        # They are flushed faster than loaded: the text itself cannot be flushed away.
+        await conversation.send("EVAL" + suffix, script.source, len(keys), *keys, *args)
+        return await conversation.read()
+
+    async def _settled(self, conversation: _Conversation, call: ScriptCall, reply: Any) -> Any:  # noqa: ANN401 - a reply
+        if isinstance(reply, NoScriptError):
+            return await self._run_on(conversation, call.script, call.keys, call.args, read_only=call.read_only)
+        return classified(reply, f"run {call.script.name}", sent=True) if isinstance(reply, RedisError) else reply
+
     async def _load(self, script: Script) -> None:
         """Load *script* once, however many ask for it; its own connection, so that none is held waiting."""
         task = self._loading.get(script.sha1)
         if task is None:
-            task = asyncio.create_task(self._load_once(script))
-            self._loading[script.sha1] = task
-            task.add_done_callback(lambda _: self._loading.pop(script.sha1, None))
+            task = self._loading[script.sha1] = asyncio.create_task(self._load_once(script))
+            task.add_done_callback(lambda done: self._note_loaded(script, done))
         await asyncio.shield(task)
 
     async def _load_once(self, script: Script) -> None:
@@ -211,100 +192,101 @@ class StandaloneClient:
             raise ScriptError(f"load {script.name}", "the server's SHA-1 is not that of the shipped script")
         self._known.add(script.sha1)
 
+    def _note_loaded(self, script: Script, task: asyncio.Task[None]) -> None:
+        self._loading.pop(script.sha1, None)
+        if not task.cancelled():
+            task.exception()  # nobody may wait for it any more
+
     @asynccontextmanager
-    async def _connection(self, operation: str, deadline_us: int) -> AsyncIterator[_Conversation]:
+    async def _conversation(self, operation: str, deadline_us: int) -> AsyncIterator[_Conversation]:
         if self._closed:
             raise LimiterClosedError("the client is closed")
-        loop = asyncio.get_running_loop()
-        if self._slots <= 0:
-            raise StoreOverloadedError(operation, f"all {CONNECTIONS_MAX} connections are in use")
-        if loop.time() < self._retry_at_s:
-            failure = self._connect_failure
-            assert failure is not None
-            raise type(failure)(operation, failure.reason)
-        self._slots -= 1
-        conversation = _Conversation()
+        conversation = None
         try:
             async with asyncio.timeout(deadline_us / 1_000_000):
-                conversation.connection = await self._connected(loop)
+                conversation = _Conversation(await self._connections.take(operation))
                 yield conversation
         except StoreError:
             raise
         except TimeoutError:
             reason = f"no answer within {deadline_us / 1000:g} ms"
-            wanted = OutcomeUnknownError if conversation.sent else StoreUnavailableError
+            wanted = OutcomeUnknownError if conversation is not None and conversation.sent else StoreUnavailableError
             raise wanted(operation, reason) from None
         except (RedisError, OSError, EOFError) as error:
-            raise classified(error, operation, sent=conversation.sent) from error
+            failure = classified(error, operation, sent=conversation is not None and conversation.sent)
+            if conversation is not None and isinstance(failure, StoreTopologyError):
+                conversation.misled = True  # the name may lead to the right node by now
+            raise failure from error
         finally:
-            self._slots += 1
-            await self._given_back(conversation)
-
-    async def _connected(self, loop: asyncio.AbstractEventLoop) -> Connection:
-        try:
-            connection: Connection = await self._pool.get_connection()  # type: ignore[no-untyped-call] # redis-py's decorator
-        except (RedisError, OSError) as error:
-            self._connect_failure = classified(error, "connect", sent=False)
-            self._retry_at_s = loop.time() + self._backoff_s * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
-            self._backoff_s = min(BACKOFF_MAX_S, self._backoff_s * 2)
-            raise
-        self._backoff_s = BACKOFF_MIN_S
-        return connection
-
-    async def _given_back(self, conversation: _Conversation) -> None:
-        connection = conversation.connection
-        if connection is None:
-            return
-        if conversation.awaited:  # a reply may still come: nobody else may read it
-            with suppress(RedisError, OSError):
-                await connection.disconnect(nowait=True)
-        await self._pool.release(connection)
+            if conversation is not None:
+                await self._connections.put_back(
+                    conversation.connection, spoiled=conversation.awaited > 0 or conversation.misled
+                )
 
 
 class _Conversation:
-    """One call's use of a connection: what left, and how many answers are still due."""
+    """One call's use of a connection: whether anything left, and how many answers are still due."""
 
-    __slots__ = ("awaited", "connection", "sent")
+    __slots__ = ("awaited", "connection", "misled", "sent")
 
-    def __init__(self) -> None:
-        self.connection: Connection | None = None
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
         self.sent = False
         self.awaited = 0
+        self.misled = False
 
     async def send(self, *command: Argument) -> None:
-        assert self.connection is not None
         self.sent = True
         self.awaited += 1
-        await self.connection.send_packed_command(self.connection.pack_command(*command), check_health=False)
+        connection = self.connection
+        await connection.send_packed_command(connection.pack_command(*command), check_health=False)
 
     async def read(self) -> Any:  # noqa: ANN401 - whatever the server replies
-        assert self.connection is not None
+        reply = await self.outcome()
+        if isinstance(reply, RedisError):
+            raise reply
+        return reply
+
+    async def outcome(self) -> Any:  # noqa: ANN401 - whatever the server replies
+        """Read a reply, or the error that the server sent in its place."""
         try:
             reply = await self.connection.read_response(disconnect_on_error=False)
         except RedisError as error:
-            if not self.broken(error):
-                self.awaited -= 1
-            raise
+            if _is_broken(error):
+                raise
+            reply = error
         self.awaited -= 1
         return reply
 
-    @staticmethod
-    def broken(error: RedisError) -> bool:
-        """Say whether *error* speaks of the connection, not of one command."""
-        from redis.exceptions import ConnectionError as RedisConnectionError  # noqa: PLC0415 - shadows a builtin
-        from redis.exceptions import InvalidResponse  # noqa: PLC0415
 
-        return isinstance(error, RedisConnectionError | InvalidResponse)
+def _is_broken(error: RedisError) -> bool:
+    """Say whether *error* speaks of the connection, not of one command."""
+    return isinstance(error, InvalidResponse) or (isinstance(error, RedisConnectionError) and code_of(error) == UNNAMED)
 
 
-def _close_socket(connection: object) -> None:
-    writer = getattr(connection, "_writer", None)
-    sock = writer.get_extra_info("socket") if writer is not None else None
-    if sock is None:
-        return
-    owner = getattr(sock, "_sock", None)
-    with suppress(OSError):
-        if owner is not None:
-            owner.close()  # the real socket, so that its number is not closed a second time later
-        else:
-            os.close(sock.fileno())
+def _factory_of(url: str, connect_timeout_s: float) -> ConnectionPool:
+    ours: dict[str, Any] = {
+        "retry": Retry(NoBackoff(), 0),
+        "retry_on_error": [],
+        "socket_timeout": None,  # every call brings its own deadline
+        "socket_connect_timeout": connect_timeout_s,
+        "health_check_interval": 0,
+        "decode_responses": False,
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
+    }
+    try:
+        parts = urlsplit(url)
+        overruled = sorted(ours.keys() & parse_qs(parts.query).keys())
+        if parts.scheme != "unix":
+            int(parts.path.strip("/") or "0")  # of what is no number redis-py would make database 0
+        factory = ConnectionPool.from_url(url, **ours)
+        factory.make_connection()  # type: ignore[no-untyped-call] # an option that nobody knows is found here
+    except (ValueError, TypeError):
+        scheme, separator, _ = url.partition("://")
+        # Nothing behind the scheme is shown: a password may stand there.
+        found = f"a URL that begins with {shape_of(scheme)}" if separator else "a text without a scheme"
+        raise InvalidInputError("redis url", found, "redis://host:port/db, rediss://… or unix://path") from None
+    if overruled:  # redis-py would let the URL win, and repeat commands or wait for ever
+        found = f"the option {', '.join(overruled)}"
+        raise InvalidInputError("redis url", found, "deadline= and connect_timeout= for times, and no retries")
+    return factory
