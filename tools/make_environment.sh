@@ -16,19 +16,24 @@ find_python() {
     exit 1
 }
 
-if [ ! -x .venv/bin/python ]; then
+# An interrupted run leaves a .venv with an interpreter and no pip: it is made anew.
+is_whole() { .venv/bin/python -c 'import pip, sys; sys.exit(sys.prefix == sys.base_prefix)' 2>/dev/null; }
+has_venv() { "$1" -c 'import ensurepip, venv' 2>/dev/null; }
+
+if ! is_whole; then
     python=$(find_python)
-    if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
-        if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-            echo "Installing python3-venv ..."
-            apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null
-        else
-            echo "Python's venv module is missing: install the package python3-venv, then run this again." >&2
-            exit 1
-        fi
+    if ! has_venv "$python" && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "Installing python3-venv ..."
+        # Whether it worked is asked below: the package may be there and not be this interpreter's.
+        (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv) >/dev/null || true
+    fi
+    if ! has_venv "$python"; then
+        echo "The venv module of $python is missing: install the package python3-venv, then run this again." >&2
+        exit 1
     fi
     echo "Making .venv with $("$python" --version) ..."
-    "$python" -m venv .venv
+    rm -f .venv/*.stamp
+    "$python" -m venv --clear .venv
 fi
 echo "Installing requirements/$wanted.txt ..."
 .venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r "requirements/$wanted.txt"
