@@ -245,11 +245,11 @@ class MemoryStore:
         with self._locked([name]):
             records = self._shard(name).records
             record = records.get(name)
-            if record is None or record.expires_us <= now_us:
+            if record is None:
                 return 0, 0, 0, 0
             # Its place in the order stays, so the record stays too, without a state.
             records[name] = CounterRecord(record.rules) if isinstance(record, CounterRecord) else type(record)()
-        return 1, 0, 0, 0
+        return int(record.expires_us > now_us), 0, 0, 0
 
     def _refund(self, request: Request, now_us: int) -> tuple[int, ...]:
         ((limit, key, cost),) = request.members

@@ -81,7 +81,8 @@ class CounterRecord:
             states.append(state)
             refunded = min(refunded, given)
             reset_after_us = max(reset_after_us, own_us)
-        self.states, self.rules = states, rules
+        # What equals no state is none, so that a clock that steps back finds nothing ahead of it.
+        self.states, self.rules = states if reset_after_us > 0 else [NO_STATE] * len(rules), rules
         self.expires_us = now_us + reset_after_us
         return refunded, reset_after_us
 
