@@ -32,8 +32,8 @@ def python_for(contender: str) -> Path:
     print(f"making the environment of {name} ...", file=sys.stderr)
     shutil.rmtree(home, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
-    install = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--require-hashes"]
-    subprocess.run([*install, "-r", str(requirements)], check=True)
+    install = [str(python), "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-deps"]
+    subprocess.run([*install, "--require-hashes", "-r", str(requirements)], check=True)
     (home / "made").touch()
     return python
 

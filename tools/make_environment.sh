@@ -36,7 +36,10 @@ if ! is_whole; then
     "$python" -m venv --clear .venv
 fi
 echo "Installing requirements/$wanted.txt ..."
-.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r "requirements/$wanted.txt"
+# The file names everything that is needed, so pip is not asked to resolve: some versions of it look past a pin for
+# a package with extras, and fail on the day when a newer one comes out.
+.venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r "requirements/$wanted.txt"
 .venv/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+.venv/bin/python -m pip check --disable-pip-version-check -q
 touch ".venv/$wanted.stamp"
 if [ "$wanted" = dev ]; then touch .venv/run.stamp; fi
