@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from sluicegate.utils import LimiterClosedError, StoreError, StoreOverloadedError, StoreUnavailableError
@@ -24,6 +23,7 @@ __all__ = ["Batcher"]
 
 BATCH_MAX = 64  # items in one script call, a quarter of a millisecond of the server's core: more would save it little
 IN_FLIGHT_MAX = 2  # batches under way: one is decided while the other is written and read
+MARGIN_RATIO = 0.1  # who has less of its deadline left is not sent: a call that is cut off costs its connection
 QUEUE_MAX = 20_000  # what one process can have decided within a deadline of 50 ms, several times over
 
 Item = TypeVar("Item")
@@ -57,6 +57,7 @@ class Batcher(Generic[Item]):
     ) -> None:
         self._send = send
         self._deadline_s = deadline_us / 1_000_000
+        self._margin_s = self._deadline_s * MARGIN_RATIO
         self._batch_max = batch_max
         self._queue_max = queue_max
         self._queue: deque[tuple[Item, _Promise, float]] = deque()
@@ -125,10 +126,14 @@ class Batcher(Generic[Item]):
             self._under_way -= 1
 
     async def _deliver(self, batch: list[tuple[Item, _Promise, float]]) -> None:
-        left_us = round((batch[0][2] - asyncio.get_running_loop().time()) * 1_000_000)
-        if left_us <= 0:
-            self._fail(batch, StoreUnavailableError("decide", "the deadline passed before it could be sent"))
-            return
+        now_s = asyncio.get_running_loop().time()
+        if batch[0][2] <= now_s + self._margin_s:
+            late = [entry for entry in batch if entry[2] <= now_s + self._margin_s]
+            self._fail(late, StoreUnavailableError("decide", "the deadline passed before it could be sent"))
+            batch = batch[len(late) :]  # they stand in the order of their deadlines
+            if not batch:
+                return
+        left_us = round((batch[0][2] - now_s) * 1_000_000)
         try:
             results = await self._send([item for item, _, _ in batch], left_us)
         except asyncio.CancelledError:
@@ -151,14 +156,12 @@ class Batcher(Generic[Item]):
     def _taken(self, most: int) -> list[tuple[Item, _Promise, float]]:
         """Take up to *most* items out of the line, leaving out those that nobody waits for."""
         queue = self._queue
-        if len(queue) <= most:
-            batch = [entry for entry in queue if not entry[1].done()]
-            queue.clear()
-            return batch
-        batch = list(islice(queue, most))
-        for _ in batch:
-            queue.popleft()
-        return [entry for entry in batch if not entry[1].done()] or self._taken(most)
+        batch: list[tuple[Item, _Promise, float]] = []
+        while queue and len(batch) < most:
+            entry = queue.popleft()
+            if not entry[1].done():
+                batch.append(entry)
+        return batch
 
     def _expire(self) -> None:
         """Answer those whose deadline passes while a batch before them is under way."""

@@ -111,12 +111,12 @@ class Connections:
     async def _opened(self, operation: str) -> None:
         """Come back when another connection is open, which a caller before may take."""
         opening = self._opening
-        if opening is None:
+        if opening is None or opening.done():  # a done one whose connection somebody took already opens nothing more
             loop = asyncio.get_running_loop()
             if self._failure is not None and loop.time() < self._retry_at_s:
                 raise type(self._failure)(operation, self._failure.reason)
             opening = self._opening = loop.create_task(self._open())
-            opening.add_done_callback(self._note_opened)
+            opening.add_done_callback(_hear)
         try:
             await asyncio.shield(opening)
         except StoreError as error:  # one for each who waited
@@ -148,15 +148,16 @@ class Connections:
         self._failure = failure
         return failure
 
-    def _note_opened(self, opening: asyncio.Task[None]) -> None:
-        self._opening = None
-        if not opening.cancelled():
-            opening.exception()  # nobody may wait for it any more
-
     async def _drop(self, connection: Connection) -> None:
         self._all.discard(connection)
         with suppress(RedisError, OSError):
             await connection.disconnect(nowait=True)
+
+
+def _hear(opening: asyncio.Task[None]) -> None:
+    """Hear how it ended, for nobody may wait for it any more."""
+    if not opening.cancelled():
+        opening.exception()
 
 
 async def _is_fresh(connection: Connection) -> bool:
