@@ -90,4 +90,8 @@ def _checked_text(value: object, where: str, length_max: int, accepted: str) -> 
         if unicodedata.category(character) in _REFUSED_CATEGORIES:
             found = f"{shape_of(value)} with U+{ord(character):04X} at position {position}"
             raise InvalidInputError(where, found, accepted)
-    return unicodedata.normalize("NFC", value)
+    normal = unicodedata.normalize("NFC", value)
+    if len(normal) > length_max:  # a few characters become three: what is returned must pass again
+        found = f"{shape_of(value)}, {len(normal):,} when normalised"
+        raise InvalidInputError(where, found, accepted)
+    return normal
