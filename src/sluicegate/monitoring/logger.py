@@ -93,7 +93,9 @@ class StandardLogger:
 
     def bind(self, **fields: object) -> StandardLogger:
         """Return a logger that adds *fields* to every event."""
-        return StandardLogger(self._logger, **{**self._fields, **fields})
+        bound = StandardLogger(self._logger)
+        bound._fields = {**self._fields, **fields}  # set here, for a field may be named as an argument is
+        return bound
 
     def _log(self, level: int, event: str, fields: dict[str, object]) -> None:
         if self._logger.isEnabledFor(level):
