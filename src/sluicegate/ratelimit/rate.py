@@ -16,6 +16,7 @@ LIMIT_MAX = 1_000_000_000  # products of a limit with digits of a period stay be
 PERIOD_US_MAX = 366 * 86_400_000_000  # 2^45 microseconds bound every intermediate; a leap year fits
 CAPACITY_US_MAX = 2**50  # 35 years: now + twice the capacity stays below 2^53
 TEXT_LENGTH_MAX = 200
+_DECIMALS = 13  # a microsecond in weeks, where it has an end
 RATES_MAX = 8  # slots in one value; each is asked for every decision
 
 _SECOND_US = 1_000_000
@@ -62,6 +63,7 @@ class Rate:
         _check_whole("rate limit", self.limit)
         if self.burst is not None:
             _check_whole("rate burst", self.burst)
+        _check_count(self.count, self.unit)
         if self.unit in _UNITS_US:
             period_us = self.count * _UNITS_US[self.unit]
             if period_us.denominator != 1 or not 1 <= period_us <= PERIOD_US_MAX:
@@ -73,7 +75,7 @@ class Rate:
                 raise InvalidInputError(
                     "rate burst", f"{self}, a capacity of more than 35 years", "a burst that refills within 35 years"
                 )
-        elif self.unit not in ("month", "year") or self.count.denominator != 1 or not 1 <= self.count <= 1200:  # noqa: PLR2004 - a century of months
+        elif self.count.denominator != 1 or not 1 <= self.count <= 1200:  # noqa: PLR2004 - a century of months
             raise InvalidInputError("rate period", f"{float(self.count):g} {self.unit}", "1 to 1200 months or years")
 
     @classmethod
@@ -139,12 +141,18 @@ class Rate:
         return self.burst or self.limit
 
     def __str__(self) -> str:
-        if self.count == 1:
-            text = f"{self.limit}/{self.unit}"
-        else:
-            count = self.count.numerator if self.count.denominator == 1 else float(self.count)
-            text = f"{self.limit} per {count} {self.unit}s"
+        text = f"{self.limit}{self._period_text()}"
         return text if self.burst is None else f"{text} burst {self.burst}"
+
+    def _period_text(self) -> str:
+        """Return the period without a loss: what has no end in decimals, such as a third of a minute, in seconds."""
+        count, unit = Fraction(self.count), self.unit
+        if (count * 10**_DECIMALS).denominator != 1:
+            count, unit = Fraction(self.period_us, _SECOND_US), "second"
+        if count == 1:
+            return f"/{unit}"
+        whole, decimals = divmod(int(count * 10**_DECIMALS), 10**_DECIMALS)
+        return f" per {whole}" + f".{decimals:0{_DECIMALS}}".rstrip("0").rstrip(".") + f" {unit}s"
 
 
 def _parse_one(part: str, whole: str) -> Rate:
@@ -163,13 +171,15 @@ def _parse_one(part: str, whole: str) -> Rate:
 
 
 def _period(separator: str, words: list[str]) -> tuple[Fraction, str]:
-    text = "".join(words)  # '5 seconds', '5seconds', 'second'
-    if separator not in ("/", "per") or len(words) > 2:  # noqa: PLR2004 - a number and a unit
-        raise ValueError(text)
-    unit = text.lstrip("0123456789.")
-    digits = text[: len(text) - len(unit)]
+    first, *rest = words  # '5 seconds', '5seconds', 'second'
+    unit = first.lstrip("0123456789.")
+    digits = first[: len(first) - len(unit)]
+    if rest and not unit:
+        unit, *rest = rest
+    if rest or separator not in ("/", "per"):
+        raise ValueError(words)
     if digits.count(".") > 1 or digits.startswith(".") or digits.endswith("."):
-        raise ValueError(text)
+        raise ValueError(words)
     return Fraction(digits) if digits else Fraction(1), _UNIT_NAMES[unit]
 
 
@@ -178,6 +188,15 @@ def _whole(word: str) -> int:
     if not (word.isascii() and word.isdigit()) or len(word) > 10:  # noqa: PLR2004 - the digits of LIMIT_MAX
         raise ValueError(word)
     return int(word)
+
+
+def _check_count(count: object, unit: object) -> None:
+    if isinstance(count, bool) or not isinstance(count, int | Fraction):
+        raise InvalidInputError("rate period", shape_of(count), "a whole number or a Fraction of units")
+    if not isinstance(unit, str) or unit not in _UNIT_NAMES.values():
+        raise InvalidInputError("rate unit", shape_of(unit), ", ".join(dict.fromkeys(_UNIT_NAMES.values())))
+    if not -PERIOD_US_MAX <= count <= PERIOD_US_MAX:  # other messages show it as a float, which has an end
+        raise InvalidInputError("rate period", f"{unit}s beyond {PERIOD_US_MAX:,}", "up to 366 days")
 
 
 def _check_whole(where: str, value: object) -> None:
