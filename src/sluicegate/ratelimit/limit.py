@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from sluicegate.ratelimit.algorithms import ALGORITHMS, CALENDAR, CONCURRENCY, LOG, Algorithm
 from sluicegate.ratelimit.calendar import CalendarPeriod
-from sluicegate.ratelimit.rate import Rate
+from sluicegate.ratelimit.rate import RATES_MAX, Rate
 from sluicegate.utils import InvalidInputError, checked_name, checked_seconds, shape_of
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Limit", "Plan"]
 
 ON_FAILURE = ("closed", "open")
+_OPTIONS = ("algorithm", "on_failure", "critical", "shadow", "time_zone", "anchor", "hold_seconds")
 _CALENDAR_UNITS = ("day", "week", "month", "year")
 _PREFIX_SAFE = "!$&'()*+,/;=?@ "  # not ':', which separates, nor braces, which would move a slot
 _SHORTER_DAY_US = 2 * 3_600_000_000  # no zone's clocks are put forward by more
@@ -144,17 +145,28 @@ class Limit:
         rates = "; ".join(str(rate) for rate in self.rates) or str(self.plan.capacity)
         return f"{self.name} ({rates} {self.algorithm})"
 
+    def __eq__(self, other: object) -> bool:
+        return self._identity() == other._identity() if type(other) is Limit else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Compiled parts hold functions; a copy in another process compiles its own.
-        names = ("algorithm", "on_failure", "critical", "shadow", "time_zone", "anchor", "hold_seconds")
-        rate = self.rates or self.plan.capacity
-        return _restored, (self.name, rate, {name: getattr(self, name) for name in names})
+        return _restored, self._identity()
+
+    def _identity(self) -> tuple[Any, ...]:
+        """Return what it is made of, however its rate was written."""
+        options = tuple(getattr(self, name) for name in _OPTIONS)
+        return self.name, self.rates or self.plan.capacity, *options
 
     def _checked_rates(self, algorithm: Algorithm) -> tuple[Rate, ...]:
         if isinstance(self.rate, Rate):
             rates: tuple[Rate, ...] = (self.rate,)
         elif isinstance(self.rate, list | tuple) and self.rate and all(isinstance(r, Rate) for r in self.rate):
             rates = tuple(self.rate)
+            if len(rates) > RATES_MAX:  # more slots than a value may have would be read as no state
+                raise InvalidInputError("rate", f"{len(rates)} rates", f"at most {RATES_MAX} rates")
         elif isinstance(self.rate, str):
             rates = Rate.parse_several(self.rate)
         else:
@@ -225,5 +237,5 @@ class Limit:
         )
 
 
-def _restored(name: str, rate: Any, options: dict[str, Any]) -> Limit:  # noqa: ANN401 - what __reduce__ gave
-    return Limit(name, rate, **options)
+def _restored(name: str, rate: Any, *options: Any) -> Limit:  # noqa: ANN401 - what __reduce__ gave
+    return Limit(name, rate, **dict(zip(_OPTIONS, options, strict=True)))
