@@ -109,8 +109,10 @@ class Decision(_Fields):
     def __str__(self) -> str:
         if self.allowed:
             return f"{self.limit.name} allowed, {self.remaining} remaining"
-        wait = "never possible" if self.never else f"retry after {self.retry_after} s"
-        return f"{self.limit.name} denied, {wait}"
+        if self.never:
+            return f"{self.limit.name} denied, never possible"
+        wait = self.retry_after
+        return f"{self.limit.name} denied, retry after {'an unknown time' if wait is None else f'{wait} s'}"
 
 
 @dataclass(frozen=True, slots=True)
