@@ -23,14 +23,12 @@ local function exact_muldiv(a, b, m)
 end
 
 local function exact_time_of(units, interval_us, interval_rem, per)
-  if interval_rem == 0 then return units * interval_us, 0 end
   local carry_us, rem = exact_muldiv(units, interval_rem, per)
   return units * interval_us + carry_us, rem
 end
 
 -- The estimate in doubles is at most one off; the exact time of that many units decides.
 local function exact_units_within(free_us, free_rem, interval_us, interval_rem, per)
-  if interval_rem == 0 then return math.floor(free_us / interval_us) end
   local units = math.floor((free_us + free_rem / per) / (interval_us + interval_rem / per)) + 1
   local time_us, rem = exact_time_of(units, interval_us, interval_rem, per)
   while time_us > free_us or (time_us == free_us and rem > free_rem) do

@@ -83,8 +83,8 @@ end
 
 local function gcra_refund(paid_us, paid_rem, debt_us, now_us, cost, decided_at_us, reset_at_us,
                            burst, interval_us, interval_rem, per, capacity_us, capacity_rem)
-  paid_us, paid_rem, debt_us = gcra_decide(paid_us, paid_rem, debt_us, now_us, 0, 0,
-                                           burst, interval_us, interval_rem, per, capacity_us, capacity_rem)
+  paid_us, paid_rem = gcra_decide(paid_us, paid_rem, debt_us, now_us, 0, 0,
+                                  burst, interval_us, interval_rem, per, capacity_us, capacity_rem)
   local back_us, back_rem = exact_time_of(cost, interval_us, interval_rem, per)
   if back_us >= reset_at_us - now_us then
     back_us, back_rem = math.max(0, reset_at_us - now_us), 0
@@ -105,7 +105,7 @@ local function gcra_refund(paid_us, paid_rem, debt_us, now_us, cost, decided_at_
   end
   local over_us = paid_us - now_us - capacity_us
   if paid_rem > capacity_rem then over_us = over_us + 1 end
-  debt_us = math.min(debt_us, math.max(0, over_us))
+  debt_us = math.max(0, over_us)
   local reset_after_us = paid_us - now_us
   if paid_rem > 0 then reset_after_us = reset_after_us + 1 end
   return paid_us, paid_rem, debt_us, refunded, reset_after_us

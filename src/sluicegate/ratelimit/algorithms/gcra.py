@@ -97,7 +97,7 @@ def refund(
         The state after it, the units given back, and the time until the state equals no state.
     """
     _, interval_us, interval_rem, per, capacity_us, capacity_rem = rule
-    (paid_us, paid_rem, debt_us), *_ = decide(state, now_us, 0, 0, rule)
+    (paid_us, paid_rem, _), *_ = decide(state, now_us, 0, 0, rule)
     back_us, back_rem = time_of(cost, interval_us, interval_rem, per)
     if back_us >= reset_at_us - now_us:
         back_us, back_rem = max(0, reset_at_us - now_us), 0
@@ -114,7 +114,7 @@ def refund(
     over_us = paid_us - now_us - capacity_us
     if paid_rem > capacity_rem:
         over_us += 1
-    debt_us = min(debt_us, max(0, over_us))
+    debt_us = max(0, over_us)
     reset_after_us = paid_us - now_us
     if paid_rem > 0:
         reset_after_us += 1
