@@ -35,6 +35,11 @@ from sluicegate.utils import (
     shape_of,
 )
 
+try:
+    from hiredis import pack_command
+except ImportError:  # then redis-py packs, in Python
+    pack_command = None  # type: ignore[assignment] # told apart where it is used
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
@@ -239,7 +244,8 @@ class _Conversation:
         self.sent = True
         self.awaited += 1
         connection = self.connection
-        await connection.send_packed_command(connection.pack_command(*command), check_health=False)
+        packed = connection.pack_command(*command) if pack_command is None else pack_command(command)  # type: ignore[arg-type] # of any length
+        await connection.send_packed_command(packed, check_health=False)
 
     async def read(self) -> Any:  # noqa: ANN401 - whatever the server replies
         reply = await self.outcome()

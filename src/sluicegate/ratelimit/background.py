@@ -63,7 +63,7 @@ class Background:
             # One wake-up serves everything that is in the box when the loop comes to it.
             self._woken = True
             with suppress(RuntimeError):  # closed just now: who stops it empties the box
-                loop.call_soon_threadsafe(self._drain)
+                loop.call_soon_threadsafe(self._drain, loop)
         return waiter.wait()
 
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
@@ -114,13 +114,13 @@ class Background:
             self._thread.start()
         return self._loop
 
-    def _drain(self) -> None:
+    def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
         self._woken = False  # before looking, so that nobody is left in the box unseen
         inbox = self._inbox
         while inbox:
             store, request, waiter = inbox.popleft()
             try:
-                store.ask(request, waiter)
+                store.ask(request, waiter, loop)
             except Exception as error:  # noqa: BLE001 - it is the caller's
                 waiter.set_exception(error)
 

@@ -87,7 +87,10 @@ class BlockingLimiter:
         if type(here) is Decision:
             return here
         request = cast("Request", here)
-        return self._engine.decided(request, self._outcome(request))[0]
+        try:
+            return self._engine.acquired(request, self._background.ask(self._engine.store, request))
+        except StoreError as error:
+            return self._engine.acquired(request, error)
 
     def acquire_all(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> JointDecision:
         """Take of several limits at once, all or nothing; see `Limiter.acquire_all`."""

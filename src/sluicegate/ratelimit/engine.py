@@ -187,16 +187,22 @@ class Engine:
         return outcome
 
     async def acquire_there(self, request: Request) -> Decision:
-        """Do what `decisions` does for the one member of an acquire, in as few steps as there are."""
-        promise: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        """Ask the store for the one member of an acquire, and make and count the decision."""
+        loop = asyncio.get_running_loop()
+        promise: asyncio.Future[Reply] = asyncio.Future(loop=loop)
         try:
-            self.store.ask(request, promise)
-            reply = await promise
+            self.store.ask(request, promise, loop)
+            return self.acquired(request, await promise)
         except StoreError as error:
-            return self.counted(self.fallen_back(request, error))[0]
+            return self.acquired(request, error)
+
+    def acquired(self, request: Request, outcome: Reply | StoreError) -> Decision:
+        """Do what `decided` does for the one member of an acquire, in as few steps as there are."""
+        if isinstance(outcome, StoreError):
+            return self.counted(self.fallen_back(request, outcome))[0]
         if self._watch.lost:
             self._watch.answered()
-        decision = self._decision(request[1][0], reply.answers, reply)
+        decision = self._decision(request[1][0], outcome.answers, outcome)
         self._row(decision[1].name)[_SHADOW_DENIED if decision[10] else decision[0]] += 1
         return decision
 
@@ -210,7 +216,8 @@ class Engine:
 
     async def outcomes(self, requests: Sequence[Request]) -> list[Reply | StoreError]:
         """Return what the store answered to each, or its failure; all are asked before the first is awaited."""
-        asked = [self._asked(request) for request in requests]
+        loop = asyncio.get_running_loop()
+        asked = [self._asked(request, loop) for request in requests]
         outcomes: list[Reply | StoreError] = []
         for answer in asked:
             try:
@@ -219,13 +226,13 @@ class Engine:
                 outcomes.append(error)
         return outcomes
 
-    def _asked(self, request: Request) -> asyncio.Future[Reply] | Reply | StoreError:
+    def _asked(self, request: Request, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Reply] | Reply | StoreError:
         try:
             reply = self.store.ask_now(request)
             if reply is not None:
                 return reply
-            promise: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-            self.store.ask(request, promise)
+            promise: asyncio.Future[Reply] = asyncio.Future(loop=loop)
+            self.store.ask(request, promise, loop)
         except StoreError as error:
             return error
         return promise

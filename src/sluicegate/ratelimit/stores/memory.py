@@ -19,6 +19,7 @@ from sluicegate.ratelimit.stores.store import ACQUIRE, PEEK, REFUND, RELEASE, RE
 from sluicegate.utils import InvalidInputError, LimiterClosedError, StoreOverloadedError, shape_of
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Callable, Sequence
 
     from sluicegate.ratelimit.limit import Limit, Plan
@@ -172,7 +173,7 @@ class MemoryStore:
                     record.expires_us = now_us + reset_after_us
         return granted, remaining, retry_after_us, reset_after_us, now_us, self._next_serial()
 
-    def ask(self, request: Request, promise: Promise) -> None:  # noqa: ARG002 - the port's signature
+    def ask(self, request: Request, promise: Promise, loop: AbstractEventLoop) -> None:  # noqa: ARG002 - the port's signature
         """Never needed: this store always answers at once; see `Store`."""
         raise AssertionError("the memory store answers at once")
 

@@ -72,13 +72,12 @@ class RedisStore:
         """Return nothing: this store has to be awaited; see `Store`."""
         return None
 
-    def ask(self, request: Request, promise: Promise) -> None:
+    def ask(self, request: Request, promise: Promise, loop: asyncio.AbstractEventLoop) -> None:
         """Put *request* into the next batch; see `Store`.
 
         Raises:
             LimiterClosedError: It is closed, or belongs to another event loop that still runs.
         """
-        loop = asyncio.get_running_loop()
         if loop is not self._loop:
             self._bind(loop)
         self._batcher.submit(request, promise, loop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Sequence
 
     from sluicegate.ratelimit.limit import Limit
@@ -101,8 +102,11 @@ class Store(Protocol):
         """Decide here, without waiting; ``None`` when this store has to be awaited."""
         ...
 
-    def ask(self, request: Request, promise: Promise) -> None:
-        """Decide, and deliver the reply or a `StoreError` to *promise* within the deadline."""
+    def ask(self, request: Request, promise: Promise, loop: AbstractEventLoop) -> None:
+        """Decide, and deliver the reply or a `StoreError` to *promise* within the deadline.
+
+        Called on *loop*, the running event loop, which the caller has at hand: asking for it costs a system call.
+        """
         ...
 
     async def start(self) -> None:
