@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -16,11 +17,13 @@ import pytest
 from sluicegate.monitoring import Counters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Hashable, Iterator
 
 THREADS = 8
 ROUNDS = 20_000
 JOIN_SECONDS_MAX = 30
+LABELS = 5_000
+GENERATIONS = 5
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +36,7 @@ def _often_switched() -> Iterator[None]:
 
 
 @contextmanager
-def threads_running(work: Callable[[int], None], number: int = THREADS) -> Iterator[None]:
+def threads_running(work: Callable[[int], None], number: int = THREADS) -> Iterator[list[threading.Thread]]:
     """Start threads that go off together, and wait for their end."""
     gate = threading.Barrier(number)
 
@@ -44,16 +47,16 @@ def threads_running(work: Callable[[int], None], number: int = THREADS) -> Itera
     threads = [threading.Thread(target=gone_off, args=(index,), daemon=True) for index in range(number)]
     for thread in threads:
         thread.start()
-    yield
+    yield threads
     for thread in threads:
         thread.join(JOIN_SECONDS_MAX)
         assert not thread.is_alive()
 
 
-def run_in_threads(work: Callable[[int], None], number: int = THREADS) -> None:
-    """Run work in threads that go off together."""
-    with threads_running(work, number):
-        pass
+def run_in_threads(work: Callable[[int], None], number: int = THREADS) -> list[threading.Thread]:
+    """Run work in threads that go off together, and return them when they have ended."""
+    with threads_running(work, number) as threads:
+        return threads
 
 
 def child_result(work: Callable[[], bytes]) -> bytes:
@@ -63,6 +66,8 @@ def child_result(work: Callable[[], bytes]) -> bytes:
         warnings.simplefilter("ignore", DeprecationWarning)  # that it forks beside threads is the point
         pid = os.fork()
     if pid == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(10)  # a child that waits for ever must not outlive its test
         told = b"failed"
         try:
             told = work()
@@ -74,6 +79,11 @@ def child_result(work: Callable[[], bytes]) -> bytes:
         told = pipe.read()
     os.waitpid(pid, 0)
     return told
+
+
+def count_once(counters: Counters, label: Hashable) -> None:
+    """Add one."""
+    counters.row(label)[0] += 1
 
 
 def test_a_row_is_kept_for_each_label() -> None:
@@ -116,37 +126,44 @@ def test_threads_share_no_row() -> None:
     assert counters.row("api") is counters.row("api")
 
 
-def test_what_ended_threads_counted_stays() -> None:
-    """Generations of threads come and go: all their counts stay, and their tables do not."""
+@pytest.mark.parametrize("remembered", [True, False])
+def test_what_ended_threads_counted_stays(remembered: bool) -> None:
+    """Generations of threads come and go: all their counts stay, and their tables do not, whoever keeps the threads."""
     counters = Counters(1)
-    for _ in range(20):
-        run_in_threads(lambda index: count_once(counters, index))
-    gc.collect()
-    assert counters.read() == dict.fromkeys(range(THREADS), (20,))
+    ended: list[threading.Thread] = []
+    for _ in range(GENERATIONS):
+        ended += run_in_threads(lambda index: count_once(counters, index)) if remembered else []
+        if not remembered:
+            run_in_threads(lambda index: count_once(counters, index))
+            gc.collect()
+    assert counters.read() == dict.fromkeys(range(THREADS), (GENERATIONS,))
     assert len(counters._tables) <= THREADS
-
-
-def count_once(counters: Counters, label: int) -> None:
-    """Add one."""
-    counters.row(label)[0] += 1
 
 
 def test_labels_may_be_added_while_somebody_reads() -> None:
     """Readings beside threads that add labels all the time fail never, and never go down."""
     counters = Counters(1)
+    half_way = threading.Barrier(THREADS + 1)
+    added = [0] * THREADS
 
     def add(index: int) -> None:
-        for number in range(ROUNDS // 20):
-            counters.row((index, number))[0] += 1
-            counters.row("all")[0] += 1
+        for number in range(LABELS):
+            if number == LABELS // 2:
+                half_way.wait(JOIN_SECONDS_MAX)
+            count_once(counters, (index, number))
+            count_once(counters, "all")
+            added[index] += 1
 
+    seen = []
     with threads_running(add):
-        seen = [counters.read() for _ in range(50)]
+        half_way.wait(JOIN_SECONDS_MAX)
+        while sum(added) < THREADS * LABELS:
+            seen.append(counters.read())
     totals = [reading.get("all", (0,))[0] for reading in seen]
     assert all(before <= after for before, after in pairwise(totals))
     assert all(len(before) <= len(after) for before, after in pairwise(seen))
-    assert counters.read()["all"] == (THREADS * ROUNDS // 20,)
-    assert len(counters.read()) == THREADS * ROUNDS // 20 + 1
+    assert counters.read()["all"] == (THREADS * LABELS,)
+    assert len(counters.read()) == THREADS * LABELS + 1
 
 
 def test_a_sum_is_never_torn_by_an_ending_thread() -> None:
