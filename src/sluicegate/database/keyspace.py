@@ -38,7 +38,9 @@ class Keyspace:
         if not isinstance(prefix, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", prefix, re.ASCII):
             raise InvalidInputError("key prefix", shape_of(prefix), f"1 to {PREFIX_LENGTH_MAX} letters, digits, - or _")
         if not isinstance(secret, bytes) or len(secret) > SECRET_BYTES_MAX:
-            raise InvalidInputError("key secret", shape_of(secret), f"up to {SECRET_BYTES_MAX} bytes")
+            # Its length or its type: of what is no bytes a message would show the text.
+            found = shape_of(secret) if isinstance(secret, bytes) else f"a value of type {type(secret).__name__}"
+            raise InvalidInputError("key secret", found, f"up to {SECRET_BYTES_MAX} bytes")
         self._start = f"{prefix}:{LAYOUT}:"
         self._secret = secret
 

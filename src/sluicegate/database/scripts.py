@@ -52,10 +52,17 @@ def load_bundle(name: str, root: Traversable, manifest: str) -> Script:
         ScriptError: A file is missing, or is not the one that was pinned.
     """
     parts = []
-    for path, pinned in json.loads(root.joinpath(manifest).read_text("utf-8")).items():
-        content = root.joinpath(path).read_bytes()
+    for path, pinned in json.loads(_content(name, root, manifest)).items():
+        content = _content(name, root, path)
         found = hashlib.sha256(content).hexdigest()
         if found != pinned:
             raise ScriptError(f"load {name}", f"{path} has SHA-256 {found}, the manifest pins {pinned}")
         parts.append(content.decode("utf-8"))
     return Script.of(name, "\n".join(parts))
+
+
+def _content(name: str, root: Traversable, path: str) -> bytes:
+    try:
+        return root.joinpath(path).read_bytes()
+    except OSError:
+        raise ScriptError(f"load {name}", f"{path} is missing") from None
