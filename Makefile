@@ -42,6 +42,11 @@ verbs: .venv/dev.stamp  ## Write the table of verbs after a change of its tests.
 exactness: .venv/dev.stamp  ## Let eight processes hammer one key, twenty times over (RUNS=20).
 	SLUICEGATE_EXACTNESS_RUNS=$(or $(RUNS),20) $(BIN)/python -m pytest -q -s tests/processes --timeout 3600
 
+.PHONY: mutation
+mutation: .venv/dev.stamp  ## Judge each mutant of the twins and write docs/mutation.md (three minutes).
+	@tools/need_redis.sh
+	$(BIN)/python -m tests.mutation
+
 names: .venv/dev.stamp  ## Write down the public names after a change.
 	$(BIN)/python tools/public_names.py
 

@@ -42,6 +42,7 @@ AWKWARD = (
 )
 _EDGES_OF_DIGITS = tuple(128**power + by for power in range(1, 7) for by in (-1, 0, 1))
 _POWERS = tuple(2**power for power in range(54))
+_JUST_PAST_EXACT = (321, 28_059_810_762_433)  # their product is 2^53 + 1, which a double takes for 2^53
 
 
 Asked = tuple[tuple[int, ...], tuple[int, ...]]  # arguments, what must be returned
@@ -313,6 +314,8 @@ def _ask_concurrency_decide(random: Random) -> Asked:
 
 def _fraction(random: Random) -> tuple[int, int, int]:
     """Draw a, b and m with b <= m, of which a and the product of a and b often lie at an edge of exactness."""
+    if random.random() < 0.02:
+        return *_JUST_PAST_EXACT, random.randint(_JUST_PAST_EXACT[1], PERIOD_US_MAX)
     most = random.choice((9, 10**9, PERIOD_US_MAX))
     m = random.choice((_spread(random, most), most, random.randint(1, most)))
     b = min(m, random.choice((0, 1, m, m - 1, _spread(random, m), random.choice(_POWERS))))
