@@ -8,6 +8,7 @@ reason, that connection is closed, so an answer can never reach the wrong caller
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
@@ -32,6 +33,7 @@ from sluicegate.utils import (
     StoreOverloadedError,
     StoreTopologyError,
     StoreUnavailableError,
+    checked_seconds,
     shape_of,
 )
 
@@ -41,7 +43,7 @@ except ImportError:  # then redis-py packs, in Python
     pack_command = None  # type: ignore[assignment] # told apart where it is used
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
 
     from sluicegate.database.client import ScriptCall
     from sluicegate.database.scripts import Script
@@ -51,6 +53,8 @@ __all__ = ["StandaloneClient"]
 COMMAND_DEADLINE_US = 1_000_000  # for commands that no request waits for
 START_PAUSE_S = 0.05  # between two looks for a server that starts just now
 VERSION_MIN = 7
+OPTIONS = frozenset({"client_name", "db", "password", "protocol", "socket_keepalive", "username"})
+OPTIONS_OF_TLS = "ssl_"  # all that begin with it: redis-py knows which there are
 
 
 class StandaloneClient:
@@ -65,7 +69,7 @@ class StandaloneClient:
     """
 
     def __init__(self, url: str, *, connect_timeout: float = 2.0) -> None:
-        self._connect_timeout_s = connect_timeout
+        self._connect_timeout_s = checked_seconds(connect_timeout, "connect_timeout", at_least=0.01, at_most=60)
         self._factory = _factory_of(url, connect_timeout)  # makes connections; they are kept here
         self._connections = Connections(self._factory.make_connection, timeout_s=connect_timeout)
         self._known: set[str] = set()  # SHA-1 of scripts that this server has confirmed
@@ -281,18 +285,36 @@ def _factory_of(url: str, connect_timeout_s: float) -> ConnectionPool:
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
     try:
-        parts = urlsplit(url)
-        overruled = sorted(ours.keys() & parse_qs(parts.query).keys())
-        if parts.scheme != "unix":
-            int(parts.path.strip("/") or "0")  # of what is no number redis-py would make database 0
+        _check_options(url, ours)
         factory = ConnectionPool.from_url(url, **ours)
-        factory.make_connection()  # type: ignore[no-untyped-call] # an option that nobody knows is found here
-    except (ValueError, TypeError):
+        factory.make_connection()  # type: ignore[no-untyped-call] # a value that no option takes is found here
+    except InvalidInputError:
+        raise
+    except (ValueError, TypeError, RedisError):
         scheme, separator, _ = url.partition("://")
         # Nothing behind the scheme is shown: a password may stand there.
-        found = f"a URL that begins with {shape_of(scheme)}" if separator else "a text without a scheme"
+        schemed = separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme)
+        found = f"a URL that begins with {shape_of(scheme)}" if schemed else "a text without a scheme"
         raise InvalidInputError("redis url", found, "redis://host:port/db, rediss://… or unix://path") from None
+    return factory
+
+
+def _check_options(url: str, ours: Mapping[str, object]) -> None:
+    """Refuse what redis-py would misunderstand, or would take from the URL although it is ours to say."""
+    parts = urlsplit(url)
+    if parts.fragment:  # the rest of a password with a number sign, and what stands before it is no host
+        raise ValueError
+    if parts.scheme == "unix":
+        if not parts.path:
+            raise ValueError
+    elif not re.fullmatch(r"/?|/[0-9]+/?", parts.path):  # of what is no number redis-py would make database 0
+        raise ValueError
+    options = parse_qs(parts.query, keep_blank_values=True).keys()
+    overruled = sorted(ours.keys() & options)
     if overruled:  # redis-py would let the URL win, and repeat commands or wait for ever
         found = f"the option {', '.join(overruled)}"
         raise InvalidInputError("redis url", found, "deadline= and connect_timeout= for times, and no retries")
-    return factory
+    if any(name not in OPTIONS and not name.startswith(OPTIONS_OF_TLS) for name in options):
+        # It is not named, for it may be a part of a password. Many options of redis-py are objects, which no text is.
+        accepted = f"{', '.join(sorted(OPTIONS))}, and {OPTIONS_OF_TLS}… with rediss://"
+        raise InvalidInputError("redis url", "an option that is none of these", accepted)
