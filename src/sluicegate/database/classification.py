@@ -8,6 +8,7 @@ server sent decides, and beside it whether anything had been sent.
 from __future__ import annotations
 
 import re
+import ssl
 from typing import TYPE_CHECKING
 
 from redis import exceptions
@@ -98,4 +99,11 @@ def classified(error: BaseException, operation: str, *, sent: bool) -> StoreErro
         return ScriptError(operation, reason)
     if sent:
         return OutcomeUnknownError(operation, reason)
-    return StoreUnavailableError(operation, reason)
+    unsent = StoreAuthenticationError if _is_refused_handshake(error) else StoreUnavailableError
+    return unsent(operation, reason)
+
+
+def _is_refused_handshake(error: BaseException) -> bool:
+    """Say whether TLS was refused, as it will be again: a certificate, a version, a server without it."""
+    within = error.__cause__ or error.__context__
+    return isinstance(within, ssl.SSLError) and not isinstance(within, ssl.SSLEOFError | ssl.SSLZeroReturnError)
