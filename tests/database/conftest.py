@@ -1,0 +1,40 @@
+"""A client of the shared server, and one that reaches it through faults."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.database.calling import COUNT, LOOK, connected
+from tests.faults_proxy import FaultProxy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from sluicegate.database.standalone import StandaloneClient
+    from tests.servers import RedisServer
+
+
+@pytest.fixture
+async def client(redis_url: str) -> AsyncIterator[StandaloneClient]:
+    """A client of the shared server."""
+    async with connected(redis_url) as made:
+        yield made
+
+
+@pytest.fixture
+def proxy(redis_server: RedisServer, redis_url: str) -> Iterator[FaultProxy]:
+    """What stands before the shared server, and does no harm yet."""
+    with FaultProxy(redis_server.port) as made:
+        yield made
+
+
+@pytest.fixture
+async def through(proxy: FaultProxy) -> AsyncIterator[StandaloneClient]:
+    """A client behind the proxy, which is connected and has its scripts on the server."""
+    async with connected(proxy.url) as made:
+        await made.start()
+        for script in (COUNT, LOOK):
+            await made.run(script, [b"warm"], [], read_only=script is LOOK, deadline_us=5_000_000)
+        yield made
