@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Connection
 
-__all__ = ["CONNECTIONS_MAX", "Connections"]
+__all__ = ["CONNECTIONS_MAX", "Connections", "awaited"]
 
 CONNECTIONS_MAX = 8  # decisions travel in batches: more sockets would only wait for the same core
 BACKOFF_MIN_S = 0.05  # after a failed attempt: no storm of reconnects ...
@@ -118,7 +118,7 @@ class Connections:
             opening = self._opening = loop.create_task(self._open())
             opening.add_done_callback(_hear)
         try:
-            await asyncio.shield(opening)
+            await awaited(opening)
         except StoreError as error:  # one for each who waited
             raise type(error)(operation, error.reason) from None
 
@@ -152,6 +152,21 @@ class Connections:
         self._all.discard(connection)
         with suppress(RedisError, OSError):
             await connection.disconnect(nowait=True)
+
+
+async def awaited(task: asyncio.Task[None]) -> None:
+    """Wait for *task* beside others: who is cancelled leaves it alone, and closing the client ends it for all.
+
+    Raises:
+        LimiterClosedError: It was ended by closing. Nobody cancelled who waits, so it must not look like that.
+    """
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        waiter = asyncio.current_task()
+        if task.cancelled() and waiter is not None and not waiter.cancelling():
+            raise LimiterClosedError("the client is closed") from None
+        raise
 
 
 def _hear(opening: asyncio.Task[None]) -> None:

@@ -22,7 +22,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 
 from sluicegate.database.classification import UNNAMED, classified, code_of
 from sluicegate.database.client import Argument, Identity
-from sluicegate.database.connections import Connections
+from sluicegate.database.connections import Connections, awaited
 from sluicegate.utils import (
     ConfigurationError,
     InvalidInputError,
@@ -193,7 +193,7 @@ class StandaloneClient:
         if task is None:
             task = self._loading[script.sha1] = asyncio.create_task(self._load_once(script))
             task.add_done_callback(lambda done: self._note_loaded(script, done))
-        await asyncio.shield(task)
+        await awaited(task)
 
     async def _load_once(self, script: Script) -> None:
         digest = await self.execute("SCRIPT", "LOAD", script.source)
