@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from sluicegate.database import Script
 from sluicegate.database.standalone import StandaloneClient
 from sluicegate.utils import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     import redis
 
 KEY = b"counted"
+LOOKS_MAX = 5_000
 DEADLINE_US = 5_000_000  # where a test is not about time
 # It consumes, as a decision does: whoever repeats it is found out by the number.
 COUNT = Script.of("count", "local n = redis.call('INCR', KEYS[1]) redis.call('PEXPIRE', KEYS[1], 600000) return n")
@@ -61,6 +65,21 @@ def connections_of(server: redis.Redis) -> int:
     """Return how many connections the server has accepted so far."""
     stats: Any = server.info("stats")
     return int(stats["total_connections_received"])
+
+
+def blocked(server: redis.Redis) -> int:
+    """Return how many connections wait for a list at the server."""
+    clients: Any = server.info("clients")
+    return int(clients["blocked_clients"])
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Look again and again, and go on as soon as something holds."""
+    for _ in range(LOOKS_MAX):
+        if holds():
+            return
+        await asyncio.sleep(0.002)
+    pytest.fail("it never came to that")
 
 
 async def connection_id(client: StandaloneClient) -> int:
