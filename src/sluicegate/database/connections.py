@@ -72,7 +72,7 @@ class Connections:
                 if await _is_fresh(connection):
                     return connection
                 await self._drop(connection)
-            if len(self._all) >= CONNECTIONS_MAX:
+            if len(self._all) >= CONNECTIONS_MAX and (self._opening is None or self._opening.done()):
                 raise StoreOverloadedError(operation, f"all {CONNECTIONS_MAX} connections are in use")
             await self._opened(operation)
         raise LimiterClosedError("the client is closed")

@@ -141,21 +141,27 @@ class StandaloneClient:
         self._loading = {}
 
     async def _facts_in_time(self) -> dict[str, str]:
-        """Ask until the server answers; one that starts just now refuses at first."""
+        """Ask until the server answers and has its data; one that starts just now does not at first."""
         loop = asyncio.get_running_loop()
         due_s = loop.time() + self._connect_timeout_s
         while True:
             try:
-                return await self._facts()
+                return await self._facts_when_loaded()
             except (StoreUnavailableError, StoreOverloadedError):
                 if loop.time() + START_PAUSE_S >= due_s:
                     raise
             await asyncio.sleep(START_PAUSE_S)
 
+    async def _facts_when_loaded(self) -> dict[str, str]:
+        facts = await self._facts()
+        if facts.get("loading") == "1":  # it tells about itself, and refuses all else
+            raise StoreUnavailableError("start", "the server is loading its data")
+        return facts
+
     async def _facts(self) -> dict[str, str]:
         timeout_us = round(self._connect_timeout_s * 1_000_000)
         text = b""
-        for section in ("server", "replication"):
+        for section in ("server", "persistence", "replication"):
             text += await self.execute("INFO", section, deadline_us=timeout_us)
         lines = text.decode("utf-8", "replace").splitlines()
         return dict(line.split(":", 1) for line in lines if ":" in line)
