@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import suppress
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 HOST = "127.0.0.1"
 
@@ -19,6 +22,7 @@ class FaultProxy:
         delay_s: Seconds by which each piece of a reply is late.
         rewrite: Bytes of replies, and what stands in their place; ``None`` changes nothing.
         refuse: Whether a new connection is closed at once.
+        before_request: Called with each piece of what a client sends, before it goes on.
         connections: How many were accepted so far.
     """
 
@@ -29,6 +33,7 @@ class FaultProxy:
         self.delay_s = 0.0
         self.rewrite: tuple[bytes, bytes] | None = None
         self.refuse = False
+        self.before_request: Callable[[bytes], object] | None = None
         self.connections = 0
         self.port = 0
         self._loop = asyncio.new_event_loop()
@@ -116,6 +121,8 @@ class FaultProxy:
     async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await reader.read(65_536):
+                if self.before_request is not None:
+                    self.before_request(data)
                 writer.write(data)
 
     async def _replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
