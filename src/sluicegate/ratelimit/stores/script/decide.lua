@@ -87,7 +87,7 @@ local function adopt(record, rule, slot, taken, first, second, third, reset_afte
   local base = slot * STRIDE
   if taken > 0 or is_less(record, rule, slot, first, second, third) then
     record[base + 1], record[base + 2], record[base + 3] = first, second, third
-    record[base + 4] = rule.kind == GCRA and rule[slot * 6 + 4] or 1
+    if rule.kind == GCRA then record[base + 4] = rule[slot * 6 + 4] end
     record.rule, record.dirty = rule, true
   end
   record[base + 5] = reset_after_us
@@ -130,8 +130,7 @@ local function settle(record, rule, cost, answers, granted, wanted)
   for slot = 0, rule.slots - 1 do
     local own = answers[slot]
     if own[4] ~= wanted then
-      own = { ask(record, rule, slot, cost, wanted) }
-      own[6] = 0
+      own = { ask(record, rule, slot, cost, wanted) } -- all of them, so that its wait is 0
     end
     if rule.kind ~= LOG then adopt(record, rule, slot, wanted * cost, own[1], own[2], own[3], own[7]) end
     if not binding or binds_more(own, binding) then binding = own end
@@ -260,7 +259,8 @@ local function refund(key, companion, rule, cost, decided_at_us, reset_at_us)
 end
 
 local function hold(verb, key, rule, holder)
-  local granted, remaining, retry_after_us = 0, 0, 0
+  local granted, remaining
+  local retry_after_us = 0
   if verb == TAKE then
     granted, remaining = holders_take(key, now_us, holder, rule[1], rule[2])
     if granted == 0 then retry_after_us = UNKNOWN_US end

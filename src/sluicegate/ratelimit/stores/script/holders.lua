@@ -26,7 +26,7 @@ end
 -- Returns granted, remaining; the same holder asking again keeps its unit and takes no second one.
 local function holders_take(key, now_us, holder, limit, hold_us)
   local held = holders_count(key, now_us)
-  if type(held) == 'table' then return WRONG_TYPE, 0 end
+  if type(held) == 'table' then return WRONG_TYPE end
   holders_tidy(key, now_us, hold_us)
   if redis.call('ZSCORE', key, holder) then
     holders_extend(key, now_us, hold_us, holder)
@@ -39,7 +39,7 @@ end
 
 local function holders_renew(key, now_us, holder, limit, hold_us)
   local held = holders_count(key, now_us)
-  if type(held) == 'table' then return WRONG_TYPE, 0 end
+  if type(held) == 'table' then return WRONG_TYPE end
   holders_tidy(key, now_us, hold_us)
   if not redis.call('ZSCORE', key, holder) then return 0, math.max(0, limit - held) end
   holders_extend(key, now_us, hold_us, holder)
@@ -48,7 +48,7 @@ end
 
 local function holders_release(key, now_us, holder, limit, hold_us)
   local held = holders_count(key, now_us)
-  if type(held) == 'table' then return WRONG_TYPE, 0 end
+  if type(held) == 'table' then return WRONG_TYPE end
   holders_tidy(key, now_us, hold_us)
   local released = redis.call('ZREM', key, holder)
   return released, math.max(0, limit - holders_count(key, now_us))

@@ -45,7 +45,6 @@ end
 
 -- The units that had been logged before the window began.
 local function log_before(record, now_us, period_us)
-  if record.unreadable then return 0 end
   local before = record.before[period_us]
   if not before then
     local first = redis.call('ZRANGEBYSCORE', record.key, log_after(now_us - period_us), '+inf', 'LIMIT', 0, 1)

@@ -5,7 +5,7 @@
 -- packed  version, rule tag, then for each rate its slot: gcra (paid, remainder, per, debt),
 --         windows (start, used; a calendar's may start before 1970), sliding_window_counter (start, previous, current)
 --
--- A record keeps five numbers for each rate: three of state, the denominator of the remainder, the time to reset.
+-- A record keeps five numbers for each rate: three of state, gcra's denominator of the remainder, the time to reset.
 local GCRA, FIXED_WINDOW, SLIDING_WINDOW_COUNTER, CALENDAR, LOG, CONCURRENCY = 1, 2, 3, 4, 5, 6
 local STRIDE = 5
 local PLAIN_SHIFT = 2097152 -- 2^21: more than twice the largest plain limit
@@ -20,10 +20,10 @@ local WRONG_TYPE, UNKNOWN_LAYOUT, OUT_OF_RANGE, UNDECIDED = -1, -2, -3, -4
 
 local function state_read_plain(record, kind, number)
   if kind == GCRA then
-    record[1], record[2], record[3], record[4] = number, 0, 0, 1
+    record[1], record[2], record[3] = number, 0, 0
   else
     local start_s = math.floor(number / PLAIN_SHIFT)
-    record[1], record[2], record[3], record[4] = start_s * 1000000, number - start_s * PLAIN_SHIFT, 0, 1
+    record[1], record[2] = start_s * 1000000, number - start_s * PLAIN_SHIFT
   end
 end
 
@@ -35,10 +35,8 @@ local function state_read_packed(record, kind, raw, slots)
       record[base + 1], record[base + 2], record[base + 4], record[base + 3] = struct.unpack('>I7I4I4I7', raw, at)
     elseif kind == SLIDING_WINDOW_COUNTER then
       record[base + 1], record[base + 2], record[base + 3] = struct.unpack('>I7I4I4', raw, at)
-      record[base + 4] = 1
     else
       record[base + 1], record[base + 2] = struct.unpack('>i7I4', raw, at)
-      record[base + 3], record[base + 4] = 0, 1
     end
   end
 end
@@ -107,7 +105,7 @@ end
 local function state_write(record)
   local rule, reset_after_us = record.rule, 0
   for slot = 0, rule.slots - 1 do
-    reset_after_us = math.max(reset_after_us, record[slot * STRIDE + 5] or 0)
+    reset_after_us = math.max(reset_after_us, record[slot * STRIDE + 5])
   end
   if reset_after_us > 0 then
     redis.call('SET', record.key, state_value(record, rule), 'PX', math.ceil(reset_after_us / 1000))
