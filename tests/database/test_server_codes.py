@@ -65,7 +65,7 @@ async def told(client: StandaloneClient, *command: str, wanted: bytes) -> None:
         await asyncio.sleep(0.01)
 
 
-async def refusal_of_count(client: StandaloneClient, kind: type[StoreError], code: str) -> None:
+async def expect_refusal(client: StandaloneClient, kind: type[StoreError], code: str) -> None:
     """See that counting is refused with an error of a kind, whose reason tells why."""
     with pytest.raises(StoreError) as caught:
         await count(client)
@@ -87,7 +87,7 @@ async def test_a_server_that_may_not_write_refuses(
     async with connected(server.url) as client:
         assert await count(client) == 1
         with configured(server, **settings):
-            await refusal_of_count(client, kind, reason)
+            await expect_refusal(client, kind, reason)
         assert await count(client) == 2
 
 
@@ -97,7 +97,7 @@ async def test_a_replica_is_refused_and_left(server: RedisServer) -> None:
         await count(client)
         before = await connection_id(client)
         server.command("REPLICAOF", "127.0.0.1", str(free_port()))
-        await refusal_of_count(client, StoreTopologyError, "read only replica")
+        await expect_refusal(client, StoreTopologyError, "read only replica")
         assert await connection_id(client) != before
         server.command("CONFIG", "SET", "replica-serve-stale-data", "no")
         with pytest.raises(StoreTopologyError, match="MasterDownError"):
@@ -127,7 +127,7 @@ async def test_a_server_that_cannot_save_refuses(tmp_path: Path) -> None:
             server.command("CONFIG", "SET", "save", "3600 1")
             server.command("BGSAVE")
             await told(client, "INFO", "persistence", wanted=b"rdb_last_bgsave_status:err")
-            await refusal_of_count(client, StoreUnavailableError, "MISCONF")
+            await expect_refusal(client, StoreUnavailableError, "MISCONF")
 
 
 async def test_a_server_busy_with_another_script_refuses(server: RedisServer) -> None:
@@ -137,7 +137,7 @@ async def test_a_server_busy_with_another_script_refuses(server: RedisServer) ->
         await count(client)
         with pytest.raises(OutcomeUnknownError):
             await other.execute("EVAL", "while true do end", 0, deadline_us=100_000)
-        await refusal_of_count(client, StoreOverloadedError, "BUSY")
+        await expect_refusal(client, StoreOverloadedError, "BUSY")
         server.command("SCRIPT", "KILL")
         await told(client, "PING", wanted=b"PONG")
         assert await count(client) == 2
@@ -147,7 +147,7 @@ async def test_a_full_server_is_overload(server: RedisServer) -> None:
     """A connection that is one too many for the server is refused as overload, not as a server that is away."""
     with configured(server, maxclients="1"):
         async with connected(server.url) as client:
-            await refusal_of_count(client, StoreOverloadedError, "max number of clients")
+            await expect_refusal(client, StoreOverloadedError, "max number of clients")
 
 
 async def test_a_missing_permission_is_a_matter_of_credentials(server: RedisServer) -> None:
@@ -155,7 +155,7 @@ async def test_a_missing_permission_is_a_matter_of_credentials(server: RedisServ
     server.command("ACL", "SETUSER", "reader", "on", ">secret", "~*", "+@all", "-evalsha")
     async with connected(server.url.replace("redis://", "redis://reader:secret@")) as client:
         before = await connection_id(client)
-        await refusal_of_count(client, StoreAuthenticationError, "no permissions")
+        await expect_refusal(client, StoreAuthenticationError, "no permissions")
         assert await connection_id(client) == before
 
 
@@ -179,7 +179,7 @@ async def test_a_cluster_without_slots_is_a_matter_of_topology(tmp_path: Path) -
     options = ["--cluster-enabled", "yes", "--cluster-config-file", str(tmp_path / "nodes.conf")]
     with RedisServer([*options, "--cluster-port", str(free_port())]) as server:
         async with connected(server.url) as client:
-            await refusal_of_count(client, StoreTopologyError, "not served")
+            await expect_refusal(client, StoreTopologyError, "not served")
             server.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
             with pytest.raises(ScriptError, match="same slot"):
                 await client.execute("MGET", "a", "b")
