@@ -23,7 +23,7 @@ from .calling import Calls, Connection, Mismatch, expecting
 from .rates import WALKED, kept_for, random_limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from sluicegate import Limit
     from tests.servers import RedisServer
@@ -55,8 +55,9 @@ class HandClock:
 class ForgetsNothing(ExpiryOrder):
     """An order of keys in which nothing ever expires."""
 
-    def pop_expired(self, now_us: int, expires_of: Callable[[str], int | None]) -> None:
+    def take_due(self, now_us: int, most: int) -> list[str]:
         """Forget nothing."""
+        return []
 
 
 @dataclass

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sluicegate.utils import LimiterClosedError
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
-    from sluicegate.ratelimit.stores.store import Reply, Request, Store
+    from sluicegate.ratelimit.stores.store import Promise, Reply, Request
+
+    Ask = Callable[[Request, Promise, asyncio.AbstractEventLoop], None]
 
 __all__ = ["Background"]
 
@@ -31,7 +33,7 @@ class Background:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._inbox: deque[tuple[Store, Request, _Waiter]] = deque()
+        self._inbox: deque[tuple[Ask, Request, _Waiter]] = deque()
         self._woken = False
         self._stopped = False
 
@@ -47,8 +49,8 @@ class Background:
                 return self._started()
         return loop
 
-    def ask(self, store: Store, request: Request) -> Reply:
-        """Hand *request* to *store* on the loop, and wait for the reply.
+    def ask(self, ask: Ask, request: Request) -> Reply:
+        """Hand *request* to a store's *ask* on the loop, and wait for the reply.
 
         Raises:
             StoreError: The store gave none.
@@ -56,7 +58,7 @@ class Background:
         """
         loop = self.loop()
         waiter = _Waiter()
-        self._inbox.append((store, request, waiter))
+        self._inbox.append((ask, request, waiter))
         if self._stopped:
             self._send_away()  # the box may have been emptied for the last time just before
         elif not self._woken:
@@ -118,9 +120,9 @@ class Background:
         self._woken = False  # before looking, so that nobody is left in the box unseen
         inbox = self._inbox
         while inbox:
-            store, request, waiter = inbox.popleft()
+            ask, request, waiter = inbox.popleft()
             try:
-                store.ask(request, waiter, loop)
+                ask(request, waiter, loop)
             except Exception as error:  # noqa: BLE001 - it is the caller's
                 waiter.set_exception(error)
 

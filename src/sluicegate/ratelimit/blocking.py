@@ -83,12 +83,13 @@ class BlockingLimiter:
 
     def acquire(self, limit: Limit, key: str, cost: int = 1) -> Decision:
         """Take *cost* units of *limit* for *key*, or say when they can be had; see `Limiter.acquire`."""
-        here = self._acquire_here(limit, key, cost)
+        acquire_here = self._acquire_here
+        here = acquire_here(limit, key, cost)
         if type(here) is Decision:
             return here
         request = cast("Request", here)
         try:
-            return self._engine.acquired(request, self._background.ask(self._engine.store, request))
+            return self._engine.acquired(request, self._background.ask(self._engine.ask_there, request))
         except StoreError as error:
             return self._engine.acquired(request, error)
 
@@ -164,11 +165,11 @@ class BlockingLimiter:
         return outcome
 
     def _outcome(self, request: Request) -> Reply | StoreError:
+        here = self._engine.answer_here(request)
+        if here is not None:
+            return here
         try:
-            reply = self._engine.store.ask_now(request)
-            if reply is not None:
-                return reply
-            return self._background.ask(self._engine.store, request)
+            return self._background.ask(self._engine.ask_there, request)
         except StoreError as error:
             return error
 

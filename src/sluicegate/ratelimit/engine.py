@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sluicegate.monitoring import Counters
 from sluicegate.ratelimit.decision import NOTHING_TAKEN, UNKNOWN_US, Decision, JointDecision
@@ -66,7 +66,8 @@ class Engine:
         self.sleep: Callable[[float], Awaitable[None]] = getattr(clock, "sleep", asyncio.sleep)
         self.closed = False
         self._watch = StoreWatch(logger, clock, store.source)
-        self._acquire_one = store.acquire_one
+        self._acquire_one = store.acquire_one if store.at_once else None
+        self.ask_there = _never_asked if store.at_once else store.ask
         self._source = store.source
         self._row = self.counters.row
 
@@ -74,42 +75,33 @@ class Engine:
         """Check an acquire and decide it here, or return the request that has to be asked there."""
         if type(limit) is not Limit or limit.plan.holds:
             raise _not_acquirable(limit)
+        if type(cost) is not int or not 0 <= cost <= COST_MAX:
+            checked_cost(cost)
+        acquire_one = self._acquire_one
+        if acquire_one is not None:
+            try:
+                decision = acquire_one(limit, key, cost) if type(key) is str else None
+            except StoreError as error:
+                return self.acquired(Request(ACQUIRE, ((limit, checked_key(key), cost),)), error)
+            if decision is not None:
+                row = self._row
+                row(limit.name)[_SHADOW_DENIED if decision[10] else decision[0]] += 1
+                return decision
         # The common case is checked in place: this runs for every decision.
         if type(key) is not str or not key.isascii() or not key.isprintable() or not 0 < len(key) <= KEY_LENGTH_MAX:
             key = checked_key(key)
-        if type(cost) is not int or not 0 <= cost <= COST_MAX:
-            checked_cost(cost)
-        answer = self._acquire_one(limit, key, cost)
-        if answer is None:
-            return Request(ACQUIRE, ((limit, key, cost),))
-        granted, remaining, retry_after_us, reset_after_us, now_us, serial = answer
-        # fmt: off - one line for each outcome, in the order of a Decision's fields
-        if granted > 0:
-            self._row(limit.name)[_ALLOWED] += 1
-            return _decision_of(
-                Decision,
-                (True, limit, key, cost, remaining, 0, reset_after_us, now_us, self._source, False, False, serial),
-            )
-        shadow = limit.shadow
-        self._row(limit.name)[_SHADOW_DENIED if shadow else _DENIED] += 1
-        return _decision_of(
-            Decision,
-            (
-                shadow,
-                limit,
-                key,
-                cost,
-                remaining,
-                0 if shadow else retry_after_us,
-                reset_after_us,
-                now_us,
-                self._source,
-                False,
-                shadow,
-                serial,
-            ),
-        )
-        # fmt: on
+        request = Request(ACQUIRE, ((limit, key, cost),))
+        if acquire_one is None:
+            return request
+        return self.acquired(request, cast("Reply | StoreError", self.answer_here(request)))
+
+    def answer_here(self, request: Request) -> Reply | StoreError | None:
+        """Return what a store answers that answers at once, or its failure; ``None`` where it has to be awaited."""
+        store = self.store
+        try:
+            return store.ask_now(request) if store.at_once else None
+        except StoreError as error:
+            return error
 
     def checked_acquire(self, limit: Limit, key: str, cost: int) -> str:
         """Check what an acquire would be given; return the key."""
@@ -191,7 +183,7 @@ class Engine:
         loop = asyncio.get_running_loop()
         promise: asyncio.Future[Reply] = asyncio.Future(loop=loop)
         try:
-            self.store.ask(request, promise, loop)
+            self.ask_there(request, promise, loop)
             return self.acquired(request, await promise)
         except StoreError as error:
             return self.acquired(request, error)
@@ -227,12 +219,12 @@ class Engine:
         return outcomes
 
     def _asked(self, request: Request, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Reply] | Reply | StoreError:
+        here = self.answer_here(request)
+        if here is not None:
+            return here
+        promise: asyncio.Future[Reply] = asyncio.Future(loop=loop)
         try:
-            reply = self.store.ask_now(request)
-            if reply is not None:
-                return reply
-            promise: asyncio.Future[Reply] = asyncio.Future(loop=loop)
-            self.store.ask(request, promise, loop)
+            self.ask_there(request, promise, loop)
         except StoreError as error:
             return error
         return promise
@@ -330,6 +322,10 @@ class Engine:
                 raise _not_acquirable(limit, f"limits[{at}]")
             checked.append((limit, checked_key(key, f"limits[{at}] key"), checked_cost(cost, f"limits[{at}] cost")))
         return checked
+
+
+def _never_asked(*_: object) -> None:
+    raise AssertionError("the store answers at once")
 
 
 def in_order(decisions: tuple[Decision, ...], order: Sequence[int]) -> JointDecision:

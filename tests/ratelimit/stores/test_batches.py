@@ -20,7 +20,7 @@ from tests.conformance.rig import HandClock
 from tests.ratelimit.by_hand import lasting_script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     import redis
 
@@ -135,8 +135,9 @@ class Drawn:
 class ForgetsNothing(ExpiryOrder):
     """An order in which nothing expires, as nothing does on the server while the clock is moved by hand."""
 
-    def pop_expired(self, now_us: int, expires_of: Callable[[str], int | None]) -> None:
+    def take_due(self, now_us: int, most: int) -> list[str]:
         """Forget nothing."""
+        return []
 
 
 class Sent:

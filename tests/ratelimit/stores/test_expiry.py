@@ -28,9 +28,17 @@ class Keys:
         """Take out the one that expires first."""
         return self._gone(self.order.pop(self._look))
 
-    def pop_expired(self, now_us: int) -> str | None:
-        """Take out one that has expired, or nothing."""
-        return self._gone(self.order.pop_expired(now_us, self._look))
+    def sweep(self, now_us: int, most: int = 1) -> list[str]:
+        """Look at up to so many that are due, put those back that live on, and return those that have expired."""
+        expired = []
+        for name in self.order.take_due(now_us, most):
+            expires_us = self._look(name)
+            if expires_us is not None and expires_us > now_us:
+                self.order.add(name, expires_us)
+            else:
+                expired.append(name)
+                self._gone(name)
+        return expired
 
     @property
     def size(self) -> int:
@@ -84,22 +92,37 @@ def test_only_what_has_expired_is_taken_out_as_expired() -> None:
     keys.add("grown", START_US)
     keys.expires_us["grown"] = START_US + 50 * GRAIN_US
     keys.add("young", START_US + 20 * GRAIN_US)
-    assert keys.pop_expired(START_US) is None
-    assert [keys.pop_expired(START_US + 10 * GRAIN_US) for _ in range(3)].count("old") == 1
-    assert keys.pop_expired(START_US + 10 * GRAIN_US) is None
+    assert keys.sweep(START_US, 3) == []
+    assert keys.sweep(START_US + 10 * GRAIN_US, 3) == ["old"]
+    assert keys.sweep(START_US + 10 * GRAIN_US, 3) == []
     assert (keys.pop(), keys.pop()) == ("young", "grown")
 
 
-def test_a_look_for_expired_keys_looks_at_one() -> None:
+def test_a_sweep_looks_at_as_many_keys_as_it_is_told() -> None:
     """However many keys there are, and however many of them live on, it costs no more."""
-    for size in (10, 1_000, 100_000):
+    for size in (100, 1_000, 100_000):
         keys = Keys()
         for number in range(size):
             keys.add(f"key{number}", START_US + number)
             keys.expires_us[f"key{number}"] += 3_600_000_000
         keys.looks = 0
-        keys.pop_expired(START_US + 1_000_000_000)
-        assert keys.looks <= 1
+        keys.sweep(START_US + 1_000_000_000, 25)
+        assert keys.looks == 25
+
+
+def test_sweeps_come_to_an_end() -> None:
+    """Slice by slice all that is due is taken out, and no more."""
+    keys = Keys()
+    for number in range(1_000):
+        keys.add(f"key{number}", START_US + number * 1_000)
+    keys.add("young", START_US + 100 * GRAIN_US)
+    expired: list[str] = []
+    while swept := keys.sweep(START_US + 50 * GRAIN_US, 7):
+        assert len(swept) <= 7
+        expired += swept
+    assert len(expired) == len(set(expired)) == 1_000
+    assert (keys.pop(), keys.pop()) == ("young", None)
+    assert keys.size == 0
 
 
 def test_looks_do_not_grow_with_the_keys() -> None:
@@ -128,8 +151,7 @@ def test_nothing_piles_up_while_keys_grow() -> None:
     most = 0
     for now_us in range(START_US, START_US + 50_000 * 100_000, 100_000):
         keys.expires_us[f"key{draw.randrange(50)}"] = now_us + draw.randrange(60_000_000)
-        gone = keys.pop_expired(now_us)
-        if gone is not None:
+        for gone in keys.sweep(now_us):
             keys.add(gone, now_us + 1_000_000)
         most = max(most, keys.size)
     assert most <= 2 * 50 + 2

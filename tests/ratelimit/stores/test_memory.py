@@ -36,7 +36,9 @@ class Store:
 
     def take(self, key: str, cost: int = 1, limit: Limit = HOUR) -> bool:
         """Take units, by the shortest path there is."""
-        return self.memory.acquire_one(limit, key, cost)[0] > 0
+        decision = self.memory.acquire_one(limit, key, cost)
+        assert decision is not None
+        return decision.allowed
 
     def hold(self, key: str, verb: int = TAKE) -> tuple[int, ...]:
         """Take a unit for a holder of that key, or give it back."""

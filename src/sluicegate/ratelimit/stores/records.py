@@ -28,27 +28,37 @@ _COMPACT_AT = 256  # forgotten entries at the head of a log before its lists are
 
 
 class CounterRecord:
-    """Three whole numbers for each rate, with the rule that they were written under."""
+    """Three whole numbers for each rate, with the rule that they were written under.
 
-    __slots__ = ("expires_us", "rules", "states")
+    The first rate's stand apart, for most limits have no other: a key is then one object and its state.
+    """
+
+    __slots__ = ("expires_us", "others", "rules", "state")
 
     def __init__(
         self, rules: Sequence[tuple[int, ...]], state: tuple[int, int, int] = NO_STATE, expires_us: int = 0
     ) -> None:
-        self.states = [state] * len(rules)
         self.rules = rules
+        self.state = state
+        self.others: Sequence[tuple[int, int, int]] = ()
         self.expires_us = expires_us
 
     def under(self, rules: Sequence[tuple[int, ...]]) -> list[tuple[int, int, int]]:
         """Return the states as *rules* read them: of other ones remainders round up, missing slots are empty."""
+        states = [self.state, *self.others, *[NO_STATE] * len(rules)][: len(rules)]
         if rules is self.rules:
-            return self.states
-        states = [*self.states, *[NO_STATE] * len(rules)][: len(rules)]
+            return states
         for slot, (old, new) in enumerate(zip(self.rules, rules, strict=False)):
             paid_us, rem, debt_us = states[slot]
             if isinstance(old, GcraRule) and isinstance(new, GcraRule) and old.per != new.per and rem > 0:
                 states[slot] = (paid_us + 1, 0, debt_us)
         return states
+
+    def keep(self, rules: Sequence[tuple[int, ...]], states: Sequence[tuple[int, int, int]], expires_us: int) -> None:
+        """Hold *states*, written under *rules*."""
+        self.rules = rules
+        self.state, *self.others = states
+        self.expires_us = expires_us
 
     def ask(self, plan: Plan, rules: Sequence[tuple[int, ...]], slot: int, now_us: int, cost: int, count: int) -> Ask:
         """Say what *count* requests of *cost* would be answered under one rate."""
@@ -60,8 +70,7 @@ class CounterRecord:
         states = [ask[0] if taken > 0 or ask[0] < old else old for ask, old in zip(asks, before, strict=True)]
         if states == before:
             return False
-        self.states, self.rules = states, rules
-        self.expires_us = now_us + max(ask[4] for ask in asks)
+        self.keep(rules, states, now_us + max(ask[4] for ask in asks))
         return True
 
     def refund(
@@ -82,8 +91,7 @@ class CounterRecord:
             refunded = min(refunded, given)
             reset_after_us = max(reset_after_us, own_us)
         # What equals no state is none, so that a clock that steps back finds nothing ahead of it.
-        self.states, self.rules = states if reset_after_us > 0 else [NO_STATE] * len(rules), rules
-        self.expires_us = now_us + reset_after_us
+        self.keep(rules, states if reset_after_us > 0 else [NO_STATE] * len(rules), now_us + reset_after_us)
         return refunded, reset_after_us
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from sluicegate.database import Batcher, Keyspace, load_bundle
 from sluicegate.ratelimit.stores.calendar_rules import CalendarRules
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from sluicegate.database import RedisClient, Script
     from sluicegate.monitoring import Logger
-    from sluicegate.ratelimit.limit import Limit
     from sluicegate.ratelimit.stores.store import Promise, Request
     from sluicegate.utils import Clock
 
@@ -44,6 +43,7 @@ class RedisStore:
     """
 
     source = "redis"
+    at_once: Literal[False] = False
 
     def __init__(
         self,
@@ -65,15 +65,8 @@ class RedisStore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._batcher = self._new_batcher()
 
-    def acquire_one(self, limit: Limit, key: str, cost: int) -> None:
-        """Return nothing: this store has to be awaited; see `Store`."""
-
-    def ask_now(self, request: Request) -> Reply | None:  # noqa: ARG002 - the port's signature
-        """Return nothing: this store has to be awaited; see `Store`."""
-        return None
-
     def ask(self, request: Request, promise: Promise, loop: asyncio.AbstractEventLoop) -> None:
-        """Put *request* into the next batch; see `Store`.
+        """Put *request* into the next batch; see `DistantStore`.
 
         Raises:
             LimiterClosedError: It is closed, or belongs to another event loop that still runs.
@@ -83,17 +76,17 @@ class RedisStore:
         self._batcher.submit(request, promise, loop)
 
     async def start(self) -> None:
-        """Connect once; see `Store`."""
+        """Connect once; see `DistantStore`."""
         self._bind(asyncio.get_running_loop())
         await self._client.start()
 
     async def aclose(self) -> None:
-        """Answer everybody who waits, then close the client; see `Store`."""
+        """Answer everybody who waits, then close the client; see `DistantStore`."""
         await self._batcher.aclose()
         await self._client.aclose()
 
     def after_fork(self) -> None:
-        """Forget the parent's requests and connections; see `Store`."""
+        """Forget the parent's requests and connections; see `DistantStore`."""
         self._client.after_fork()
         self._loop = None
         self._batcher = self._new_batcher()

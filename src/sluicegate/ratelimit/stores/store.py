@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from collections.abc import Sequence
 
+    from sluicegate.ratelimit.decision import Decision
     from sluicegate.ratelimit.limit import Limit
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "RENEW",
     "RESET",
     "TAKE",
+    "DistantStore",
+    "InstantStore",
     "Member",
     "Promise",
     "Reply",
@@ -81,33 +84,14 @@ class Promise(Protocol):
         ...
 
 
-class Store(Protocol):
-    """Where state lives and decisions are made; anyone may implement it.
+class _Kept(Protocol):
+    """What every store has.
 
-    A store answers at once (`ask_now`) or delivers later on its event loop (`ask`), never both.
+    Attributes:
+        source: What decisions call it.
     """
 
     source: str
-
-    def acquire_one(self, limit: Limit, key: str, cost: int) -> tuple[int, int, int, int, int, int] | None:
-        """Decide here for one limit, the common case without the wrapping of a request.
-
-        Returns:
-            granted, remaining, retry_after_us, reset_after_us, now_us, serial; ``None`` when this
-            store has to be awaited.
-        """
-        ...
-
-    def ask_now(self, request: Request) -> Reply | None:
-        """Decide here, without waiting; ``None`` when this store has to be awaited."""
-        ...
-
-    def ask(self, request: Request, promise: Promise, loop: AbstractEventLoop) -> None:
-        """Decide, and deliver the reply or a `StoreError` to *promise* within the deadline.
-
-        Called on *loop*, the running event loop, which the caller has at hand: asking for it costs a system call.
-        """
-        ...
 
     async def start(self) -> None:
         """Get ready, within the connect time-out; a store that is away raises `StoreError`."""
@@ -120,3 +104,45 @@ class Store(Protocol):
     def after_fork(self) -> None:
         """Become usable in a forked child, sharing nothing with its parent."""
         ...
+
+
+class InstantStore(_Kept, Protocol):
+    """A store that decides in the caller's thread, at once; anyone may implement it."""
+
+    at_once: Literal[True]
+
+    def acquire_one(self, limit: Limit, key: str, cost: int) -> Decision | None:
+        """Decide for one limit, the common case without the wrapping of a request.
+
+        Args:
+            limit: A limit that is no concurrency.
+            key: A text, which is checked unless it is remembered, for then it was.
+            cost: A checked cost.
+
+        Returns:
+            The decision; ``None`` when it is not the common case: then `ask_now`.
+
+        Raises:
+            InvalidInputError: The key is refused.
+        """
+        ...
+
+    def ask_now(self, request: Request) -> Reply:
+        """Decide."""
+        ...
+
+
+class DistantStore(_Kept, Protocol):
+    """A store whose answers have to be awaited; anyone may implement it."""
+
+    at_once: Literal[False]
+
+    def ask(self, request: Request, promise: Promise, loop: AbstractEventLoop) -> None:
+        """Decide, and deliver the reply or a `StoreError` to *promise* within the deadline.
+
+        Called on *loop*, the running event loop, which the caller has at hand: asking for it costs a system call.
+        """
+        ...
+
+
+Store = InstantStore | DistantStore
