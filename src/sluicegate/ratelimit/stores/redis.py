@@ -63,6 +63,7 @@ class RedisStore:
         self._script = script or decide_script()
         self._calendars = CalendarRules()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
         self._batcher = self._new_batcher()
 
     def ask(self, request: Request, promise: Promise, loop: asyncio.AbstractEventLoop) -> None:
@@ -81,7 +82,15 @@ class RedisStore:
         await self._client.start()
 
     async def aclose(self) -> None:
-        """Answer everybody who waits, then close the client; see `DistantStore`."""
+        """Answer everybody who waits, then close the client; see `DistantStore`.
+
+        Raises:
+            LimiterClosedError: It belongs to another event loop that still runs.
+        """
+        if self._closed:
+            return
+        self._bind(asyncio.get_running_loop())
+        self._closed = True
         await self._batcher.aclose()
         await self._client.aclose()
 
@@ -93,7 +102,9 @@ class RedisStore:
 
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Belong to *loop*; a loop that has ended leaves connections behind that no other can use."""
-        if self._loop is not None:
+        if self._closed:
+            raise LimiterClosedError("the limiter is closed")
+        if self._loop is not None and loop is not self._loop:
             if not self._loop.is_closed():
                 raise LimiterClosedError("the limiter belongs to another event loop")
             self.after_fork()
