@@ -54,6 +54,8 @@ def measured(extent: Extent, only: list[str]) -> dict[str, Any]:
             return outcome
         outcome["footprint"] = _footprint(extent, server.port)
         outcome["idle"] = _idle(extent, server.port)
+        with Worker(OURS, Load(kind="memory"), server.port) as worker:
+            outcome["pieces_ns"] = worker.ask("pieces")["ns"]
     outcome["goals"] = [
         {
             "text": goal.text,

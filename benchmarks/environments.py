@@ -17,7 +17,7 @@ __all__ = ["ROOT", "packages_in", "python_for"]
 ROOT = Path(__file__).resolve().parent.parent
 _REQUIREMENTS = ROOT / "benchmarks" / "requirements"
 _CACHE = ROOT / ".cache" / "benchmarks"
-_ENVIRONMENT_OF = {"redispy": "sluicegate"}  # redis-py by hand has the redis-py that Sluicegate has
+_ENVIRONMENT_OF = {"bare": "sluicegate", "redispy": "sluicegate"}  # redis-py by hand has Sluicegate's redis-py
 
 
 def python_for(contender: str) -> Path:

@@ -10,7 +10,8 @@ import asyncio
 import threading
 from dataclasses import asdict, dataclass
 from itertools import islice
-from time import perf_counter_ns, process_time_ns
+from resource import RUSAGE_SELF, getrusage
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class Sample:
         refused: Answers that were none: denied, or given by a fallback.
         seconds: How long it took.
         cpu_us: CPU of this process, all threads.
+        system_us: As much of it as the kernel had.
+        switches: How often a thread of this process gave way to another, or had to wait.
         p50_us: Half of the latencies were at most this; so for the others.
         p95_us: As above.
         p99_us: As above.
@@ -43,6 +46,8 @@ class Sample:
     refused: int
     seconds: float
     cpu_us: float
+    system_us: float
+    switches: int
     p50_us: float
     p95_us: float
     p99_us: float
@@ -53,11 +58,36 @@ class Sample:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """What this process has used; the fields are those of `Sample`."""
+
+    cpu_us: float
+    system_us: float
+    switches: int
+
+    @classmethod
+    def now(cls) -> Used:
+        """Return what it has used so far."""
+        usage = getrusage(RUSAGE_SELF)
+        system_us, switches = usage.ru_stime * 1e6, usage.ru_nvcsw + usage.ru_nivcsw
+        return cls(cpu_us=usage.ru_utime * 1e6 + system_us, system_us=system_us, switches=switches)
+
+    def since(self) -> Used:
+        """Return what it has used since then."""
+        now = Used.now()
+        return Used(
+            cpu_us=now.cpu_us - self.cpu_us,
+            system_us=now.system_us - self.system_us,
+            switches=now.switches - self.switches,
+        )
+
+
 async def run_tasks(target: Target, next_key: Callable[[], str], *, callers: int, seconds: float) -> Sample:
     """Let *callers* tasks of one event loop decide."""
     latencies_ns: list[int] = []
     refused: list[int] = []
-    cpu_ns, start_ns = process_time_ns(), perf_counter_ns()
+    used, start_ns = Used.now(), perf_counter_ns()
     end_ns = start_ns + round(seconds * 1e9)
 
     async def call() -> None:
@@ -74,7 +104,7 @@ async def run_tasks(target: Target, next_key: Callable[[], str], *, callers: int
     async with asyncio.TaskGroup() as group:
         for _ in range(callers):
             group.create_task(call())
-    return _sample(latencies_ns, sum(refused), start_ns, cpu_ns)
+    return _sample(latencies_ns, sum(refused), start_ns, used)
 
 
 def run_threads(target: Target, next_key: Callable[[], str], *, callers: int, seconds: float) -> Sample:
@@ -107,14 +137,14 @@ def run_threads(target: Target, next_key: Callable[[], str], *, callers: int, se
     threads = [threading.Thread(target=call) for _ in range(callers)]
     for thread in threads:
         thread.start()
-    cpu_ns, start_ns = process_time_ns(), perf_counter_ns()
+    used, start_ns = Used.now(), perf_counter_ns()
     started_ns[0] = start_ns
     ready.wait()
     for thread in threads:
         thread.join()
     if failures:
         raise failures[0]
-    return _sample(latencies_ns, sum(refused), start_ns, cpu_ns)
+    return _sample(latencies_ns, sum(refused), start_ns, used)
 
 
 def run_calls(target: Target, next_key: Callable[[], str], *, seconds: float) -> Sample:
@@ -122,14 +152,14 @@ def run_calls(target: Target, next_key: Callable[[], str], *, seconds: float) ->
     decide, read = target.decide, target.read
     keys = iter(next_key, None)
     decisions = wrong = 0
-    cpu_ns, start_ns = process_time_ns(), perf_counter_ns()
+    used, start_ns = Used.now(), perf_counter_ns()
     end_ns = start_ns + round(seconds * (1 - LATENCY_SHARE) * 1e9)
     while perf_counter_ns() < end_ns:
         for key in islice(keys, CALLS_BETWEEN_LOOKS):
             if not read(decide(key)):
                 wrong += 1
         decisions += CALLS_BETWEEN_LOOKS
-    spent_ns, used_ns = perf_counter_ns() - start_ns, process_time_ns() - cpu_ns
+    spent_ns, used = perf_counter_ns() - start_ns, used.since()
 
     latencies_ns: list[int] = []
     record = latencies_ns.append
@@ -141,20 +171,14 @@ def run_calls(target: Target, next_key: Callable[[], str], *, seconds: float) ->
         then_ns = perf_counter_ns()
         record(then_ns - now_ns)
         now_ns = then_ns
-    return Sample(
-        decisions=decisions, refused=wrong, seconds=spent_ns / 1e9, cpu_us=used_ns / 1e3, **_percentiles(latencies_ns)
-    )
+    percentiles = _percentiles(latencies_ns)
+    return Sample(decisions=decisions, refused=wrong, seconds=spent_ns / 1e9, **asdict(used), **percentiles)
 
 
-def _sample(latencies_ns: list[int], refused: int, start_ns: int, cpu_ns: int) -> Sample:
-    seconds, used_ns = (perf_counter_ns() - start_ns) / 1e9, process_time_ns() - cpu_ns
-    return Sample(
-        decisions=len(latencies_ns) - refused,
-        refused=refused,
-        seconds=seconds,
-        cpu_us=used_ns / 1e3,
-        **_percentiles(latencies_ns),
-    )
+def _sample(latencies_ns: list[int], refused: int, start_ns: int, before: Used) -> Sample:
+    seconds, used = (perf_counter_ns() - start_ns) / 1e9, before.since()
+    decisions = len(latencies_ns) - refused
+    return Sample(decisions=decisions, refused=refused, seconds=seconds, **asdict(used), **_percentiles(latencies_ns))
 
 
 def _percentiles(latencies_ns: list[int]) -> dict[str, float]:

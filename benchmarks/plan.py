@@ -89,6 +89,7 @@ def contests(extent: Extent) -> list[Contest]:
         _contest(extent, "memory", memory, (OURS, "limits", "throttled"), "limits"),
         _contest(reported, "memory-full", full_memory, (OURS, "limits", "throttled"), "limits"),
         _many_keys(extent, few, many),
+        replace(_many_keys(reported, few, many, "bare"), name="many-keys-bare"),
     ]
 
 
@@ -97,8 +98,8 @@ def _contest(extent: Extent, name: str, load: Load, contenders: tuple[str, ...],
     return Contest(name=name, entries=entries, reference=reference, rounds=extent.rounds, seconds=extent.seconds)
 
 
-def _many_keys(extent: Extent, few: Load, many: Load) -> Contest:
-    entries = ((FEW_KEYS, OURS, few), (MANY_KEYS, OURS, many))
+def _many_keys(extent: Extent, few: Load, many: Load, contender: str = OURS) -> Contest:
+    entries = ((FEW_KEYS, contender, few), (MANY_KEYS, contender, many))
     return Contest(name="many-keys", entries=entries, reference=FEW_KEYS, rounds=extent.rounds, seconds=extent.seconds)
 
 

@@ -21,7 +21,7 @@ class ServerFigures:
         script_calls: Script calls received.
         commands: Commands run, those inside scripts included.
         wire_bytes: Bytes received and sent.
-        memory_bytes: Memory in use.
+        memory_bytes: Memory in use, but for the buffers of its clients.
     """
 
     cpu_us: float
@@ -57,7 +57,7 @@ class Probe:
             script_calls=sum(map(int, _SCRIPT_CALLS.findall(text))),
             commands=int(facts["total_commands_processed"]),
             wire_bytes=int(facts["total_net_input_bytes"]) + int(facts["total_net_output_bytes"]),
-            memory_bytes=int(facts["used_memory"]),
+            memory_bytes=int(facts["used_memory"]) - int(facts["mem_clients_normal"]),
         )
 
     def version(self) -> str:

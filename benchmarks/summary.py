@@ -9,6 +9,8 @@ __all__ = ["spread", "summarised"]
 
 _PER_DECISION = {
     "client_us": "cpu_us",
+    "system_us": "system_us",
+    "switches": "switches",
     "redis_us": "redis_cpu_us",
     "script_calls": "redis_script_calls",
     "wire_bytes": "wire_bytes",

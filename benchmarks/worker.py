@@ -97,6 +97,11 @@ class Held:
             "redis_keys_a_key": count / self._keys,
         }
 
+    def pieces(self) -> dict[str, Any]:
+        """Time the pieces of a decision in memory."""
+        module = importlib.import_module("benchmarks.pieces")  # only where Sluicegate is what is held
+        return {"ns": module.pieces()}
+
     def close(self) -> dict[str, Any]:
         """End the contender."""
         closing = self._target.close()

@@ -17,7 +17,8 @@ ROOT = Path(__file__).parent.parent.parent
 def a_round(decisions: int, **changed: float) -> dict[str, float]:
     """Return what one round of a contender gave in one second."""
     latencies = {"p50_us": 1.0, "p95_us": 2.0, "p99_us": 3.0, "max_us": 4.0}
-    spent = {"cpu_us": 10.0 * decisions, "redis_cpu_us": 5.0 * decisions, "redis_script_calls": 1, "wire_bytes": 100}
+    own = {"cpu_us": 10.0 * decisions, "system_us": 1.0, "switches": 0}
+    spent = {**own, "redis_cpu_us": 5.0 * decisions, "redis_script_calls": 1, "wire_bytes": 100}
     base = {"decisions": decisions, "refused": 0, "seconds": 1.0, "keys_remembered": 0}
     return {**base, **latencies, **spent, **changed}
 

@@ -1,0 +1,70 @@
+"""Takes the shortest path of a decision apart and times its pieces: what no rewriting of the others could save.
+
+Each piece does for 10,000 keys what the path does, in a loop of its own; CPU time, the least of some runs. Only a
+part of each time is its own: a piece that is called costs the call, and what all of them do to the caches adds up.
+"""
+
+from __future__ import annotations
+
+import time
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.contenders import sluicegate as ours
+from benchmarks.workload import keys_named
+
+from sluicegate import Decision, SystemClock
+from sluicegate.monitoring import Counters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["pieces"]
+
+RUNS = 15
+
+
+def pieces() -> dict[str, float]:
+    """Return the nanoseconds of each piece by what it does."""
+    keys = keys_named(10_000)
+    empty = _least_ns(lambda _key: None, keys)
+    return {text: _least_ns(piece, keys) - empty for text, piece in _pieces(keys).items()}
+
+
+def _pieces(keys: list[str]) -> dict[str, Callable[[str], Any]]:
+    target = ours.open_memory()
+    limit, lock, clock, row = ours.LIMIT, Lock(), SystemClock().now_us, Counters(5).row
+    plan, (rule,) = limit.plan, limit.plan.rules
+    decisions = {key: target.decide(key) for key in keys}
+    state = (clock(), 0, 0)
+    records = {plan.prefix + key: decision for key, decision in decisions.items()}
+    fields = tuple(decisions[keys[0]])
+    now_us = clock()
+
+    def locked(_key: str) -> None:
+        with lock:
+            pass
+
+    def counted(_key: str) -> None:
+        row(limit.name)[1] += 1
+
+    return {
+        "finding what is kept for the key": lambda key: records[plan.prefix + key],
+        "a lock": locked,
+        "the clock": lambda _key: clock(),
+        "the arithmetic of gcra": lambda _key: plan.decide(state, now_us, 1, 1, rule),
+        "making a Decision of twelve fields": lambda _key: tuple.__new__(Decision, fields),
+        "counting it": counted,
+        "reading every field of it": lambda key: target.read(decisions[key]),
+        "all of it: acquire, and reading the answer": lambda key: target.read(target.decide(key)),
+    }
+
+
+def _least_ns(piece: Callable[[str], Any], keys: list[str]) -> float:
+    least = float("inf")
+    for _ in range(RUNS):
+        start_ns = time.process_time_ns()
+        for key in keys:
+            piece(key)
+        least = min(least, time.process_time_ns() - start_ns)
+    return least / len(keys)
