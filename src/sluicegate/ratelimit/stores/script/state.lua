@@ -20,7 +20,7 @@ local WRONG_TYPE, UNKNOWN_LAYOUT, OUT_OF_RANGE, UNDECIDED = -1, -2, -3, -4
 
 local function state_read_plain(record, kind, number)
   if kind == GCRA then
-    record[1], record[2], record[3] = number, 0, 0
+    record[1] = number
   else
     local start_s = math.floor(number / PLAIN_SHIFT)
     record[1], record[2] = start_s * 1000000, number - start_s * PLAIN_SHIFT
