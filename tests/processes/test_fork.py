@@ -165,7 +165,7 @@ def holding(url: str) -> dict[str, Any]:
             return told
 
         told = in_child(child)
-        time.sleep(1.0)  # longer than a term: renewed it is only by the parent
+        time.sleep(0.5)  # with the child's longer than a term: renewed it is only by the parent
         return {"child": told, "lost": hold.lost, "remaining": limiter.peek(HELD, "key").remaining}
 
 
@@ -184,7 +184,7 @@ async def holding_awaited(url: str) -> dict[str, Any]:
             return told
 
         told = await asyncio.to_thread(in_child, lambda: asyncio.run(in_own_loop()))
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(0.5)
         return {"child": told, "lost": hold.lost, "remaining": (await limiter.peek(HELD, "key")).remaining}
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import redis
 
 START = 1_700_006_400.0
-STEPS = 10_000
-STEPS_ON_REDIS = 700
+STEPS = 6_000
+STEPS_ON_REDIS = 500
 # None of these lets a unit take whole microseconds; the first two are rounded by others by tens of percent.
 RATES = ["7/minute", "300000/s", "700000/s", "7/minute burst 3", "300000/s burst 2", "700000/s burst 1000000000"]
 FAMILY = ["gcra", "token_bucket", "leaky_bucket"]
