@@ -75,10 +75,8 @@ class FaultProxy:
         assert self._server is not None
         self._server.close()
         await self._cut_all()
-        for task in list(self._tasks):
-            task.cancel()
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks, timeout=5)  # they end by themselves when their connections do
 
     async def _cut_all(self) -> None:
         for writer in list(self._writers):

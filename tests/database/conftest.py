@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from tests.servers import RedisServer
 
 
+@pytest.fixture(autouse=True)
+def _quiet_loop(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """A test fails in which the event loop had to tell of something that nobody caught."""
+    yield
+    told = [record for record in caplog.get_records("call") if record.name == "asyncio" and record.levelname == "ERROR"]
+    assert [record.getMessage() for record in told] == []
+
+
 @pytest.fixture
 async def client(redis_url: str) -> AsyncIterator[StandaloneClient]:
     """A client of the shared server."""

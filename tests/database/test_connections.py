@@ -99,6 +99,38 @@ async def test_who_was_refused_is_back_within_a_second(proxy: FaultProxy, redis_
     assert counted(redis_client) == 1
 
 
+async def test_failed_attempts_keep_nothing(proxy: FaultProxy) -> None:
+    """However often a connection could not be opened, none of those attempts counts against the bound."""
+    proxy.refuse = True
+    async with connected(proxy.url, connect_timeout=0.01) as client:
+        for _ in range(3 * CONNECTIONS_MAX):
+            with pytest.raises(StoreUnavailableError):
+                await client.start()
+        proxy.refuse = False
+        client._connections.retry_now()
+        assert await client.execute("PING") == b"PONG"
+
+
+async def test_pauses_begin_anew_after_a_success(proxy: FaultProxy) -> None:
+    """A server that was away for long and came back is tried again soon when it is lost once more."""
+    proxy.refuse = True
+    async with connected(proxy.url) as client:
+        for _ in range(8):  # the next pause would be a second
+            with pytest.raises(StoreUnavailableError):
+                await client.execute("PING")
+            client._connections.retry_now()
+        proxy.refuse = False
+        await client.execute("PING")
+        proxy.refuse = True
+        proxy.cut_all()
+        await asyncio.sleep(0.02)  # until the client sees the end
+        with pytest.raises(StoreUnavailableError):
+            await client.execute("PING")
+        proxy.refuse = False
+        await asyncio.sleep(0.1)  # the shortest pause is over, the next longer ones are not
+        assert await client.execute("PING") == b"PONG"
+
+
 async def test_a_server_that_never_answers_sees_one_attempt(proxy: FaultProxy) -> None:
     """While a handshake hangs, callers go at their deadlines, and the one attempt goes on."""
     proxy.swallow = True
