@@ -78,6 +78,16 @@ async def test_closing_answers_everyone() -> None:
         submitted(batcher, [11])
 
 
+async def test_closing_leaves_no_timer() -> None:
+    """A batcher that was closed wakes the loop no more."""
+    batcher = Batcher(Road().send, deadline_us=LONG_US)
+    submitted(batcher, [1])
+    timer = batcher._timer
+    await batcher.aclose()
+    assert timer is not None
+    assert timer.cancelled()
+
+
 async def test_closing_in_the_turn_of_asking_answers_too() -> None:
     """What was not even started yet is answered, and never sent."""
     road = Road()
