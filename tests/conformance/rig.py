@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from sluicegate import BlockingLimiter, Limiter
 from sluicegate.database import Keyspace, Script, connect
 from sluicegate.ratelimit.stores.memory import MemoryStore
+from sluicegate.ratelimit.stores.records import expiry_of
 from sluicegate.ratelimit.stores.redis import RedisStore, decide_script
 from sluicegate.testing import ManualClock
 from tests.recording import RecordingLogger
@@ -51,6 +52,11 @@ def manual_script() -> Script:
     source = decide_script().source
     assert own in source
     return Script.of("decide by hand", source.replace(own, MANUAL_TIME))
+
+
+def repr_of(kept: Any) -> object:
+    """Return what the memory store keeps for a key in a form that can be compared."""
+    return kept if isinstance(kept, int) else {slot: repr(getattr(kept, slot)) for slot in kept.__slots__}
 
 
 class HandClock:
@@ -189,7 +195,7 @@ class Rig:
         if self.server is not None:
             return {key.decode(): self.server.dump(key) for key in sorted(self._keys())}
         records = [item for shard in self.store._shards for item in shard.records.items()]  # type: ignore[union-attr] # the memory store's
-        return {name: {slot: repr(getattr(record, slot)) for slot in record.__slots__} for name, record in records}
+        return {name: repr_of(record) for name, record in records}
 
     def expiries_us(self) -> dict[str, int]:
         """Return how long the store will keep each key; -1 stands for ever."""
@@ -197,7 +203,7 @@ class Rig:
             left_ms = {key.decode(): self.server.pttl(key) for key in self._keys()}
             return {key: left * 1000 if left >= 0 else -1 for key, left in left_ms.items()}
         records = [item for shard in self.store._shards for item in shard.records.items()]  # type: ignore[union-attr] # the memory store's
-        return {name: record.expires_us - self.clock.now_us() for name, record in records}
+        return {name: expiry_of(record) - self.clock.now_us() for name, record in records}
 
     def script_runs(self) -> tuple[int, int]:
         """Return how often the server ran the script, and how often it only read."""

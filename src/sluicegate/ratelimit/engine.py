@@ -73,22 +73,22 @@ class Engine:
 
     def acquire_here(self, limit: Limit, key: str, cost: int) -> Decision | Request:
         """Check an acquire and decide it here, or return the request that has to be asked there."""
-        if type(limit) is not Limit or limit.plan.holds:
-            raise _not_acquirable(limit)
-        if type(cost) is not int or not 0 <= cost <= COST_MAX:
-            checked_cost(cost)
         acquire_one = self._acquire_one
+        # The common case is checked in place: this runs for every decision.
+        if type(limit) is not Limit or type(cost) is not int or not 0 <= cost <= COST_MAX or type(key) is not str:
+            key = self.checked_acquire(limit, key, cost)
         if acquire_one is not None:
             try:
-                decision = acquire_one(limit, key, cost) if type(key) is str else None
+                decision = acquire_one(limit, key, cost)
             except StoreError as error:
                 return self.acquired(Request(ACQUIRE, ((limit, checked_key(key), cost),)), error)
             if decision is not None:
                 row = self._row
-                row(limit.name)[_SHADOW_DENIED if decision[10] else decision[0]] += 1
+                row(limit.name)[_SHADOW_DENIED if limit.shadow and decision[10] else decision[0]] += 1
                 return decision
-        # The common case is checked in place: this runs for every decision.
-        if type(key) is not str or not key.isascii() or not key.isprintable() or not 0 < len(key) <= KEY_LENGTH_MAX:
+        if limit.plan.holds:
+            raise _not_acquirable(limit)
+        if not key.isascii() or not key.isprintable() or not 0 < len(key) <= KEY_LENGTH_MAX:
             key = checked_key(key)
         request = Request(ACQUIRE, ((limit, key, cost),))
         if acquire_one is None:

@@ -39,7 +39,9 @@ class Plan:
         calendar: The calendar periods with their limits, where the algorithm is one.
         capacity: The largest cost that can ever be granted.
         holds: Whether its units are held, not taken.
-        simple: Whether it is one rate whose numbers stand still, which the shortest path decides.
+        simple: Whether it is one rate whose numbers stand still.
+        plain: A unit's time and the capacity in microseconds, where both are whole and one number is all the
+            state there is: what the shortest path decides.
         shadow: Whether it only counts what it would deny.
         tag: Thirty-two bits that tell this rule from another of the same name.
     """
@@ -53,6 +55,7 @@ class Plan:
     capacity: int
     holds: bool
     simple: bool
+    plain: tuple[int, int] | None
     shadow: bool
     tag: int
 
@@ -232,9 +235,19 @@ class Limit:
             capacity=capacity,
             holds=algorithm.kind == CONCURRENCY,
             simple=len(rules) == 1 and algorithm.kind < CALENDAR,
+            plain=(rules[0][1], rules[0][4])
+            if algorithm.takes_burst and len(rules) == 1 and rules[0][2] == 0
+            else None,
             shadow=self.shadow,
             tag=tag,
         )
+
+
+def _plain(algorithm: Algorithm, rules: tuple[tuple[int, ...], ...]) -> tuple[int, int] | None:
+    if not algorithm.takes_burst or len(rules) != 1:
+        return None
+    _, interval_us, interval_rem, _, capacity_us, _ = rules[0]
+    return (interval_us, capacity_us) if interval_rem == 0 else None
 
 
 def _restored(name: str, rate: Any, *options: Any) -> Limit:  # noqa: ANN401 - what __reduce__ gave

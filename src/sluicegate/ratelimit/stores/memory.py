@@ -9,15 +9,26 @@ from __future__ import annotations
 from contextlib import ExitStack
 from itertools import count as counter
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from sluicegate.ratelimit.algorithms import CALENDAR, CONCURRENCY, LOG
+from sluicegate.ratelimit.algorithms.gcra import take
 from sluicegate.ratelimit.decision import Decision
 from sluicegate.ratelimit.stores.calendar_rules import CalendarRules
-from sluicegate.ratelimit.stores.expiry import ExpiryOrder
-from sluicegate.ratelimit.stores.records import NO_STATE, Ask, CounterRecord, HolderRecord, LogRecord
+from sluicegate.ratelimit.stores.records import (
+    NO_STATE,
+    Ask,
+    Companion,
+    CounterRecord,
+    HolderRecord,
+    LogRecord,
+    expiry_of,
+    kept_of,
+    state_of,
+)
+from sluicegate.ratelimit.stores.shard import Shard
 from sluicegate.ratelimit.stores.store import ACQUIRE, PEEK, REFUND, RELEASE, RENEW, RESET, TAKE, Reply, Request
-from sluicegate.utils import InvalidInputError, LimiterClosedError, StoreOverloadedError, checked_key, shape_of
+from sluicegate.utils import InvalidInputError, LimiterClosedError, checked_key, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,77 +40,11 @@ if TYPE_CHECKING:
 __all__ = ["KEYS_MAX", "MemoryStore"]
 
 KEYS_MAX = 100_000  # about 50 MB; a flood of keys must not become a flood of memory
-SWEEP_EVERY = 200  # new keys between two sweeps of a shard: many at once cost less, and 99 of 100 decisions nothing
-SWEEP_MOST = 250  # keys that one looks at: a sixth of a millisecond, and more than came meanwhile
 _SHARDS = 16  # more than the threads that decide at one instant
 _KEYS_FOR_SHARDS = 1_000 * _SHARDS  # below it shards would fill unevenly; one keeps the order exact
 
 UNKNOWN_US = -2
 _decision_of = tuple.__new__  # a third of the cost of the generated constructor
-
-Record = CounterRecord | LogRecord | HolderRecord
-
-
-class _Companion:
-    """The answer of something that happens once, kept for as long as it could be asked again."""
-
-    __slots__ = ("expires_us", "refunded")
-
-    def __init__(self, refunded: int, expires_us: int) -> None:
-        self.refunded = refunded
-        self.expires_us = expires_us
-
-
-class _Shard:
-    __slots__ = ("keys_max", "lock", "lost", "order", "records", "until_sweep")
-
-    def __init__(self, keys_max: int) -> None:
-        self.keys_max = keys_max
-        self.lock = Lock()
-        self.records: dict[str, Any] = {}
-        self.order = ExpiryOrder()
-        self.lost = 0
-        self.until_sweep = SWEEP_EVERY
-
-    def keep(self, name: str, record: Record | _Companion, now_us: int) -> None:
-        """Put down a new record, and make room for it: first where nothing is lost by it."""
-        self.until_sweep -= 1
-        if self.until_sweep == 0:
-            self._sweep(now_us)
-        if len(self.records) >= self.keys_max:
-            self._forget_one(now_us)
-        self.records[name] = record
-        self.order.add(name, record.expires_us)
-
-    def _sweep(self, now_us: int) -> None:
-        """Forget what expired, somewhat more than came since the last time."""
-        self.until_sweep = SWEEP_EVERY
-        records, order = self.records, self.order
-        for name in order.take_due(now_us, SWEEP_MOST):
-            record = records.get(name)
-            if record is not None and record.expires_us > now_us:
-                order.add(name, record.expires_us)
-            else:
-                records.pop(name, None)
-
-    def _forget_one(self, now_us: int) -> None:
-        kept: list[tuple[str, int]] = []
-        while (name := self.order.pop(self._expires_of)) is not None:
-            record = self.records[name]
-            if isinstance(record, HolderRecord) and record.expires_us > now_us:
-                kept.append((name, record.expires_us))  # a hold is never evicted
-                continue
-            del self.records[name]
-            self.lost += record.expires_us > now_us
-            break
-        for held in kept:
-            self.order.add(*held)
-        if name is None:
-            raise StoreOverloadedError("hold", f"all {self.keys_max} keys of the memory store are held")
-
-    def _expires_of(self, name: str) -> int | None:
-        record = self.records.get(name)
-        return None if record is None else record.expires_us
 
 
 class MemoryStore:
@@ -122,7 +67,7 @@ class MemoryStore:
         self._calendars = CalendarRules()
         self._closed = False
         shards = _SHARDS if keys_max >= _KEYS_FOR_SHARDS else 1
-        self._shards = tuple(_Shard(keys_max // shards) for _ in range(shards))
+        self._shards = tuple(Shard(keys_max // shards) for _ in range(shards))
         self._last_shard = shards - 1  # shards are a power of two
         self._verbs: dict[int, Callable[[Request, int], tuple[int, ...]]] = {
             ACQUIRE: self._acquire,
@@ -153,45 +98,47 @@ class MemoryStore:
         return Reply(now_us, self._next_serial(), answers)
 
     def acquire_one(self, limit: Limit, key: str, cost: int) -> Decision | None:
-        """Decide for a limit of one rate; see `InstantStore`."""
+        """Decide for a limit of one rate whose numbers stand still; see `InstantStore`."""
         plan = limit.plan
         if not plan.simple:
             return None
-        rules, name = plan.rules, plan.prefix + key
+        name = plan.prefix + key
         shard = self._shards[hash(name) & self._last_shard]
         if name not in shard.records:  # else it was checked when it came
             key = checked_key(key)
             name = plan.prefix + key
             shard = self._shards[hash(name) & self._last_shard]
+        # What an object holds is dearer to call than what a name holds.
+        records, clock, next_serial = shard.records, self._now_us, self._next_serial
         with shard.lock:
-            record = shard.records.get(name)
-            if record is None:
-                if self._closed:
-                    raise LimiterClosedError("the limiter is closed")
-                before = NO_STATE
-            elif record.rules is rules:
-                before = record.state
-            else:
-                before = record.under(rules)[0]
-            clock, decide = self._now_us, plan.decide  # what an object holds is dearer to call than what a name holds
+            kept = records.get(name)
             now_us = clock()
-            state, granted, remaining, retry_after_us, reset_after_us = decide(before, now_us, cost, 1, rules[0])
-            # Kept when units were taken, or when it had been ahead of the clock.
-            if (granted and cost) or state < before:
-                if record is None:
-                    shard.keep(name, CounterRecord(rules, state, now_us + reset_after_us), now_us)
-                elif record.rules is rules:
-                    record.state = state
-                    record.expires_us = now_us + reset_after_us
-                else:
-                    record.keep(rules, (state,), now_us + reset_after_us)
+            taken = take(kept, now_us, cost, plan.plain) if type(kept) is int and plan.plain is not None else None
+            if taken is not None:
+                paid_us, remaining, reset_after_us = taken
+                granted, retry_after_us = 1, 0
+                if cost:
+                    records[name] = paid_us
+            else:
+                granted, remaining, retry_after_us, reset_after_us = self._decided(shard, name, plan, now_us, cost)
         shadow_denied = limit.shadow and not granted
         allowed = granted > 0 or shadow_denied
-        next_serial = self._next_serial
         return _decision_of(Decision, (
             allowed, limit, key, cost, remaining, 0 if allowed else retry_after_us, reset_after_us,
             now_us, "memory", False, shadow_denied, next_serial(),
         ))  # fmt: skip
+
+    def _decided(self, shard: Shard, name: str, plan: Plan, now_us: int, cost: int) -> tuple[int, int, int, int]:
+        """Decide in every other case of one rate: a key that is new, a denial, a state of more than one number."""
+        kept, rules, decide = shard.records.get(name), plan.rules, plan.decide
+        if kept is None and self._closed:
+            raise LimiterClosedError("the limiter is closed")
+        before = state_of(kept, rules)
+        state, granted, remaining, retry_after_us, reset_after_us = decide(before, now_us, cost, 1, rules[0])
+        # Kept when units were taken, or when it had been ahead of the clock.
+        if (granted and cost) or state < before:
+            shard.put(name, kept_of(state, rules, now_us + reset_after_us), now_us)
+        return granted, remaining, retry_after_us, reset_after_us
 
     async def start(self) -> None:
         """Nothing has to be got ready; see `InstantStore`."""
@@ -201,8 +148,7 @@ class MemoryStore:
         self._closed = True
         for shard in self._shards:
             with shard.lock:
-                shard.records.clear()
-                shard.order = ExpiryOrder()
+                shard.clear()
 
     def after_fork(self) -> None:
         """Replace the locks, which another thread of the parent may have held; state is kept as it was."""
@@ -236,7 +182,7 @@ class MemoryStore:
                 wanted, told = min(least, granted), granted
             asks = _settled(record, limit.plan, own, now_us, cost, asks, wanted)
             if record.adopt(own, asks, now_us, wanted * cost):
-                self._keep(names[at], record, now_us)
+                self._shard(names[at]).put(names[at], record.kept(), now_us)
             answers += (told, *_binding(asks))
         return answers
 
@@ -245,7 +191,7 @@ class MemoryStore:
         plan, name = limit.plan, limit.plan.prefix + key
         with self._locked([name]):
             if plan.algorithm.kind == CONCURRENCY:
-                holders = self._shard(name).records.get(name) or HolderRecord()
+                holders = self._holders(name)
                 granted, remaining = holders.look(now_us, plan.capacity)
                 reset_after_us = holders.reset_after_us(now_us, plan.rules[0][1])
                 return granted, remaining, 0 if granted else UNKNOWN_US, reset_after_us
@@ -261,12 +207,12 @@ class MemoryStore:
         name = limit.plan.prefix + key
         with self._locked([name]):
             records = self._shard(name).records
-            record = records.get(name)
-            if record is None:
+            kept = records.get(name)
+            if kept is None:
                 return 0, 0, 0, 0
-            # Its place in the order stays, so the record stays too, without a state.
-            records[name] = CounterRecord(record.rules) if isinstance(record, CounterRecord) else type(record)()
-        return int(record.expires_us > now_us), 0, 0, 0
+            # Its place in the order stays, so it stays too, without a state.
+            records[name] = type(kept)() if isinstance(kept, LogRecord | HolderRecord) else NO_STATE[0]
+        return int(expiry_of(kept) > now_us), 0, 0, 0
 
     def _refund(self, request: Request, now_us: int) -> tuple[int, ...]:
         ((limit, key, cost),) = request.members
@@ -276,7 +222,7 @@ class MemoryStore:
         companion = f"once:{name}:{decided_at_us}:{serial}"
         with self._locked([name, companion]):
             known = self._shard(companion).records.get(companion)
-            if known is not None and known.expires_us > now_us:
+            if isinstance(known, Companion) and known.expires_us > now_us:
                 return known.refunded, 0, 0, 0
             if reset_at_us <= now_us:
                 return 0, 0, 0, 0
@@ -287,7 +233,10 @@ class MemoryStore:
                 refunded = record.refund(rules, now_us, cost, decided_at_us)
             else:
                 refunded, reset_after_us = record.refund(plan, rules, now_us, cost, decided_at_us, reset_at_us)
-            self._keep(companion, _Companion(refunded, reset_at_us), now_us)
+            records = self._shard(name).records
+            if name in records:  # else it was forgotten, and there is nothing to give back to
+                records[name] = record.kept()
+            self._shard(companion).put(companion, Companion(refunded, reset_at_us), now_us)
         return refunded, 0, 0, reset_after_us
 
     def _hold(self, request: Request, now_us: int) -> tuple[int, ...]:
@@ -297,12 +246,12 @@ class MemoryStore:
         plan, name = limit.plan, limit.plan.prefix + key
         limit_units, hold_us = plan.rules[0]
         with self._locked([name]):
-            record = self._shard(name).records.get(name) or HolderRecord()
+            record = self._holders(name)
             retry_after_us = 0
             if request.verb == TAKE:
                 granted, remaining = record.take(holder, now_us, limit_units, hold_us)
                 if granted:
-                    self._keep(name, record, now_us)
+                    self._shard(name).put(name, record, now_us)
                 else:
                     retry_after_us = UNKNOWN_US
             elif request.verb == RENEW:
@@ -311,7 +260,7 @@ class MemoryStore:
                 granted, remaining = record.release(holder, now_us, limit_units, hold_us)
             return granted, remaining, retry_after_us, record.reset_after_us(now_us, hold_us)
 
-    def _shard(self, name: str) -> _Shard:
+    def _shard(self, name: str) -> Shard:
         return self._shards[hash(name) & self._last_shard]
 
     def _locked(self, names: list[str]) -> ExitStack:
@@ -321,18 +270,17 @@ class MemoryStore:
         return stack
 
     def _record(self, plan: Plan, name: str, now_us: int) -> CounterRecord | LogRecord:
-        record: CounterRecord | LogRecord | None = self._shard(name).records.get(name)
-        if record is None:
-            return LogRecord() if plan.algorithm.kind == LOG else CounterRecord(self._rules(plan, now_us))
-        return record
+        kept = self._shard(name).records.get(name)
+        if plan.algorithm.kind == LOG:
+            return kept if isinstance(kept, LogRecord) else LogRecord()
+        return CounterRecord.of(kept, self._rules(plan, now_us))
+
+    def _holders(self, name: str) -> HolderRecord:
+        kept = self._shard(name).records.get(name)
+        return kept if isinstance(kept, HolderRecord) else HolderRecord()
 
     def _rules(self, plan: Plan, now_us: int) -> Sequence[tuple[int, ...]]:
         return self._calendars.around(plan, now_us) if plan.algorithm.kind == CALENDAR else plan.rules
-
-    def _keep(self, name: str, record: Record | _Companion, now_us: int) -> None:
-        shard = self._shard(name)
-        if name not in shard.records:
-            shard.keep(name, record, now_us)
 
 
 def _asked(

@@ -1,5 +1,8 @@
 """What the memory store keeps for one key: a state for each rate, a log, or holders.
 
+As on Redis, a state that is one whole number is kept as that number and nothing else: when a key of
+``gcra`` is paid until, which is also when it expires, and which means the same under every rule.
+
 The kinds of record for rates answer the same two calls, as decide.lua does: `ask` says what would be,
 and `adopt` keeps it. Between the two every other member of the request has been asked.
 """
@@ -19,7 +22,18 @@ if TYPE_CHECKING:
 
     from sluicegate.ratelimit.limit import Plan
 
-__all__ = ["NO_STATE", "Ask", "CounterRecord", "HolderRecord", "LogRecord"]
+__all__ = [
+    "NO_STATE",
+    "Ask",
+    "Companion",
+    "CounterRecord",
+    "HolderRecord",
+    "Kept",
+    "LogRecord",
+    "expiry_of",
+    "kept_of",
+    "state_of",
+]
 
 Ask = tuple[Any, int, int, int, int]  # what to adopt, granted, remaining, retry_after_us, reset_after_us
 
@@ -53,6 +67,18 @@ class CounterRecord:
             if isinstance(old, GcraRule) and isinstance(new, GcraRule) and old.per != new.per and rem > 0:
                 states[slot] = (paid_us + 1, 0, debt_us)
         return states
+
+    @classmethod
+    def of(cls, kept: object, rules: Sequence[tuple[int, ...]]) -> CounterRecord:
+        """Return the record of what is *kept* for a key, or of a key of which nothing is."""
+        if isinstance(kept, CounterRecord):
+            return kept
+        return cls(rules, (kept, 0, 0), kept) if isinstance(kept, int) else cls(rules)
+
+    def kept(self) -> CounterRecord | int:
+        """Return what to keep of it: the number alone where that says everything."""
+        plain = len(self.rules) == 1 and isinstance(kept_of(self.state, self.rules, 0), int)
+        return self.state[0] if plain else self
 
     def keep(self, rules: Sequence[tuple[int, ...]], states: Sequence[tuple[int, int, int]], expires_us: int) -> None:
         """Hold *states*, written under *rules*."""
@@ -106,6 +132,10 @@ class LogRecord:
         self._head = 0  # entries before it have left every window
         self._forgotten = 0  # their total
         self.expires_us = 0
+
+    def kept(self) -> LogRecord:
+        """Return what to keep of it: all."""
+        return self
 
     def ask(self, _plan: Plan, rules: Sequence[tuple[int, ...]], slot: int, now_us: int, cost: int, count: int) -> Ask:
         """Say what *count* requests of *cost* would be answered under one rate."""
@@ -240,3 +270,36 @@ class HolderRecord:
 
     def _note_expiry(self, now_us: int) -> None:
         self.expires_us = next(reversed(self._until_us.values()), now_us)
+
+
+class Companion:
+    """The answer of something that happens once, kept for as long as it could be asked again."""
+
+    __slots__ = ("expires_us", "refunded")
+
+    def __init__(self, refunded: int, expires_us: int) -> None:
+        self.refunded = refunded
+        self.expires_us = expires_us
+
+
+Kept = CounterRecord | LogRecord | HolderRecord | Companion | int
+
+
+def state_of(kept: object, rules: Sequence[tuple[int, ...]]) -> tuple[int, int, int]:
+    """Return the one state of what is *kept* for a key under *rules* of one rate."""
+    if type(kept) is int:
+        return kept, 0, 0
+    if isinstance(kept, CounterRecord):
+        return kept.state if kept.rules is rules else kept.under(rules)[0]
+    return NO_STATE
+
+
+def kept_of(state: tuple[int, int, int], rules: Sequence[tuple[int, ...]], expires_us: int) -> CounterRecord | int:
+    """Return what to keep of the one *state* under *rules* of one rate."""
+    plain = state[1] == 0 and state[2] == 0 and isinstance(rules[0], GcraRule)
+    return state[0] if plain else CounterRecord(rules, state, expires_us)
+
+
+def expiry_of(kept: Kept) -> int:
+    """Return when what is *kept* equals nothing."""
+    return kept if isinstance(kept, int) else kept.expires_us

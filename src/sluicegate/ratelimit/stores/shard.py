@@ -1,0 +1,92 @@
+"""A part of the memory store: some of its keys, under one lock, with a bound on how many there are."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from sluicegate.ratelimit.stores.expiry import ExpiryOrder
+from sluicegate.ratelimit.stores.records import HolderRecord, Kept, expiry_of
+from sluicegate.utils import StoreOverloadedError
+
+__all__ = ["Shard"]
+
+SWEEP_EVERY = 200  # new keys between two sweeps of a shard: many at once cost less, and 99 of 100 decisions nothing
+SWEEP_MOST = 250  # keys that one looks at: a sixth of a millisecond, and more than came meanwhile
+
+
+class Shard:
+    """Keys and what is kept of them.
+
+    Attributes:
+        lock: Held by whoever reads or changes the rest.
+        records: What is kept for each key.
+        order: Which of them to forget first.
+        lost: How many had to be forgotten while they still had a state.
+
+    Args:
+        keys_max: The most keys.
+    """
+
+    __slots__ = ("_keys_max", "_until_sweep", "lock", "lost", "order", "records")
+
+    def __init__(self, keys_max: int) -> None:
+        self.lock = Lock()
+        self.records: dict[str, Kept] = {}
+        self.order = ExpiryOrder()
+        self.lost = 0
+        self._keys_max = keys_max
+        self._until_sweep = SWEEP_EVERY
+
+    def put(self, name: str, kept: Kept, now_us: int) -> None:
+        """Keep something for a key; for a new one make room, first where nothing is lost by it.
+
+        Raises:
+            StoreOverloadedError: There is no room, for all keys are held.
+        """
+        records = self.records
+        if name in records:
+            records[name] = kept
+            return
+        self._until_sweep -= 1
+        if self._until_sweep == 0:
+            self._sweep(now_us)
+        if len(records) >= self._keys_max:
+            self._forget_one(now_us)
+        records[name] = kept
+        self.order.add(name, kept if type(kept) is int else expiry_of(kept))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.records.clear()
+        self.order = ExpiryOrder()
+
+    def _sweep(self, now_us: int) -> None:
+        """Forget what expired, somewhat more than came since the last time."""
+        self._until_sweep = SWEEP_EVERY
+        records, order = self.records, self.order
+        for name in order.take_due(now_us, SWEEP_MOST):
+            kept = records.get(name)
+            expires_us = 0 if kept is None else expiry_of(kept)
+            if expires_us > now_us:
+                order.add(name, expires_us)
+            else:
+                records.pop(name, None)
+
+    def _forget_one(self, now_us: int) -> None:
+        held: list[tuple[str, int]] = []
+        while (name := self.order.pop(self._expires_of)) is not None:
+            kept = self.records[name]
+            if isinstance(kept, HolderRecord) and kept.expires_us > now_us:
+                held.append((name, kept.expires_us))  # a hold is never evicted
+                continue
+            del self.records[name]
+            self.lost += expiry_of(kept) > now_us
+            break
+        for entry in held:
+            self.order.add(*entry)
+        if name is None:
+            raise StoreOverloadedError("hold", f"all {self._keys_max} keys of the memory store are held")
+
+    def _expires_of(self, name: str) -> int | None:
+        kept = self.records.get(name)
+        return None if kept is None else expiry_of(kept)
