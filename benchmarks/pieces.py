@@ -15,6 +15,7 @@ from benchmarks.workload import keys_named
 
 from sluicegate import Decision, SystemClock
 from sluicegate.monitoring import Counters
+from sluicegate.ratelimit.algorithms.gcra import take
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,9 +35,10 @@ def pieces() -> dict[str, float]:
 def _pieces(keys: list[str]) -> dict[str, Callable[[str], Any]]:
     target = ours.open_memory()
     limit, lock, clock, row = ours.LIMIT, Lock(), SystemClock().now_us, Counters(5).row
-    plan, (rule,) = limit.plan, limit.plan.rules
+    plan = limit.plan
+    assert plan.plain is not None
+    plain = plan.plain
     decisions = {key: target.decide(key) for key in keys}
-    state = (clock(), 0, 0)
     records = {plan.prefix + key: decision for key, decision in decisions.items()}
     fields = tuple(decisions[keys[0]])
     now_us = clock()
@@ -52,7 +54,7 @@ def _pieces(keys: list[str]) -> dict[str, Callable[[str], Any]]:
         "finding what is kept for the key": lambda key: records[plan.prefix + key],
         "a lock": locked,
         "the clock": lambda _key: clock(),
-        "the arithmetic of gcra": lambda _key: plan.decide(state, now_us, 1, 1, rule),
+        "the arithmetic of gcra": lambda _key: take(now_us, now_us, 1, plain),
         "making a Decision of twelve fields": lambda _key: tuple.__new__(Decision, fields),
         "counting it": counted,
         "reading every field of it": lambda key: target.read(decisions[key]),
