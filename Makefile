@@ -43,7 +43,7 @@ exactness: .venv/dev.stamp  ## Let eight processes hammer one key, twenty times 
 	SLUICEGATE_EXACTNESS_RUNS=$(or $(RUNS),20) $(BIN)/python -m pytest -q -s tests/processes --timeout 3600
 
 .PHONY: mutation
-mutation: .venv/dev.stamp  ## Judge each mutant of the twins and write docs/mutation.md (three minutes).
+mutation: .venv/dev.stamp  ## Judge each mutant of the twins and of the script and write docs/mutation.md (a quarter of an hour).
 	@tools/need_redis.sh
 	$(BIN)/python -m tests.mutation
 

@@ -1,10 +1,11 @@
-"""Judges every mutant of the twins and writes docs/mutation.md: ``make mutation``."""
+"""Judges every mutant of the twins and of the script around them, and writes docs/mutation.md: ``make mutation``."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+from .lua_script import script_tallies
 from .lua_twins import TWINS, LuaTwins
 from .python_twins import python_tallies
 from .report import Part, faults_in, page
@@ -19,6 +20,8 @@ def main() -> int:
     print("the Lua twins ...", flush=True)
     with LuaTwins() as twins:
         parts.append(Part("The Lua twins", [twins.tally(path) for path in TWINS]))
+    print("the script around them ...", flush=True)
+    parts.append(Part("The script around the Lua twins", script_tallies()))
     faults = faults_in(parts)
     for part in parts:
         print(f"{part.title}: {part.mutants} mutants, {len(part.alive)} alive ({len(part.alive) / part.mutants:.1%})")

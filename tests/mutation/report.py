@@ -27,7 +27,10 @@ any more. `make test` judges a sample.
 - **Python**: mutmut with the operators that it lacks (`tests/mutation/more_operators.py`), killed by
   `tests/ratelimit/algorithms`, which asks each function what the oracle of `tests/oracle` has reckoned.
 - **Lua**: the enumerator in `tests/mutation/lua_mutants.py`; each mutant is loaded on a real server and asked the same.
-{rest}"""
+- **The script around the twins** (`stores/script/*.lua`): by the same enumerator. Each mutant, in the whole script,
+  replays walks that the oracle has judged, and batches, holds and odd values that the script itself answered before.
+  After the steps the server's digest of all that it holds is compared too.
+"""
 
 
 class Part(NamedTuple):
@@ -85,9 +88,9 @@ def told(mutant: Mutant) -> str:
     return f"{mutant.path}:{mutant.line} {mutant.function}: {mutant.before} -> {mutant.after or '(left out)'}"
 
 
-def page(parts: Sequence[Part], rest: str = "") -> str:
+def page(parts: Sequence[Part]) -> str:
     """Write the page."""
-    lines = [_HEAD.format(limit=ALIVE_MAX_RATIO, rest=rest)]
+    lines = [_HEAD.format(limit=ALIVE_MAX_RATIO)]
     for part in parts:
         lines += [f"## {part.title}", "", "| file | mutants | killed | alive |", "|---|---|---|---|"]
         lines += [

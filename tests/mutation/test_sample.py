@@ -21,6 +21,7 @@ PYTHON_MUTANTS_MIN = 100
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_sample_of_the_lua_mutants_is_killed() -> None:
     """Of some mutants of the Lua twins, drawn by lot, those that answer like the oracle have a reason."""
     every = [(path, mutant) for path, text in TWINS.items() for mutant in mutants_of(path, text)]
@@ -31,6 +32,7 @@ def test_a_sample_of_the_lua_mutants_is_killed() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_the_python_mutants_of_two_small_files_are_killed(tmp_path: Path) -> None:
     """Of the mutants of two Python twins those that answer like the oracle have a reason."""
     for name in ("src", "tests", "pyproject.toml"):
