@@ -264,6 +264,22 @@ def test_toml_problems(content: str, found: str) -> None:
     assert found in problem
 
 
+@pytest.mark.parametrize("notation", ["yaml", "toml"])
+def test_two_spellings_of_one_name_are_one_name(notation: str) -> None:
+    """A name that comes again in another spelling of the same text is refused, with both places."""
+    content = {
+        "yaml": "version: 1\nlimits:\n  caf\u00e9: {rate: 1/s, key: user}\n  cafe\u0301: {rate: 2/s, key: user}\n",
+        "toml": (
+            "version = 1\n[limits.'caf\u00e9']\nrate = '1/s'\nkey = 'user'\n"
+            "[limits.'cafe\u0301']\nrate = '2/s'\nkey = 'user'\n"
+        ),
+    }[notation]
+    (problem,) = problems_of(content, notation)
+    places = {"yaml": ("rules.yaml:4:3", "line 3"), "toml": ("rules.yaml:5", "line 2")}[notation]
+    assert problem.startswith(f"{places[0]}: limits.caf")
+    assert f"found it again, after {places[1]}; accepted: each name once" in problem
+
+
 def test_names_reach_no_terminal_unescaped() -> None:
     """A name with an escape sequence is shown escaped."""
     (problem,) = problems_of('version: 1\nlimits: {"x\\e[31m": {rate: 1/s, key: nobody}}')

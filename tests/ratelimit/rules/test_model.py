@@ -29,6 +29,15 @@ def test_a_rule_covers_what_its_match_covers() -> None:
     assert rules.matching(REQUEST) == [(first, "192.0.2.7"), (second, "blue:GET")]
 
 
+def test_two_limits_of_one_name_are_refused() -> None:
+    """Rules may share a limit, but not a name for two limits: they would share their state."""
+    key, other = KeyTemplate(("tenant",)), KeyTemplate(("user",))
+    limit = Limit("caf\u00e9", "1/s")
+    assert len(Rules((Rule(limit=limit, key=key), Rule(limit=Limit("cafe\u0301", "1/s"), key=other))).limits) == 2
+    with pytest.raises(InvalidInputError, match=r"rules\[1\]: found another limit named .*after rules\[0\]"):
+        Rules((Rule(limit=limit, key=key), Rule(limit=Limit("cafe\u0301", "2/s"), key=key)))
+
+
 @pytest.mark.parametrize("parts", [("user",), ("host",), ("tenant", "user"), ("header:x-key", "tenant")])
 def test_a_rule_leaves_out_requests_without_its_key(parts: tuple[str, ...]) -> None:
     """A request that lacks a descriptor of the key, or has it empty, has no key."""

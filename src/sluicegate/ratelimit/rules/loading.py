@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 
 from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.rules.document import Node, Place, read_toml, read_yaml
@@ -181,14 +182,16 @@ def _entries_of(node: Node, path: str, known: Collection[str] | None, problems: 
         problems.add(node.place, path, node.shape, accepted)
         return {}
     entries: dict[str, Entry] = {}
+    spelt: dict[str, Entry] = {}  # a limit's name is normalised, so two spellings of it are one name
     for entry in node.entries:
         name = entry.name
         if not isinstance(name, str):
             problems.add(entry.place, path, f"the name {shape_of(name)}", "names that are text; put it into quotes")
             continue
         full = f"{path}.{_shown(name)}".lstrip(".")
-        if name in entries:
-            problems.add(entry.place, full, f"it again, after line {entries[name].place.line}", "each name once")
+        first = spelt.setdefault(normalize("NFC", name), entry)
+        if first is not entry:
+            problems.add(entry.place, full, f"it again, after line {first.place.line}", "each name once")
         elif known is not None and name not in known:
             problems.add(entry.place, full, "a name that is not known", ", ".join(known) + suggestion(name, known))
         else:

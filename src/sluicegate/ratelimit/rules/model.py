@@ -113,9 +113,20 @@ class Rules:
 
     Attributes:
         limits: The rules.
+
+    Raises:
+        InvalidInputError: Two rules have different limits of one name.
     """
 
     limits: tuple[Rule, ...]
+
+    def __post_init__(self) -> None:
+        first: dict[str, int] = {}
+        for at, rule in enumerate(self.limits):
+            before = first.setdefault(rule.limit.name, at)
+            if self.limits[before].limit != rule.limit:
+                found = f"another limit named {shape_of(rule.limit.name)} after rules[{before}]"
+                raise InvalidInputError(f"rules[{at}]", found, "one limit for one name")
 
     def matching(self, descriptors: Mapping[str, str]) -> list[tuple[Limit, str]]:
         """Return the limits that cover a request, each with its key, in the file's order.
