@@ -166,3 +166,22 @@ def test_limits_of_one_name_share_their_state_and_others_do_not(rig: Rig) -> Non
     assert rig.acquire(Limit("shared", "5/minute", algorithm="leaky_bucket")).remaining == 1
     assert rig.acquire(Limit("shared", "5/minute", algorithm="fixed_window")).remaining == 4
     assert rig.acquire(Limit("other", "5/minute")).remaining == 4
+
+
+def test_of_several_rates_the_last_to_reset_is_told(rig: Rig) -> None:
+    """Nothing is left of the past only when no rate remembers it, whichever of them binds."""
+    for algorithm in ("gcra", "fixed_window", "sliding_window_log"):
+        limit = Limit("rated", "2/s; 100/minute", algorithm=algorithm)
+        assert rig.acquire(limit, cost=2).reset_after == {"gcra": 1.2}.get(algorithm, 60.0)
+        denied = rig.acquire(limit)
+        assert (denied.retry_after, denied.reset_after) == (
+            {"gcra": 0.5}.get(algorithm, 1.0),
+            {"gcra": 1.2}.get(algorithm, 60.0),
+        )
+        rig.advance(3600)
+
+
+def test_a_leaky_bucket_of_several_rates_keeps_the_pace_of_the_slowest(rig: Rig) -> None:
+    """The first request runs at once, the next ones as far apart as the slow rate wants them."""
+    limit = Limit("pace", "10/s; 60/minute", algorithm="leaky_bucket")
+    assert [rig.acquire(limit).delay for _ in range(4)] == [0.0, 1.0, 2.0, 3.0]

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from .judge import NEVER, Answer
+from .paced import Gcra
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,10 +56,18 @@ def peek(kept: Kept, now_us: int, cost: int = 1) -> Answer:
 
 
 def refund(kept: Kept, now_us: int, cost: int, decided_at_us: int, reset_at_us: int) -> int:
-    """Give back in every rate; the least of it is what was given back."""
+    """Give back in each rate what still counts there; the most of it is what was given back."""
     if reset_at_us <= now_us:
         return 0
-    return min(rate.refund(now_us, cost, decided_at_us=decided_at_us, reset_at_us=reset_at_us) for rate in kept.rates)
+    return max(
+        rate.refund(
+            now_us,
+            cost,
+            decided_at_us=decided_at_us,
+            reset_at_us=_own_reset_at_us(kept, rate, cost, decided_at_us, reset_at_us),
+        )
+        for rate in kept.rates
+    )
 
 
 def reset(kept: Kept, now_us: int) -> bool:
@@ -68,14 +79,28 @@ def reset(kept: Kept, now_us: int) -> bool:
 
 
 def _told(granted: int, answers: Sequence[Answer]) -> Answer:
-    """Tell the least that remains, and the waits of the rate that binds: never, else the longest, else the fullest."""
-    binding = answers[0]
-    for answer in answers[1:]:
-        if _rank(answer) > _rank(binding):
-            binding = answer
-    remaining = min(answer.remaining for answer in answers)
-    return Answer(granted, remaining, binding.retry_after_us, binding.reset_after_us)
+    """Tell the least that remains, the longest wait, which is never before any other, and the longest reset."""
+    waits_us = {answer.retry_after_us for answer in answers}
+    return Answer(
+        granted,
+        min(answer.remaining for answer in answers),
+        NEVER if NEVER in waits_us else max(waits_us),
+        max(answer.reset_after_us for answer in answers),
+    )
 
 
-def _rank(answer: Answer) -> tuple[bool, int, int]:
-    return answer.retry_after_us == NEVER, answer.retry_after_us, -answer.remaining
+def _own_reset_at_us(kept: Kept, rate: Oracle, cost: int, decided_at_us: int, reset_at_us: int) -> int:
+    """Tell when the part of a paced rate is paid off: surely after its own cost, and at the last where no other can be.
+
+    A rate stands at most its capacity ahead when something is granted.
+    """
+    if not isinstance(rate.model, Gcra):
+        return reset_at_us
+    others = [other.model for other in kept.rates if other is not rate]
+    if all(
+        decided_at_us + math.floor(Fraction(other.full, other.per_us)) + 1 < reset_at_us
+        for other in others
+        if isinstance(other, Gcra)
+    ):
+        return reset_at_us
+    return min(reset_at_us, decided_at_us + math.ceil(Fraction(cost * rate.model.interval, rate.model.per_us)))

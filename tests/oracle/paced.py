@@ -123,4 +123,4 @@ class Gcra:
 
 def leaky_delay_us(limit: int, period_us: int, answer: Answer, cost: int) -> int:
     """Return after how long the last request granted should run so that the output is even."""
-    return max(0, answer.reset_after_us - math.floor(cost * Fraction(period_us, limit)))
+    return max(0, answer.reset_after_us - math.ceil(cost * Fraction(period_us, limit)))

@@ -47,7 +47,7 @@ class Decision(_Fields):
         cost: The units asked for.
         remaining: Units that could still be taken now; ``None`` when unknown.
         retry_after_us: The wait in microseconds: 0 when allowed, -1 for never, -2 for unknown.
-        reset_after_us: Microseconds until nothing is left of the past.
+        reset_after_us: Microseconds until nothing is left of the past under any of the limit's rates.
         decided_at_us: The store's time of the decision, in microseconds since the epoch.
         source: What answered: ``memory``, ``redis`` or ``fallback``.
         degraded: Whether it was decided without the authority that should have decided.
@@ -93,8 +93,9 @@ class Decision(_Fields):
         """
         if self.limit.algorithm != "leaky_bucket" or not self.allowed or self.degraded:
             return 0.0
-        # With several rates the slowest paces the output.
-        own_us = max(time_of(self.cost, *rule[1:4])[0] for rule in self.limit.plan.rules)
+        # With several rates the slowest paces the output. Rounded up, as the time to reset is.
+        times = [time_of(self.cost, *rule[1:4]) for rule in self.limit.plan.rules]
+        own_us = max(whole_us + (rem > 0) for whole_us, rem in times)
         return max(0, self.reset_after_us - own_us) / 1_000_000
 
     def raise_if_denied(self) -> None:

@@ -183,7 +183,7 @@ class MemoryStore:
             asks = _settled(record, limit.plan, own, now_us, cost, asks, wanted)
             if record.adopt(own, asks, now_us, wanted * cost):
                 self._shard(names[at]).put(names[at], record.kept(), now_us)
-            answers += (told, *_binding(asks))
+            answers += (told, *_for_all_rates(asks))
         return answers
 
     def _peek(self, request: Request, now_us: int) -> tuple[int, ...]:
@@ -200,7 +200,7 @@ class MemoryStore:
             asks, granted = _asked(record, plan, rules, now_us, cost, 1)
             untouched, _ = _asked(record, plan, rules, now_us, cost, 0)
         looks = [(None, 0, now[2], ask[3], now[4]) for ask, now in zip(asks, untouched, strict=True)]
-        return granted, *_binding(looks)
+        return granted, *_for_all_rates(looks)
 
     def _reset(self, request: Request, now_us: int) -> tuple[int, ...]:
         ((limit, key, _),) = request.members
@@ -316,7 +316,7 @@ def _settled(
     return settled
 
 
-def _binding(asks: Sequence[Ask]) -> tuple[int, int, int]:
-    """Pick the rate with the longest wait (never first), else the one with the least remaining."""
-    binding = max(asks, key=lambda ask: (ask[3] == -1, ask[3], -ask[2]))
-    return min(ask[2] for ask in asks), binding[3], binding[4]
+def _for_all_rates(asks: Sequence[Ask]) -> tuple[int, int, int]:
+    """Tell of all rates the least that remains, the longest wait (never before any), and the longest reset."""
+    waits_us = [ask[3] for ask in asks]
+    return min(ask[2] for ask in asks), -1 if -1 in waits_us else max(waits_us), max(ask[4] for ask in asks)

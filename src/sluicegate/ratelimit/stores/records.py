@@ -14,7 +14,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from sluicegate.ratelimit.algorithms import concurrency, sliding_window_log
-from sluicegate.ratelimit.algorithms.exact import EXACT_MAX
+from sluicegate.ratelimit.algorithms.exact import EXACT_MAX, time_of
 from sluicegate.ratelimit.algorithms.gcra import Rule as GcraRule
 
 if TYPE_CHECKING:
@@ -108,17 +108,34 @@ class CounterRecord:
         decided_at_us: int,
         reset_at_us: int,
     ) -> tuple[int, int]:
-        """Give back in every rate; return the units and the time to reset."""
-        refunded, reset_after_us = cost, 0
+        """Give back in each rate what still counts there; return the most of it, and the time to reset."""
+        refunded, reset_after_us = 0, 0
         states = []
-        for old, rule in zip(self.under(rules), rules, strict=True):
-            state, given, own_us = plan.algorithm.refund(old, now_us, cost, decided_at_us, reset_at_us, rule)
+        for slot, (old, rule) in enumerate(zip(self.under(rules), rules, strict=True)):
+            own_at_us = _own_reset_at_us(rules, slot, cost, decided_at_us, reset_at_us)
+            state, given, own_us = plan.algorithm.refund(old, now_us, cost, decided_at_us, own_at_us, rule)
             states.append(state)
-            refunded = min(refunded, given)
+            refunded = max(refunded, given)
             reset_after_us = max(reset_after_us, own_us)
         # What equals no state is none, so that a clock that steps back finds nothing ahead of it.
         self.keep(rules, states if reset_after_us > 0 else [NO_STATE] * len(rules), now_us + reset_after_us)
         return refunded, reset_after_us
+
+
+def _own_reset_at_us(
+    rules: Sequence[tuple[int, ...]], slot: int, cost: int, decided_at_us: int, reset_at_us: int
+) -> int:
+    """Return when one rate's part of a decision is paid off, where rates are paced.
+
+    The decision says when the last of its rates is: that is this one where no other can have stood so
+    far ahead. Else only what the decision itself paid for is sure to lie ahead.
+    """
+    own = rules[slot]
+    others = [rule for other, rule in enumerate(rules) if other != slot and isinstance(rule, GcraRule)]
+    if not isinstance(own, GcraRule) or all(decided_at_us + rule.capacity_us + 1 < reset_at_us for rule in others):
+        return reset_at_us
+    units_us, rem = time_of(cost, own.interval_us, own.interval_rem, own.per)
+    return min(reset_at_us, decided_at_us + units_us + (rem > 0))
 
 
 class LogRecord:

@@ -118,26 +118,33 @@ local function asked(record, rule, cost, count)
   return answers, granted
 end
 
--- Of several rates the one with the longest wait binds (never first), else the one with the least remaining.
-local function binds_more(own, other)
-  if own[6] ~= other[6] then return own[6] == -1 or (other[6] ~= -1 and own[6] > other[6]) end
-  return own[5] < other[5]
+-- Answers for all rates of a limit: the least that remains, the longest wait (never before any), the longest reset.
+local function answer_for(granted, answers)
+  local own = answers[0]
+  local remaining, retry_after_us, reset_after_us = own[5], own[6], own[7]
+  for slot = 1, #answers do
+    own = answers[slot]
+    remaining, reset_after_us = math.min(remaining, own[5]), math.max(reset_after_us, own[7])
+    if retry_after_us == -1 or own[6] == -1 then
+      retry_after_us = -1
+    else
+      retry_after_us = math.max(retry_after_us, own[6])
+    end
+  end
+  answer(granted, remaining, retry_after_us, reset_after_us)
 end
 
--- Takes `wanted` of a member's requests in each of its rates, and answers for the one that binds.
+-- Takes `wanted` of a member's requests in each of its rates, and answers for all of them.
 local function settle(record, rule, cost, answers, granted, wanted)
-  local binding, remaining
   for slot = 0, rule.slots - 1 do
-    local own = answers[slot]
-    if own[4] ~= wanted then
-      own = { ask(record, rule, slot, cost, wanted) } -- all of them, so that its wait is 0
+    if answers[slot][4] ~= wanted then
+      answers[slot] = { ask(record, rule, slot, cost, wanted) } -- all of them, so that its wait is 0
     end
+    local own = answers[slot]
     if rule.kind ~= LOG then adopt(record, rule, slot, wanted * cost, own[1], own[2], own[3], own[7]) end
-    if not binding or binds_more(own, binding) then binding = own end
-    remaining = math.min(remaining or own[5], own[5])
   end
   if rule.kind == LOG then log_adopt(record, rule, now_us, wanted * cost) end
-  answer(granted, remaining, binding[6], binding[7])
+  answer_for(granted, answers)
 end
 
 -- Several limits, all or nothing: ask all, grant the least, take that from all. Shadow members never bind.
@@ -184,15 +191,11 @@ local function peek(key, rule, cost)
   local status = status_of(record, rule)
   if status then return answer(status, 0, 0, 0) end
   local answers, granted = asked(record, rule, cost, 1)
-  local binding, remaining
   for slot = 0, rule.slots - 1 do
-    local own = answers[slot]
     local untouched = { ask(record, rule, slot, cost, 0) }
-    own[5], own[7] = untouched[5], untouched[7]
-    if not binding or binds_more(own, binding) then binding = own end
-    remaining = math.min(remaining or own[5], own[5])
+    answers[slot][5], answers[slot][7] = untouched[5], untouched[7]
   end
-  return answer(granted, remaining, binding[6], binding[7])
+  return answer_for(granted, answers)
 end
 
 local function reset(key)
@@ -210,15 +213,29 @@ local function refund_log(key, rule, cost, decided_at_us)
   return refunded, 0
 end
 
+-- When one rate's part of a decision is paid off. The decision says when the last of its rates is: that is this one where
+-- no other can have stood so far ahead. Else only what the decision itself paid for is sure to lie ahead.
+local function own_reset_at_us(rule, slot, cost, decided_at_us, reset_at_us)
+  for other = 0, rule.slots - 1 do
+    if other ~= slot and decided_at_us + rule[other * 6 + 5] + 1 >= reset_at_us then
+      local units_us, units_rem = exact_time_of(cost, rule[slot * 6 + 2], rule[slot * 6 + 3], rule[slot * 6 + 4])
+      if units_rem > 0 then units_us = units_us + 1 end
+      return math.min(reset_at_us, decided_at_us + units_us)
+    end
+  end
+  return reset_at_us
+end
+
+-- Gives back in each rate what still counts there; the most of it is what was given back.
 local function refund_state(record, rule, cost, decided_at_us, reset_at_us)
-  local refunded, reset_after_us = cost, 0
+  local refunded, reset_after_us = 0, 0
   for slot = 0, rule.slots - 1 do
     local at = slot * RULE_LENGTHS[rule.kind]
     local first, second, third = state_under(record, rule, slot)
     local given, own_reset_us
     if rule.kind == GCRA then
       first, second, third, given, own_reset_us = gcra_refund(first, second, third, now_us, cost, decided_at_us,
-        reset_at_us, rule[at + 1], rule[at + 2], rule[at + 3], rule[at + 4], rule[at + 5], rule[at + 6])
+        own_reset_at_us(rule, slot, cost, decided_at_us, reset_at_us), rule[at + 1], rule[at + 2], rule[at + 3], rule[at + 4], rule[at + 5], rule[at + 6])
     elseif rule.kind == FIXED_WINDOW then
       first, second, third, given, own_reset_us =
         fixed_window_refund(first, second, now_us, cost, decided_at_us, rule[at + 1], rule[at + 2])
@@ -230,7 +247,7 @@ local function refund_state(record, rule, cost, decided_at_us, reset_at_us)
         rule[at + 1], rule[at + 2], rule[at + 3], rule[at + 4], rule[at + 5])
     end
     adopt(record, rule, slot, 1, first, second, third, own_reset_us)
-    refunded = math.min(refunded, given)
+    refunded = math.max(refunded, given)
     reset_after_us = math.max(reset_after_us, own_reset_us)
   end
   return refunded, reset_after_us
