@@ -137,13 +137,15 @@ def test_closing_answers_every_thread_that_waits(redis_server: RedisServer, redi
 
         waiting = [threading.Thread(target=work, args=[limiter.wait, slow, "key"], kwargs={"timeout": 86_400})]
         waiting[0].start()
-        time.sleep(0.1)  # so it has been denied, and waits
+        denied = ("slow", "denied")
+        while limiter.statistics().decisions.get(denied, 0) < 1:  # then it waits
+            time.sleep(0.01)
         proxy.swallow = True
         waiting += [threading.Thread(target=work, args=[limiter.acquire, slow, f"key{number}"]) for number in range(30)]
         waiting += [threading.Thread(target=work, args=[limiter.peek, slow, f"key{number}"]) for number in range(10)]
         for thread in waiting[1:]:
             thread.start()
-        time.sleep(0.1)
+        time.sleep(0.2)
         assert outcomes == []
         before = time.monotonic()
         limiter.close()
