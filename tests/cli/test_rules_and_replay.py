@@ -41,6 +41,16 @@ def test_wrong_rules_are_told_whole(tmp_path: Path) -> None:
     assert len(json.loads(as_json.out)["problems"]) == len(shown.err.splitlines()) >= 2
 
 
+def test_rules_that_no_middleware_takes_are_told(tmp_path: Path) -> None:
+    """Where more rules cover one request than are decided at once, a valid file is shown with a line that says so."""
+    path = tmp_path / "rules.yaml"
+    path.write_text("version: 1\nlimits:\n" + "".join(f"  r{at}: {{rate: 1/s, key: user}}\n" for at in range(33)))
+    shown = run("rules", "check", str(path))
+    assert (shown.code, shown.err) == (0, "")
+    assert "33 of them cover one request (any method, path /)" in shown.out
+    assert json.loads(run("rules", "check", str(path), "--json").out)["most_for_one_request"] == 33
+
+
 def test_a_log_is_replayed(tmp_path: Path, rules_file: Path) -> None:
     """A log from a file or from standard input gives a table, a JSON object and a page."""
     log = tmp_path / "access.log"

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sluicegate.cli.exits import ALLOWED, REFUSED
-from sluicegate.ratelimit.rules import load_rules
+from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, largest_meeting, load_rules
 from sluicegate.utils import ConfigurationError
 
 if TYPE_CHECKING:
@@ -34,12 +34,14 @@ def check(
         _print_table(load_rules(file))
         return ALLOWED
     try:
-        listed = [_as_json(rule) for rule in load_rules(file).limits]
+        rules = load_rules(file)
     except ConfigurationError as error:
         problems = [{"where": each.where, "found": each.found, "accepted": each.accepted} for each in error.problems]
         sys.stdout.write(json.dumps({"valid": False, "problems": problems}) + "\n")
         return REFUSED
-    sys.stdout.write(json.dumps({"valid": True, "limits": listed}) + "\n")
+    listed = [_as_json(rule) for rule in rules.limits]
+    most = len(largest_meeting(rules).rules)
+    sys.stdout.write(json.dumps({"valid": True, "most_for_one_request": most, "limits": listed}) + "\n")
     return ALLOWED
 
 
@@ -80,6 +82,11 @@ def _print_table(rules: Rules) -> None:
     console = Console()
     console.print(table)
     console.print(Text.assemble(("valid", "bold green"), f": {len(rules.limits)} limits"))
+    meeting = largest_meeting(rules)
+    if len(meeting.rules) > RULES_AT_ONCE_MAX:
+        # The service names its limits and a replay takes one at a time, so the file is not wrong.
+        note = f"{len(meeting.rules)} of them cover one request ({meeting.request}); the middleware takes at most "
+        console.print(Text(f"{note}{RULES_AT_ONCE_MAX}", "yellow"), soft_wrap=True)
 
 
 def _rates(rule: Rule) -> list[str]:

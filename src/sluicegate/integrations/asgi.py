@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sluicegate.integrations.client_address import ClientAddress
 from sluicegate.integrations.descriptors import descriptor_readers
 from sluicegate.integrations.headers import RATELIMIT_DRAFT, checked_draft, limit_headers
-from sluicegate.integrations.problem import PROBLEM_MEDIA_TYPE, denial_problem
-from sluicegate.ratelimit.rules import Rules
+from sluicegate.integrations.problem import PROBLEM_MEDIA_TYPE, Problem, denial_problem, undecidable_problem
+from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, Rules, largest_meeting
 from sluicegate.utils import InvalidInputError, LimitExceededError, shape_of
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ DECISIONS_KEY: Final = "sluicegate.decisions"
 _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 _FIELDS = frozenset({b"ratelimit", b"ratelimit-policy"})
 _HELD = "concurrency"
+_NAMES_SHOWN_MAX = 5  # enough to find the rules by
 _ADDRESS_OF_CONNECTION = ClientAddress()
 
 
@@ -55,7 +56,9 @@ class RateLimitMiddleware:
         limits: What limits a request: `Rules`, or a function, plain or async, from the ASGI scope to
             a list of ``(limit, key)`` or ``(limit, key, cost)``; an empty list lets the request pass
             unlimited. Several are taken all or none. A unit of a ``concurrency`` limit is held until
-            the application returns, background tasks included.
+            the application returns, background tasks included. At most 32 may limit one request: of
+            limits on trial only as many are asked as there is room for, and a request that more
+            enforced ones limit is refused with 503, for nobody could decide it; the log says so once.
         client_address: How `Rules` tell one client from another. Default: by the address of the
             connection, trusting no proxy.
         descriptors: With `Rules`, a function from the scope to further descriptors, such as
@@ -64,10 +67,11 @@ class RateLimitMiddleware:
         draft: Number of the draft for the ``RateLimit`` fields, ``None`` for none of them.
 
     Raises:
-        InvalidInputError: An argument is refused, or a rule counts by something nobody supplies.
+        InvalidInputError: An argument is refused, a rule counts by something nobody supplies, or more
+            than 32 rules are seen to cover one request.
     """
 
-    __slots__ = ("_asked", "_draft", "_limiter", "_scope_types", "app")
+    __slots__ = ("_asked", "_draft", "_limiter", "_scope_types", "_told_of_too_many", "app")
 
     def __init__(
         self,
@@ -91,6 +95,7 @@ class RateLimitMiddleware:
         self._limiter = limiter
         self._scope_types = ("http", "websocket") if websockets else ("http",)
         self._draft = draft
+        self._told_of_too_many = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection: an ASGI application's only entry."""
@@ -106,11 +111,28 @@ class RateLimitMiddleware:
         # Set in place, not in a copy: what outer middleware sees in the scope must stay the
         # application's own (routes, endpoints), and the name is ours alone.
         taken: list[Decision] = scope.setdefault(DECISIONS_KEY, [])
+        if len(asked) > RULES_AT_ONCE_MAX:
+            asked = self._those_that_bind(asked)
+        if len(asked) > RULES_AT_ONCE_MAX:
+            await _refuse(scope, send, undecidable_problem(len(asked)), [])
+            return
         async with AsyncExitStack() as held:
             if await self._granted(asked, taken, held):
                 await self.app(scope, receive, self._telling(send, taken))
                 return
-        await _refuse(scope, send, taken, self._draft)
+        await _refuse(scope, send, denial_problem(taken), limit_headers(taken, draft=self._draft))
+
+    def _those_that_bind(self, asked: Asked) -> Asked:
+        """Return those that are enforced, with as many on trial as there is room for, and tell the log once."""
+        if not self._told_of_too_many:
+            self._told_of_too_many = True
+            names = ", ".join(pair[0].name for pair in asked[:_NAMES_SHOWN_MAX])
+            self._limiter.engine.logger.error(
+                "request.undecidable", limits=len(asked), most=RULES_AT_ONCE_MAX, first=names
+            )
+        enforced = [pair for pair in asked if not pair[0].shadow]
+        trials = [pair for pair in asked if pair[0].shadow]
+        return enforced + trials[: max(0, RULES_AT_ONCE_MAX - len(enforced))]
 
     async def _granted(self, asked: Asked, taken: list[Decision], held: AsyncExitStack) -> bool:
         # Holds first: they can be given back whole when a rate denies, and then nothing was consumed.
@@ -150,6 +172,11 @@ def _asked_by_rules(
     rules: Rules, client_address: ClientAddress, descriptors: Callable[[Scope], Mapping[str, str]] | None
 ) -> Callable[[Scope], Asked]:
     readers = descriptor_readers(rules, client_address, given=descriptors is not None)
+    meeting = largest_meeting(rules)
+    if len(meeting.rules) > RULES_AT_ONCE_MAX:
+        names = ", ".join(rule.limit.name for rule in meeting.rules[:_NAMES_SHOWN_MAX])
+        found = f"{len(meeting.rules)} rules that cover one request ({meeting.request}): {names}, …"
+        raise InvalidInputError("limits", found, f"at most {RULES_AT_ONCE_MAX} for one request; narrow what they match")
 
     def asked(scope: Scope) -> Asked:
         described = {name: reader(scope) for name, reader in readers.items()}
@@ -160,7 +187,7 @@ def _asked_by_rules(
     return asked
 
 
-async def _refuse(scope: Scope, send: Send, taken: list[Decision], draft: int | None) -> None:
+async def _refuse(scope: Scope, send: Send, problem: Problem, fields: list[tuple[str, str]]) -> None:
     prefix = "http"
     if scope["type"] == "websocket":
         if "websocket.http.response" not in (scope.get("extensions") or {}):
@@ -168,12 +195,11 @@ async def _refuse(scope: Scope, send: Send, taken: list[Decision], draft: int | 
             await send({"type": "websocket.close", "code": 1013, "reason": "rate limited"})
             return
         prefix = "websocket.http"
-    problem = denial_problem(taken)
     body = problem.body()
     headers = [
         (b"content-type", PROBLEM_MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
-        *_encoded(limit_headers(taken, draft=draft)),
+        *_encoded(fields),
     ]
     await send({"type": f"{prefix}.response.start", "status": problem.status, "headers": headers})
     if scope.get("method") == "HEAD":

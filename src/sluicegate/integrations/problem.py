@@ -13,11 +13,20 @@ if TYPE_CHECKING:
 
     from sluicegate.ratelimit import Decision, JointDecision
 
-__all__ = ["PROBLEM_MEDIA_TYPE", "QUOTA_EXCEEDED", "REDUCED_CAPACITY", "Problem", "denial_problem"]
+__all__ = [
+    "PROBLEM_MEDIA_TYPE",
+    "QUOTA_EXCEEDED",
+    "REDUCED_CAPACITY",
+    "Problem",
+    "denial_problem",
+    "undecidable_problem",
+]
 
 PROBLEM_MEDIA_TYPE: Final = "application/problem+json"
 QUOTA_EXCEEDED: Final = "https://iana.org/assignments/http-problem-types#quota-exceeded"
 REDUCED_CAPACITY: Final = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity"
+
+_REDUCED = "Request cannot be satisfied due to temporary server capacity constraints"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +67,16 @@ def denial_problem(decision: Decision | JointDecision | Sequence[Decision]) -> P
     names = list(dict.fromkeys(policy_name(each.limit) for each in denials))
     members = {"violated-policies": names}
     if denials and all(each.degraded and each.remaining is None for each in denials):
-        title = "Request cannot be satisfied due to temporary server capacity constraints"
         detail = "The limiter cannot decide at the moment, and this request must not pass undecided."
-        return Problem(status=503, type=REDUCED_CAPACITY, title=title, detail=detail, members=members)
+        return Problem(status=503, type=REDUCED_CAPACITY, title=_REDUCED, detail=detail, members=members)
     title = "Request cannot be satisfied as assigned quota has been exceeded"
     return Problem(status=429, type=QUOTA_EXCEEDED, title=title, detail=_advice(denials), members=members)
+
+
+def undecidable_problem(limits: int) -> Problem:
+    """Describe a request that stands under more limits than are decided at once."""
+    detail = f"This request stands under {limits} limits, which are more than can be decided at once."
+    return Problem(status=503, type=REDUCED_CAPACITY, title=_REDUCED, detail=detail)
 
 
 def _advice(denials: Sequence[Decision]) -> str:

@@ -2,17 +2,21 @@
 
 from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, load_rules, parse_rules
 from sluicegate.ratelimit.rules.matching import PathPattern
+from sluicegate.ratelimit.rules.meeting import RULES_AT_ONCE_MAX, Meeting, largest_meeting
 from sluicegate.ratelimit.rules.model import DESCRIPTORS, KeyTemplate, Match, Rule, Rules, checked_descriptor
 
 __all__ = [
     "DESCRIPTORS",
+    "RULES_AT_ONCE_MAX",
     "RULES_FILE_BYTES_MAX",
     "KeyTemplate",
     "Match",
+    "Meeting",
     "PathPattern",
     "Rule",
     "Rules",
     "checked_descriptor",
+    "largest_meeting",
     "load_rules",
     "parse_rules",
 ]

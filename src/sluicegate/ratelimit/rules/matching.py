@@ -50,6 +50,11 @@ class PathPattern:
         # Most globs are a path, or all below one; those need no automaton.
         set_(self, "_automaton", None if plain else _Automaton.of(text))
 
+    @property
+    def example(self) -> str | None:
+        """A path that fits, where the glob is one or all below one; else ``None``."""
+        return None if self._automaton is not None else self._prefix or "/" if self._below else self.text
+
     def matches(self, path: str) -> bool:
         """Say whether the whole of *path* fits, in time linear in its length."""
         if self._automaton is not None:
