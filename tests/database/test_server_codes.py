@@ -135,8 +135,9 @@ async def test_a_server_busy_with_another_script_refuses(server: RedisServer) ->
     server.command("CONFIG", "SET", "busy-reply-threshold", "1")
     async with connected(server.url) as other, connected(server.url) as client:
         await count(client)
+        await count(other, key=b"warm")
         with pytest.raises(OutcomeUnknownError):
-            await other.execute("EVAL", "while true do end", 0, deadline_us=100_000)
+            await other.execute("EVAL", "while true do end", 0, deadline_us=200_000)
         await expect_refusal(client, StoreOverloadedError, "BUSY")
         server.command("SCRIPT", "KILL")
         await told(client, "PING", wanted=b"PONG")
