@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluicegate import Decision, InvalidInputError, JointDecision, Limit, Limiter
+from sluicegate import Decision, InvalidInputError, JointDecision, Limit
 from sluicegate.integrations import limit_headers, policy_name
-from sluicegate.testing import ManualClock
 
 API = Limit("api", "100/minute burst 20")
 
@@ -165,32 +164,3 @@ def test_line_breaks_in_a_name_cannot_split_a_header() -> None:
     for _, value in limit_headers(decided(limit)):
         assert re.fullmatch(r"[ -~]+", value)
         assert "%0D%0A" in value
-
-
-@pytest.mark.asyncio
-@given(
-    limit=st.integers(1, 50),
-    period=st.integers(1, 100),
-    burst=st.one_of(st.none(), st.integers(1, 60)),
-    costs=st.lists(st.tuples(st.integers(1, 5), st.floats(0, 5)), min_size=1, max_size=12),
-)
-async def test_a_paced_limit_has_another_unit_when_it_says(
-    limit: int, period: int, burst: int | None, costs: list[tuple[int, float]]
-) -> None:
-    """After `t` seconds more remains than before, and a second earlier it does not."""
-    rule = Limit("a", f"{limit} per {period} seconds" + (f" burst {burst}" if burst else ""))
-    clock = ManualClock(1_000_000.0)
-    async with Limiter(clock=clock) as limiter:
-        for cost, pause in costs:
-            await limiter.acquire(rule, "k", cost=cost)
-            clock.advance(pause)
-        decision = await limiter.acquire(rule, "k")
-        if not decision.allowed:
-            return
-        ((_, values),) = parsed(limit_headers(decision), "RateLimit")
-        more_s = values["t"]
-        assert isinstance(more_s, int)
-        clock.advance(more_s - 1)
-        assert (await limiter.peek(rule, "k")).remaining == values["r"]
-        clock.advance(1)
-        assert (await limiter.peek(rule, "k")).remaining != values["r"]

@@ -15,7 +15,7 @@ from sluicegate.utils import InvalidInputError, shape_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from sluicegate.ratelimit import Limit
+    from sluicegate.ratelimit import Limit, Rate
 
 __all__ = ["RATELIMIT_DRAFT", "checked_draft", "denies", "limit_headers", "policy_name", "shown_decisions"]
 
@@ -24,6 +24,7 @@ RATELIMIT_DRAFT: Final = 10
 
 _SECOND_US = 1_000_000
 _PACED = ("gcra", "token_bucket", "leaky_bucket")
+_WINDOWS = ("fixed_window", "calendar_quota")
 _NO_FIXED_LENGTH = ("month", "year")
 
 
@@ -124,25 +125,41 @@ def _tightness(decision: Decision) -> tuple[bool, bool, int]:
 
 def _service_item(name: str, decision: Decision, retry_after_s: int | None) -> str:
     item = f"{_quoted(name)};r={decision.remaining}"
-    more_s = _more_after_s(decision)
+    more_us = _more_after_us(decision)
     # Whoever obeys Retry-After must not be told by another limit to wait longer.
-    if more_s is None or (retry_after_s is not None and more_s > retry_after_s):
+    if more_us is None or (retry_after_s is not None and _whole_seconds(more_us) > retry_after_s):
         return item
-    return f"{item};t={more_s}"
+    return f"{item};t={_whole_seconds(more_us)}"
 
 
-def _more_after_s(decision: Decision) -> int | None:
-    """Whole seconds until there is more, rounded up; ``None`` when unknown, or when nothing is used."""
-    if denies(decision):
-        return _whole_seconds(decision.retry_after_us) if decision.retry_after_us >= 0 else None
-    if decision.reset_after_us <= 0 or decision.remaining is None or decision.limit.algorithm == "concurrency":
+def _more_after_us(decision: Decision) -> int | None:
+    """Return the time until more remains than now; ``None`` where this one decision does not show it."""
+    remaining = decision.remaining
+    if remaining is None or decision.limit.algorithm == "concurrency":
         return None
-    if decision.limit.algorithm not in _PACED or len(decision.limit.rates) > 1:
-        return _whole_seconds(decision.reset_after_us)
-    rate = decision.limit.rates[0]
-    # The next unit comes when only what pays for the others is still outstanding.
-    others = rate.capacity - decision.remaining - 1
-    return _whole_seconds(max(0, decision.reset_after_us - others * rate.period_us // rate.limit))
+    if denies(decision) and decision.retry_after_us < 0:
+        return None
+    if denies(decision) and decision.cost == remaining + 1:
+        return decision.retry_after_us  # what it waits for is the next unit, whichever rate binds
+    if decision.reset_after_us <= 0 or len(decision.limit.rates) > 1:
+        return None  # which of several rates binds is not told
+    return _unit_after_us(decision, decision.limit.rates[0], decision.limit.rates[0].capacity - remaining)
+
+
+def _unit_after_us(decision: Decision, rate: Rate, used: int) -> int | None:
+    """Return the time until one of the *used* units of a rate is back; ``None`` where that is not known."""
+    algorithm, reset_after_us = decision.limit.algorithm, decision.reset_after_us
+    if algorithm in _PACED:
+        # The next unit comes when only what pays for the others is still outstanding.
+        return max(0, reset_after_us - (used - 1) * rate.period_us // rate.limit)
+    if algorithm in _WINDOWS or used == 1:
+        return reset_after_us  # all comes back at once
+    if not decision.allowed or decision.cost != used:
+        return None  # requests that came before are in the way, and nobody tells when they came
+    if algorithm == "sliding_window_log":
+        return reset_after_us
+    # Counted whole through its own window, the request loses its weight evenly through the next.
+    return reset_after_us - (used - 1) * rate.period_us // used
 
 
 def _policy_items(name: str, limit: Limit) -> list[str]:
