@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from threading import Lock
 
+from sluicegate.utils import checked_seconds
+
 __all__ = ["ManualClock"]
+
+_SECONDS_MAX = 1e11  # some three thousand years: all that whole microseconds can say exactly in a float
 
 
 class ManualClock:
@@ -14,13 +18,16 @@ class ManualClock:
     Hand it to ``Limiter(clock=...)`` and no test ever has to sleep. Any thread may move it.
 
     Args:
-        start: The first reading, in seconds since the epoch.
+        start: The first reading, in seconds since the epoch, from -1e11 to 1e11. Default 0.
+
+    Raises:
+        InvalidInputError: It is no such number; so it is with `advance`.
     """
 
     __slots__ = ("_lock", "_monotonic_us", "_now_us", "_sleepers")
 
     def __init__(self, start: float = 0.0) -> None:
-        self._now_us = round(start * 1_000_000)
+        self._now_us = _whole_us(start, "start")
         self._monotonic_us = 0
         self._sleepers: list[tuple[int, asyncio.Future[None]]] = []
         self._lock = Lock()  # whoever moves the clock need not be the thread that sleeps
@@ -35,7 +42,7 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         """Move the clock by *seconds*; a negative number steps the wall clock back."""
-        self.advance_us(round(seconds * 1_000_000))
+        self.advance_us(_whole_us(seconds, "seconds"))
 
     def advance_us(self, microseconds: int) -> None:
         """Move the clock by whole *microseconds*; a negative number steps the wall clock back."""
@@ -63,6 +70,10 @@ class ManualClock:
             with self._lock:
                 if sleeper in self._sleepers:
                     self._sleepers.remove(sleeper)
+
+
+def _whole_us(seconds: float, where: str) -> int:
+    return round(checked_seconds(seconds, where, at_least=-_SECONDS_MAX, at_most=_SECONDS_MAX) * 1_000_000)
 
 
 def _wake(future: asyncio.Future[None]) -> None:

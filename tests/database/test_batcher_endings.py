@@ -65,6 +65,38 @@ async def test_a_defect_of_the_sender_leaves_nobody_waiting(caplog: pytest.LogCa
     caplog.clear()
 
 
+async def test_a_sender_that_returns_too_few_leaves_nobody_waiting(caplog: pytest.LogCaptureFixture) -> None:
+    """Who cannot tell which result is whose answers nobody wrongly: all of the batch hear of the defect."""
+    road = Road()
+    batcher = Batcher(road.send, deadline_us=LONG_US)
+    promises = submitted(batcher, [1, 2, 3])
+    await turn()
+    await road.let_go(["a", "b"])
+    assert errors_of(promises) == [ValueError] * 3
+    await batcher.aclose()
+    gc.collect()  # the loop tells of a task's exception when the task is gone
+    assert "zip() argument 2 is shorter" in caplog.text
+    caplog.clear()
+
+
+async def test_who_stands_in_line_behind_a_defect_is_served(caplog: pytest.LogCaptureFixture) -> None:
+    """The worker that a defect ended is followed by another, without anybody asking anew."""
+    road = Road()
+    batcher = Batcher(road.send, deadline_us=LONG_US)
+    failed = submitted(batcher, [1])
+    await turn()
+    behind = submitted(batcher, [2])
+    await road.fail(ZeroDivisionError("a defect"))
+    await turn()
+    await road.let_go()
+    assert errors_of(failed) == [ZeroDivisionError]
+    assert behind[0].result() == (2, 2)
+    await batcher.aclose()
+    gc.collect()
+    assert "a defect" in caplog.text
+    caplog.clear()
+
+
 async def test_closing_answers_everyone() -> None:
     """Who is under way and who is in line hears that the limiter was closed, and nobody is sent any more."""
     road = Road()

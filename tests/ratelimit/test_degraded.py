@@ -160,10 +160,11 @@ async def test_a_store_that_is_away_at_the_start_is_told_once_and_found_later() 
             assert [event for _, event, _ in logger.events] == ["store.away"]
             for _ in range(50):
                 assert (await limiter.acquire(PLAIN, "key")).degraded
-            assert [event for _, event, _ in logger.events] == ["store.away", "store.lost"]
+            assert [event for _, event, _ in logger.events] == ["store.away", "store.lost", "limit.fallback"]
             stack.enter_context(server)
             await answered_again(limiter)
-            assert [event for _, event, _ in logger.events] == ["store.away", "store.lost", "store.back"]
+            assert logger.named("limit.fallback")[0] == {"limit": PLAIN.name, "on_failure": "open"}
+            assert logger.events[-1][1] == "store.back"
 
 
 async def answered_again(limiter: Limiter) -> None:
@@ -187,7 +188,7 @@ async def test_a_store_that_goes_and_comes_back_is_told_in_two_lines(server: Red
         await answered_again(limiter)
         for _ in range(20):
             assert not (await limiter.acquire(PLAIN, "key")).degraded
-    told = [(level, event) for level, event, _ in logger.events]
+    told = [(level, event) for level, event, _ in logger.events if event != "limit.fallback"]
     assert told == [("info", "limiter.started"), ("warning", "store.lost"), ("info", "store.back")]
     (lost,) = logger.named("store.lost")
     assert lost["source"] == "redis"

@@ -124,6 +124,9 @@ class Batcher(Generic[Item]):
                     return  # the others will take what is left
         finally:
             self._under_way -= 1
+            if self._queue and not (self._under_way or self._starting or self._closed):
+                self._starting = True  # a defect ended this one: who stands in line is served all the same
+                asyncio.get_running_loop().call_soon(self._start)
 
     async def _deliver(self, batch: list[tuple[Item, _Promise, float]]) -> None:
         now_s = asyncio.get_running_loop().time()
@@ -136,6 +139,7 @@ class Batcher(Generic[Item]):
         left_us = round((batch[0][2] - now_s) * 1_000_000)
         try:
             results = await self._send([item for item, _, _ in batch], left_us)
+            pairs = list(zip(batch, results, strict=True))
         except asyncio.CancelledError:
             self._fail(batch, LimiterClosedError("the limiter was closed"))
             raise
@@ -145,7 +149,7 @@ class Batcher(Generic[Item]):
         except Exception as error:  # a defect must not leave callers waiting for ever
             self._fail(batch, error)
             raise
-        for (_, promise, _), result in zip(batch, results, strict=True):
+        for (_, promise, _), result in pairs:
             if promise.done():
                 continue
             if isinstance(result, BaseException):

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Counters"]
 
+LABELS_MAX = 10_000  # labels that one thread counts apart, two megabytes: names made of users' ids must not fill memory
+THE_REST = "..."  # the label of all others
+
 Table = dict["Hashable", list[int]]
 
 
@@ -34,15 +37,20 @@ class Counters:
         self._ended: Table = {}  # what threads counted that are no more
 
     def row(self, label: Hashable) -> list[int]:
-        """Return the calling thread's own counts of *label*, for it alone to add to."""
+        """Return the calling thread's own counts of *label*, for it alone to add to.
+
+        Beyond 10,000 labels all others share one row, named ``...``.
+        """
         try:
             return self._local.table[label]  # type: ignore[no-any-return] # a thread-local has no types
         except AttributeError:
             self._register()
         except KeyError:
             pass
-        row = self._local.table[label] = [0] * self._columns
-        return row
+        table = self._local.table
+        if len(table) >= LABELS_MAX:
+            label = THE_REST
+        return table.setdefault(label, [0] * self._columns)  # type: ignore[no-any-return] # as above
 
     def read(self) -> dict[Hashable, tuple[int, ...]]:
         """Return the sums over all threads, those that ended included."""

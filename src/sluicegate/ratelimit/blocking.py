@@ -10,10 +10,11 @@ import inspect
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
+from sluicegate.database import Keyspace
 from sluicegate.monitoring import StandardLogger
 from sluicegate.ratelimit.background import Background
 from sluicegate.ratelimit.decision import Decision, JointDecision
-from sluicegate.ratelimit.decorating import Function, decorated, key_function
+from sluicegate.ratelimit.decorating import Function, check_decoration, decorated, key_function
 from sluicegate.ratelimit.engine import forget_parent_after_fork, in_order
 from sluicegate.ratelimit.limiter import Limiter, store_at
 from sluicegate.ratelimit.stores.memory import KEYS_MAX
@@ -63,11 +64,18 @@ class BlockingLimiter:
         deadline: float = 0.05,
         connect_timeout: float = 2.0,
         key_prefix: str = "sg",
+        key_secret: bytes = b"",
         logger: Logger | None = None,
     ) -> Self:
         """Return a limiter whose state is in Redis; see `Limiter.connect`."""
         logger = logger or StandardLogger()
-        store = store_at(url, deadline=deadline, connect_timeout=connect_timeout, key_prefix=key_prefix, logger=logger)
+        store = store_at(
+            url,
+            deadline=deadline,
+            connect_timeout=connect_timeout,
+            keyspace=Keyspace(key_prefix, secret=key_secret),
+            logger=logger,
+        )
         return cls(store=store, logger=logger)
 
     def __enter__(self) -> Self:
@@ -126,6 +134,7 @@ class BlockingLimiter:
 
     def limit(self, limit: Limit, *, key: str | Callable[..., str], cost: int = 1) -> Callable[[Function], Function]:
         """Decorate a plain function so that each call takes *cost* units first; see `Limiter.limit`."""
+        check_decoration(limit, key, cost)
         key_of = key_function(key)
 
         def decorate(function: Function) -> Function:

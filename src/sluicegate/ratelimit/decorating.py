@@ -5,15 +5,31 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from sluicegate.ratelimit.limit import Limit
+from sluicegate.utils import InvalidInputError, checked_cost, checked_key, shape_of
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from sluicegate.ratelimit.decision import Decision
 
-__all__ = ["Function", "decorated", "decorated_async", "key_function"]
+__all__ = ["Function", "check_decoration", "decorated", "decorated_async", "key_function"]
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
+
+
+def check_decoration(limit: object, key: object, cost: object) -> None:
+    """Refuse at the decoration what would be refused at every call.
+
+    Raises:
+        InvalidInputError: An argument is refused.
+    """
+    if not isinstance(limit, Limit):
+        raise InvalidInputError("limit", shape_of(limit), "a Limit")
+    if not callable(key):
+        checked_key(key)
+    checked_cost(cost)
 
 
 def key_function(key: str | Callable[..., str]) -> Callable[..., str]:

@@ -144,6 +144,10 @@ class Limit:
         shorter_us = _SHORTER_DAY_US if kind == CALENDAR else 0
         return min(rate.limit * (1 - (-(span_us - 1) // (rate.period_us - shorter_us))) for rate in self.rates)
 
+    def decides_like(self, other: Limit) -> bool:
+        """Say whether *other*, of the same name, is the same rule and enforced in the same way."""
+        return (self.plan.tag, self.shadow, self.on_failure) == (other.plan.tag, other.shadow, other.on_failure)
+
     def __str__(self) -> str:
         rates = "; ".join(str(rate) for rate in self.rates) or str(self.plan.capacity)
         return f"{self.name} ({rates} {self.algorithm})"

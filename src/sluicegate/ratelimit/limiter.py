@@ -7,10 +7,10 @@ import inspect
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Self, cast
 
-from sluicegate.database import connect
+from sluicegate.database import Keyspace, connect
 from sluicegate.monitoring import StandardLogger
 from sluicegate.ratelimit.decision import Decision, JointDecision
-from sluicegate.ratelimit.decorating import Function, decorated, decorated_async, key_function
+from sluicegate.ratelimit.decorating import Function, check_decoration, decorated, decorated_async, key_function
 from sluicegate.ratelimit.engine import Engine, forget_parent_after_fork, in_order
 from sluicegate.ratelimit.holds import Hold, HoldKeeper
 from sluicegate.ratelimit.statistics import Statistics
@@ -56,8 +56,8 @@ class Limiter:
         store: Store | None = None,
         logger: Logger | None = None,
     ) -> None:
-        clock = clock or SystemClock()
-        logger = logger or StandardLogger()
+        clock, logger = clock or SystemClock(), logger or StandardLogger()
+        check_parts(clock, store, logger)
         self.engine = Engine(store or MemoryStore(clock, keys_max=keys_max), clock, logger)
         self._keeper = HoldKeeper(self.engine)
         self._lines = WaitingLines(clock, self.engine.sleep)
@@ -72,6 +72,7 @@ class Limiter:
         deadline: float = 0.05,
         connect_timeout: float = 2.0,
         key_prefix: str = "sg",
+        key_secret: bytes = b"",
         logger: Logger | None = None,
     ) -> Self:
         """Return a limiter whose state is in the Redis (7.0 or newer) or Valkey at *url*.
@@ -84,6 +85,8 @@ class Limiter:
             deadline: Seconds until every verb has an answer, from 0.001 to 10. Default 0.05.
             connect_timeout: Seconds allowed for a connection, from 0.01 to 60. Default 2.
             key_prefix: What all keys begin with: 1 to 32 letters, digits, ``-`` or ``_``. Default ``sg``.
+            key_secret: Keys the digests of long keys, so that nobody tells from the server's keys whose they
+                are: up to 64 bytes, the same in the whole fleet. Default none.
             logger: Where events go. Default: the standard library's logger ``sluicegate``.
 
         Raises:
@@ -91,7 +94,13 @@ class Limiter:
             ConfigurationError: The extra ``redis`` is not installed.
         """
         logger = logger or StandardLogger()
-        store = store_at(url, deadline=deadline, connect_timeout=connect_timeout, key_prefix=key_prefix, logger=logger)
+        store = store_at(
+            url,
+            deadline=deadline,
+            connect_timeout=connect_timeout,
+            keyspace=Keyspace(key_prefix, secret=key_secret),
+            logger=logger,
+        )
         return cls(store=store, logger=logger)
 
     async def __aenter__(self) -> Self:
@@ -166,7 +175,7 @@ class Limiter:
         """Take of several limits, each for itself, in the order given.
 
         Args:
-            limits: ``(limit, key)`` or ``(limit, key, cost)``, 1 to 10,000 of them.
+            limits: ``(limit, key)`` or ``(limit, key, cost)``, 1 to 1,000 of them.
 
         Returns:
             A decision for each.
@@ -197,7 +206,8 @@ class Limiter:
             The decision, which is allowed.
 
         Raises:
-            LimitExceededError: It cannot be in time, which is known at once, or never.
+            LimitExceededError: Never, or it cannot be in time: known at once of who stands first, and of
+                others where not even nobody before them would help; else when their time is up.
             StoreOverloadedError: 100,000 wait already.
             InvalidInputError: An argument is refused.
 
@@ -242,7 +252,8 @@ class Limiter:
         """Give back what a decision took, once: however often it is called, and by whom.
 
         Paced limits get back at most what the decision's own `reset_at` still lies ahead; windows
-        only in the decision's own window; a log only its own entry. So no refund opens a gap.
+        only in the decision's own window; a log only its own entry, and that only while no more than
+        256 entries lie on one side of it. So no refund opens a gap.
 
         Args:
             decision: An allowed decision of this limiter, or of one with the same store.
@@ -285,9 +296,10 @@ class Limiter:
             cost: Units to take.
 
         Raises:
-            InvalidInputError: The function cannot be decorated by this limiter. A decorated
-                function raises `LimitExceededError` when denied.
+            InvalidInputError: An argument is refused, or the function cannot be decorated by this
+                limiter. A decorated function raises `LimitExceededError` when denied.
         """
+        check_decoration(limit, key, cost)
         key_of = key_function(key)
 
         def decorate(function: Function) -> Function:
@@ -328,10 +340,23 @@ class Limiter:
         self._lines = WaitingLines(self.engine.clock, self.engine.sleep)
 
 
-def store_at(url: str, *, deadline: float, connect_timeout: float, key_prefix: str, logger: Logger) -> RedisStore:
-    """Return the store in Redis that a limiter is connected to; the arguments are those of `Limiter.connect`."""
-    from sluicegate.database import Keyspace  # noqa: PLC0415 - beside its only use
+def check_parts(clock: object, store: object, logger: object) -> None:
+    """Refuse parts that have not what is asked of them, before anything is decided with them.
 
+    Raises:
+        InvalidInputError: One of them is something else.
+    """
+    for where, part, wanted in (
+        ("clock", clock, ("now_us", "monotonic_us")),
+        ("store", store, ("source", "at_once", "start", "aclose", "after_fork")),
+        ("logger", logger, ("debug", "info", "warning", "error", "bind")),
+    ):
+        if part is not None and not all(hasattr(part, name) for name in wanted):
+            raise InvalidInputError(where, shape_of(part), f"an object with {', '.join(wanted)}")
+
+
+def store_at(url: str, *, deadline: float, connect_timeout: float, keyspace: Keyspace, logger: Logger) -> RedisStore:
+    """Return the store in Redis that a limiter is connected to; the arguments are those of `Limiter.connect`."""
     checked_seconds(deadline, "deadline", at_least=0.001, at_most=10)
     checked_seconds(connect_timeout, "connect_timeout", at_least=0.01, at_most=60)
     if not isinstance(url, str):
@@ -340,6 +365,6 @@ def store_at(url: str, *, deadline: float, connect_timeout: float, key_prefix: s
         connect(url, connect_timeout=connect_timeout),
         SystemClock(),
         logger,
-        keyspace=Keyspace(key_prefix),
+        keyspace=keyspace,
         deadline_us=round(deadline * 1_000_000),
     )

@@ -38,6 +38,7 @@ __all__ = [
 Ask = tuple[Any, int, int, int, int]  # what to adopt, granted, remaining, retry_after_us, reset_after_us
 
 NO_STATE = (-EXACT_MAX, 0, 0)  # before every clock's reading, one that was moved back by hand included
+SHIFT_MAX = 256  # entries on the shorter side of one that is refunded: on Redis they all move
 _COMPACT_AT = 256  # forgotten entries at the head of a log before its lists are cut
 
 
@@ -195,7 +196,7 @@ class LogRecord:
             return 0
         first = bisect_left(self._times, decided_at_us, self._head)
         last = bisect_right(self._times, decided_at_us, first)
-        if first == last:
+        if first == last or min(first - self._head, len(self._times) - last) > SHIFT_MAX:
             return 0
         before = self._totals[first - 1] if first > self._head else self._forgotten
         refunded = min(cost, self._totals[last - 1] - before)

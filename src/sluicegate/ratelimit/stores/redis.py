@@ -10,7 +10,7 @@ from sluicegate.database import Batcher, Keyspace, load_bundle
 from sluicegate.ratelimit.stores.calendar_rules import CalendarRules
 from sluicegate.ratelimit.stores.store import PEEK, Reply
 from sluicegate.ratelimit.stores.wire import OUT_OF_RANGE, Encoder, replies_of
-from sluicegate.utils import CorruptStateError, LimiterClosedError
+from sluicegate.utils import LimiterClosedError, ScriptError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sluicegate.database import RedisClient, Script
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.stores.store import Promise, Request
-    from sluicegate.utils import Clock
+    from sluicegate.utils import Clock, CorruptStateError
 
 __all__ = ["DEADLINE_US", "RedisStore", "decide_script"]
 
@@ -113,19 +113,30 @@ class RedisStore:
     def _new_batcher(self) -> Batcher[Request]:
         return Batcher(self._send, deadline_us=self._deadline_us)
 
-    async def _send(self, requests: Sequence[Request], left_us: int) -> Sequence[Reply | CorruptStateError]:
-        replies = await self._run(requests, self._clock.now_us(), left_us)
+    async def _send(self, requests: Sequence[Request], left_us: int) -> Sequence[Reply | StoreError]:
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + left_us / 1_000_000
+        replies: list[Reply | StoreError] = [*await self._run(requests, self._clock.now_us(), left_us)]
         again = [
             at for at, reply in enumerate(replies) if isinstance(reply, Reply) and OUT_OF_RANGE in reply.answers[::4]
         ]
-        if again:
-            # This process's clock is in another window than the server's, whose time the reply brought.
-            first = replies[again[0]]
-            assert isinstance(first, Reply)
-            retried = await self._run([requests[at] for at in again], first.now_us, left_us)
-            replies = list(replies)
-            for at, reply in zip(again, retried, strict=True):
-                replies[at] = reply
+        if not again:
+            return replies
+        # This process's clock is in another window than the server's, whose time the reply brought.
+        first = replies[again[0]]
+        assert isinstance(first, Reply)
+        left_us = max(1, round((due_s - loop.time()) * 1_000_000))
+        try:
+            retried: Sequence[Reply | StoreError] = await self._run(
+                [requests[at] for at in again], first.now_us, left_us
+            )
+        except StoreError as error:  # the others have been decided
+            retried = [error] * len(again)
+        for at, reply in zip(again, retried, strict=True):
+            outside = isinstance(reply, Reply) and OUT_OF_RANGE in reply.answers[::4]
+            replies[at] = (
+                ScriptError("decide", "the server's clock stands in none of the windows sent") if outside else reply
+            )
         return replies
 
     async def _run(self, requests: Sequence[Request], now_us: int, left_us: int) -> Sequence[Reply | CorruptStateError]:

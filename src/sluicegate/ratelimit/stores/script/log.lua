@@ -119,6 +119,9 @@ local function log_write(record, now_us)
   redis.call('PEXPIRE', key, math.ceil(longest_us / 1000))
 end
 
+-- The most entries that a refund moves: half a millisecond, in which nobody else is answered.
+local SHIFT_MAX = 256
+
 -- Takes units out of one entry. The totals on its shorter side move, so that the others' units stay as they are.
 local function log_shift(key, rank, units, entries)
   local low, high, by = 0, rank - 1, units
@@ -147,7 +150,9 @@ local function log_refund(key, rule, now_us, cost, decided_at_us)
     if not own[1] then break end
     local _, its_units = log_entry(own[1])
     local units = math.min(cost - refunded, its_units)
-    log_shift(key, redis.call('ZRANK', key, own[1]), units, redis.call('ZCARD', key))
+    local rank, entries = redis.call('ZRANK', key, own[1]), redis.call('ZCARD', key)
+    if math.min(rank, entries - 1 - rank) > SHIFT_MAX then break end
+    log_shift(key, rank, units, entries)
     refunded = refunded + units
   end
   local last = redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES')
