@@ -136,7 +136,8 @@ def test_a_draft_can_be_left_out() -> None:
     [
         ("per client", "per client"),
         ('a"b\\c', 'a"b\\c'),
-        ("50%", "50%"),
+        ("50%", "50%25"),
+        ("%C3%A9", "%25C3%25A9"),
         ("caf\u00e9 50%", "caf%C3%A9 50%25"),
         ("\u202eevil", "%E2%80%AEevil"),
     ],
@@ -148,7 +149,26 @@ def test_names_survive_the_header(name: str, shown: str) -> None:
     assert parsed(limit_headers(decided(limit)), "RateLimit-Policy") == [(shown, {"q": 1, "w": 1})]
 
 
-@given(st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=64))
+def test_two_names_are_two_entries() -> None:
+    """A limit whose name is what another's becomes in a header is told as itself."""
+    decisions = [decided(Limit(name, "1/s"), remaining=at) for at, name in enumerate(("\u00e9", "%C3%A9"))]
+    fields = limit_headers(decisions)
+    assert [(name, values["r"]) for name, values in parsed(fields, "RateLimit")] == [("%C3%A9", 0), ("%25C3%25A9", 1)]
+
+
+any_name = st.text(st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=20)
+
+
+@given(
+    any_name | st.text("%A9\u00e9", min_size=1, max_size=20), any_name | st.text("%A9\u00e9", min_size=1, max_size=20)
+)
+def test_names_in_a_header_are_injective(one: str, other: str) -> None:
+    """Two limits are shown under one name only if they have one name."""
+    limits = [Limit(name, "1/s") for name in (one, other)]
+    assert (policy_name(limits[0]) == policy_name(limits[1])) == (limits[0].name == limits[1].name)
+
+
+@given(any_name)
 def test_no_name_breaks_out_of_the_header(name: str) -> None:
     """Any name that a limit may have gives one item, in plain printable characters."""
     fields = limit_headers(decided(Limit(name, "1/s")))

@@ -83,11 +83,11 @@ def denies(decision: Decision) -> bool:
 def policy_name(limit: Limit) -> str:
     """Return the limit's name as fields and problem bodies show it.
 
-    A name that a Structured Fields string cannot hold has its other characters, and ``%``, written as
-    the percent-encoded bytes of their UTF-8.
+    Characters that a Structured Fields string cannot hold, and ``%``, are written as the
+    percent-encoded bytes of their UTF-8, so that two names never become one.
     """
     name = limit.name
-    if name.isascii() and name.isprintable():
+    if name.isascii() and name.isprintable() and "%" not in name:
         return name
     return "".join(_percent_encoded(c) if not " " <= c <= "~" or c == "%" else c for c in name)
 
