@@ -4,7 +4,7 @@ SHELL := /usr/bin/env bash
 .DEFAULT_GOAL := help
 BIN := .venv/bin
 
-.PHONY: help run test check format names pin requirements
+.PHONY: help run test check format names pin verbs exactness bench requirements
 
 help:  ## Say what there is to do.
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16

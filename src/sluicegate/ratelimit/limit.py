@@ -239,9 +239,7 @@ class Limit:
             capacity=capacity,
             holds=algorithm.kind == CONCURRENCY,
             simple=len(rules) == 1 and algorithm.kind < CALENDAR,
-            plain=(rules[0][1], rules[0][4])
-            if algorithm.takes_burst and len(rules) == 1 and rules[0][2] == 0
-            else None,
+            plain=_plain(algorithm, rules),
             shadow=self.shadow,
             tag=tag,
         )
