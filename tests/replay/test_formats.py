@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluicegate.replay.fields import checked_columns, path_of, request_line_of
-from sluicegate.replay.formats import LOG_FORMATS, LogFormat, format_of, parser_for
+from sluicegate.replay.formats import LOG_FORMATS, LogFormat, parser_for
 from sluicegate.utils import InvalidInputError
 
 MOMENT_US = 1_431_857_103_000_000
@@ -262,37 +262,6 @@ def test_a_mapping_of_unknown_things(columns: dict[str, str]) -> None:
     """A mapping of something that no rule knows is refused with what there is."""
     with pytest.raises(InvalidInputError, match="columns"):
         checked_columns(columns)
-
-
-@pytest.mark.parametrize(
-    ("lines", "log_format"),
-    [
-        ([COMMON], "common"),
-        ([COMBINED], "combined"),
-        (["cut", "", COMBINED, COMBINED, COMMON], "combined"),
-        ([json.dumps(NGINX_JSON)], "json"),
-        (["time,ip", "1,2"], "csv"),
-    ],
-)
-def test_tells_the_format(lines: list[str], log_format: str) -> None:
-    """The format is the one that most of the first lines fit."""
-    assert format_of(lines, {}, where="log") == log_format
-
-
-@pytest.mark.parametrize("lines", [[""], ["nonsense"], ["{}"], ["a,b,c"], ["\x1b[31m"]])
-def test_refuses_an_unknown_format(lines: list[str]) -> None:
-    """A log in no known format is refused with its first line and the formats."""
-    with pytest.raises(
-        InvalidInputError, match=r"log: found a first line of .*; accepted: lines of the combined"
-    ) as caught:
-        format_of(lines, {}, where="log")
-    assert "\x1b" not in str(caught.value)
-
-
-def test_a_mapping_that_does_not_fit_is_what_is_refused() -> None:
-    """Who gave a mapping is told what is wrong with it."""
-    with pytest.raises(InvalidInputError, match="columns time"):
-        format_of(["a,b"], {"time": "c"}, where="log")
 
 
 @pytest.mark.parametrize(

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from sluicegate.replay.chart import caption, chart
 from sluicegate.replay.wording import (
     clock_time,
+    lines_text,
     malformed_numbers,
     percent,
     period,
     shown,
+    unreadable_text,
     without_key_text,
 )
 
@@ -52,7 +54,7 @@ def page(report: Report) -> str:
 <header>
 <p class="kicker">Sluicegate replay</p>
 <h1>{_text(report.log)}</h1>
-<p class="soft">{report.requests:,} requests in {report.lines:,} lines ({report.log_format}), {period(report)}</p>
+<p class="soft">{lines_text(report)}, {period(report)}</p>
 {_notes(report)}
 </header>
 <main>
@@ -74,6 +76,9 @@ def _notes(report: Report) -> str:
     if report.malformed:
         lines = "line is" if report.malformed == 1 else "lines are"
         notes += f'<p class="note">{report.malformed:,} {lines} malformed: {malformed_numbers(report)}.</p>'
+    unreadable = unreadable_text(report)
+    if unreadable:
+        notes += f'<p class="note">{unreadable[0].upper()}{unreadable[1:]}.</p>'
     if report.ended_early:
         notes += f'<p class="note">The log could not be read to its end: {_text(report.ended_early)}.</p>'
     return notes

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from sluicegate.replay.fields import checked_columns
-from sluicegate.replay.formats import LOG_FORMATS, format_of, parser_for
+from sluicegate.replay.formats import LOG_FORMATS
+from sluicegate.replay.telling import FormatTeller
 from sluicegate.utils import InvalidInputError, shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sluicegate.replay.formats import LogFormat, Parser
     from sluicegate.replay.lines import LogSource
@@ -27,7 +29,7 @@ class LogReader:
 
     Args:
         source: The opened log.
-        log_format: Its format; ``None`` to tell by its first lines.
+        log_format: Its format; ``None`` to tell by the first lines that can be read.
         columns: For JSON and CSV, what each thing that rules know is called there.
 
     Attributes:
@@ -57,28 +59,42 @@ class LogReader:
         """Yield the log's requests in its own order.
 
         Raises:
-            InvalidInputError: None of its first lines fits the format, or any format.
+            InvalidInputError: The log lacks a column that was named, or a CSV one for the time.
         """
-        parse: Parser | None = None
+        teller = FormatTeller(self.log_format, self.columns)
+        parse = teller.parse
         for block in self.source.blocks():
-            lines = block.lines
-            number = block.first_number
+            self.lines += len(block.lines)
+            self.bytes_read = block.bytes_read
+            lines: Iterable[tuple[int, str]] = enumerate(block.lines, block.first_number)
             if parse is None:
-                self.log_format = self.log_format or format_of(lines, self.columns, where=ascii(self.source.name))
-                parse, headers = parser_for(self.log_format, lines[0], self.columns)
-                lines = lines[headers:]
-                number += headers
-            malformed = []
-            for line_number, line in enumerate(lines, number):
-                request = parse(line, line_number)
-                if request is None:
-                    malformed.append(line_number)
-                else:
-                    yield request
-            self._count(len(lines), malformed, block.bytes_read)
+                self._count(teller.look(lines))
+                parse = teller.parse
+                lines = chain(teller.waiting, lines)
+            if parse is not None:
+                yield from self._parsed(parse, lines)
+        if parse is None:
+            self._count(teller.end())
+            yield from self._parsed(teller.parse or _none, teller.waiting)
+        self.lines -= teller.header is not None and teller.log_format == "csv"
+        self.log_format = teller.log_format
 
-    def _count(self, lines: int, malformed: list[int], bytes_read: int) -> None:
-        self.lines += lines
+    def _parsed(self, parse: Parser, lines: Iterable[tuple[int, str]]) -> Iterator[LoggedRequest]:
+        malformed = []
+        for number, line in lines:
+            request = parse(line, number)
+            if request is None:
+                malformed.append(number)
+            else:
+                yield request
+        self._count(malformed)
+
+    def _count(self, malformed: list[int]) -> None:
         self.malformed += len(malformed)
-        self.malformed_lines += malformed[: MALFORMED_SHOWN_MAX - len(self.malformed_lines)]
-        self.bytes_read = bytes_read
+        if malformed:
+            # In order already, but for a line that looked like a CSV's names.
+            self.malformed_lines = sorted(self.malformed_lines + malformed)[:MALFORMED_SHOWN_MAX]
+
+
+def _none(_line: str, _number: int) -> None:
+    """Read nothing: what reads the lines of a log of no known format."""

@@ -65,7 +65,7 @@ class Report:
 
     Attributes:
         log: The log's name.
-        log_format: Its format.
+        log_format: Its format; empty when none is known that a line of it fits.
         lines: Its lines, without a CSV's line of names.
         malformed: Lines that are no request.
         malformed_lines: The numbers of the first hundred of those.
@@ -94,7 +94,7 @@ class Report:
         """Return the report as values that `json` can write; times are ISO 8601 in UTC."""
         return {
             "log": self.log,
-            "format": self.log_format,
+            "format": self.log_format or None,
             "lines": self.lines,
             "requests": self.requests,
             "malformed": self.malformed,

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sluicegate.replay.wording import malformed_numbers, percent, period, shown, width_text, without_key_text
+from sluicegate.replay.wording import (
+    lines_text,
+    malformed_numbers,
+    percent,
+    period,
+    shown,
+    unreadable_text,
+    width_text,
+    without_key_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,10 +35,12 @@ def print_report(report: Report, console: Console) -> None:
     from rich.text import Text  # noqa: PLC0415 - an optional package, needed by this presentation alone
 
     console.print(Text.assemble(("Replay of ", "bold"), (shown(report.log), "bold cyan")))
-    console.print(Text(f"{report.requests:,} requests in {report.lines:,} lines ({report.log_format})"))
+    console.print(Text(lines_text(report)))
     console.print(Text(period(report)))
     if report.malformed:
         console.print(Text(f"{report.malformed:,} malformed: {malformed_numbers(report)}", "yellow"))
+    if unreadable_text(report):
+        console.print(Text(unreadable_text(report), "bold yellow"))
     if report.ended_early:
         console.print(Text(f"The log could not be read to its end: {shown(report.ended_early)}", "bold yellow"))
     console.print()

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
 __all__ = [
     "SHOWN_LENGTH_MAX",
     "clock_time",
+    "lines_text",
     "malformed_numbers",
     "percent",
     "period",
     "shown",
+    "unreadable_text",
     "width_text",
     "without_key_text",
 ]
@@ -56,6 +58,19 @@ def period(report: Report) -> str:
     if report.first_us is None or report.last_us is None:
         return "no requests"
     return f"{clock_time(report.first_us)} to {clock_time(report.last_us)} UTC"
+
+
+def lines_text(report: Report) -> str:
+    """Write how many requests the log has, in how many lines of which format."""
+    return f"{report.requests:,} requests in {report.lines:,} lines ({report.log_format or 'no known format'})"
+
+
+def unreadable_text(report: Report) -> str:
+    """Say that the log is in no format that is known, or not in the given one; nothing where a line could be read."""
+    if report.requests or not report.lines:
+        return ""
+    how = f"as {report.log_format}" if report.log_format else "in any known format"
+    return f"no line could be read {how}; --format and --columns tell a format that is not recognised"
 
 
 def malformed_numbers(report: Report) -> str:
