@@ -48,7 +48,7 @@ def run_replay(
 
     Raises:
         ConfigurationError: The rules cannot be used.
-        InvalidInputError: The log cannot be opened or is none, a column is not known, or the page
+        InvalidInputError: The log cannot be opened, a column is not known or not there, or the page
             cannot be written.
     """
     stdout = stdout or sys.stdout

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["page"]
 
+_KEY_LENGTH_MAX = 200  # keys of browsers' names differ late
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
@@ -54,7 +55,7 @@ def page(report: Report) -> str:
 <header>
 <p class="kicker">Sluicegate replay</p>
 <h1>{_text(report.log)}</h1>
-<p class="soft">{lines_text(report)}, {period(report)}</p>
+<p class="soft">{", ".join(part for part in (lines_text(report), period(report)) if part)}</p>
 {_notes(report)}
 </header>
 <main>
@@ -90,9 +91,9 @@ def _overview(rules: Iterable[RuleReport]) -> str:
 <h2>All rules</h2>
 <div class="scroll" tabindex="0" role="region" aria-label="Table of all rules">
 <table>
-<thead><tr><th scope="col">Rule</th><th scope="col">Rate</th><th scope="col" class="n">Requests</th>
-<th scope="col" class="n">Keys</th><th scope="col" class="n">Allowed</th><th scope="col" class="n">Denied</th>
-<th scope="col" class="n">Share denied</th></tr></thead>
+<thead><tr><th scope="col">Rule</th><th scope="col">Rate</th><th scope="col" class="n">Denied</th>
+<th scope="col" class="n">Share</th><th scope="col" class="n">Allowed</th><th scope="col" class="n">Requests</th>
+<th scope="col" class="n">Keys</th></tr></thead>
 <tbody>{rows}</tbody>
 </table>
 </div>
@@ -102,11 +103,14 @@ def _overview(rules: Iterable[RuleReport]) -> str:
 
 def _overview_row(rule: RuleReport, number: int) -> str:
     kind = "bad" if rule.denied else "fine"
-    counts = f"""<td class="n">{rule.requests:,}</td><td class="n">{rule.keys:,}</td><td class="n">{rule.allowed:,}</td>
-<td class="n {kind}">{rule.denied:,}</td><td class="n">{percent(rule.denied_ratio) if rule.requests else ""}</td>"""
+    share = percent(rule.denied_ratio) if rule.requests else ""
+    # What one looks for comes first: a narrow screen shows no more without scrolling.
+    counts = f"""<td class="n {kind}">{rule.denied:,}</td><td class="n">{share}</td><td class="n">{rule.allowed:,}</td>
+<td class="n">{rule.requests:,}</td><td class="n">{rule.keys:,}</td>"""
     if rule.skipped:
         counts = '<td colspan="5" class="soft">not replayed</td>'
-    return f"""<tr><td><a href="#rule-{number}">{_text(rule.name)}</a></td><td>{_text(rule.rate)}</td>{counts}</tr>
+    link = f'<a href="#rule-{number}">{_text(rule.name)}</a>'
+    return f"""<tr><td class="name">{link}</td><td>{escape(rule.rate)}</td>{counts}</tr>
 """
 
 
@@ -115,7 +119,7 @@ def _rule(rule: RuleReport, number: int) -> str:
     chips = "".join(f"<span>{_text(term)}</span>" for term in terms)
     return f"""<section id="rule-{number}" aria-labelledby="name-{number}">
 <h2 id="name-{number}">{_text(rule.name)}</h2>
-<div class="terms"><span class="rate">{_text(rule.rate)}</span>{chips}</div>
+<div class="terms"><span class="rate">{escape(rule.rate)}</span>{chips}</div>
 {_rule_content(rule)}
 </section>
 """
@@ -124,7 +128,7 @@ def _rule(rule: RuleReport, number: int) -> str:
 def _rule_content(rule: RuleReport) -> str:
     if rule.skipped:
         return f'<p class="note">Not replayed: {_text(rule.skipped)}.</p>'
-    note = f'<p class="note">{_text(without_key_text(rule))}.</p>' if rule.without_key else ""
+    note = f'<p class="note">{escape(without_key_text(rule))}.</p>' if rule.without_key else ""
     if not rule.requests or rule.over_time is None:
         return f'{note}<p class="soft">No request of the log is covered by this rule.</p>'
     return f"""{note}
@@ -137,7 +141,8 @@ def _rule_content(rule: RuleReport) -> str:
 <figure>
 <figcaption><span><i class="a"></i>allowed</span><span><i class="d"></i>denied</span>
 <span class="width">{caption(rule.over_time)}</span></figcaption>
-<div class="scroll">{chart(rule.over_time, title=f"Requests allowed and denied over time by {_text(rule.name)}")}</div>
+<div class="scroll" tabindex="0" role="region" aria-label="Picture of requests over time">
+{chart(rule.over_time, title=f"Requests allowed and denied over time by {_text(rule.name)}")}</div>
 </figure>
 {_suggestions(rule.suggestions)}
 {_top_denied(rule.top_denied)}
@@ -174,7 +179,7 @@ def _top_denied(keys: tuple[DeniedKey, ...]) -> str:
 
 def _denied_row(found: DeniedKey) -> str:
     ratio = found.denied / (found.denied + found.allowed)
-    return f"""<tr><td class="key">{_text(found.key)}</td>
+    return f"""<tr><td class="key">{escape(shown(found.key, _KEY_LENGTH_MAX))}</td>
 <td class="n bad">{found.denied:,}</td><td class="n">{found.allowed:,}</td><td class="n">{percent(ratio)}</td>
 <td class="share" aria-hidden="true"><span><i style="width:{100 * ratio:.1f}%"></i></span></td>
 <td class="n soft">{clock_time(found.first_us)}</td><td class="n soft">{clock_time(found.last_us)}</td></tr>

@@ -77,7 +77,7 @@ def replay(
         progress: Told how far it is.
 
     Raises:
-        InvalidInputError: The log cannot be opened, or no line of it fits a format.
+        InvalidInputError: The log cannot be opened, or lacks a column that was named.
     """
     with opened(log) as source, Ordering(in_memory_max=requests_in_memory_max) as ordering:
         reader = LogReader(source=source, log_format=log_format, columns=columns or {})

@@ -36,7 +36,8 @@ def print_report(report: Report, console: Console) -> None:
 
     console.print(Text.assemble(("Replay of ", "bold"), (shown(report.log), "bold cyan")))
     console.print(Text(lines_text(report)))
-    console.print(Text(period(report)))
+    if period(report):
+        console.print(Text(period(report)))
     if report.malformed:
         console.print(Text(f"{report.malformed:,} malformed: {malformed_numbers(report)}", "yellow"))
     if unreadable_text(report):

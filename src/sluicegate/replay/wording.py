@@ -54,15 +54,16 @@ def clock_time(at_us: int) -> str:
 
 
 def period(report: Report) -> str:
-    """Write from when to when the log goes."""
+    """Write from when to when the log goes; nothing when it holds no request."""
     if report.first_us is None or report.last_us is None:
-        return "no requests"
+        return ""
     return f"{clock_time(report.first_us)} to {clock_time(report.last_us)} UTC"
 
 
 def lines_text(report: Report) -> str:
     """Write how many requests the log has, in how many lines of which format."""
-    return f"{report.requests:,} requests in {report.lines:,} lines ({report.log_format or 'no known format'})"
+    requests = f"{report.requests:,}" if report.requests else "no"
+    return f"{requests} requests in {report.lines:,} lines ({report.log_format or 'no known format'})"
 
 
 def unreadable_text(report: Report) -> str:
