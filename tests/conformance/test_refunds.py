@@ -173,6 +173,20 @@ def test_a_refund_reaches_each_rate_that_still_counts_it(rig: Rig) -> None:
     assert rig.peek(limit).remaining == 10
 
 
+@every_kind
+def test_a_reset_voids_the_decisions_before_it(rig: Rig, kind: str) -> None:
+    """What a reset has given back is not given back again, and what is taken after it still can be."""
+    limit = RATED[kind]
+    before = [rig.acquire(limit) for _ in range(limit.plan.capacity)]
+    assert rig.reset(limit)
+    rig.advance_us(1)
+    after = [rig.acquire(limit) for _ in range(limit.plan.capacity)]
+    assert [rig.refund(decision) for decision in before] == [0] * len(before)
+    assert not rig.acquire(limit).allowed
+    assert rig.refund(after[-1]) == 1
+    assert rig.peek(limit).remaining == 1
+
+
 @pytest.mark.parametrize("wrong", [None, "allowed", 1, object()])
 def test_only_a_decision_can_be_refunded(rig: Rig, wrong: object) -> None:
     """Anything else is refused by name."""

@@ -72,6 +72,7 @@ class World:
     calendars: CalendarRules = field(default_factory=CalendarRules)
     edges_us: list[int] = field(default_factory=list)
     taken: list[tuple[Limit, str, int, int, int, int]] = field(default_factory=list)
+    reset_us: dict[tuple[str, str], int] = field(default_factory=dict)
     serial: Any = field(default_factory=counter)
     steps_back: bool = True
     asked: int = 0
@@ -178,6 +179,8 @@ class World:
         if not self.taken:
             return
         limit, key, cost, decided_at_us, reset_at_us, serial = self.taken.pop(self.random.randrange(len(self.taken)))
+        if decided_at_us <= self.reset_us.get((limit.name, key), 0):
+            return  # void, if the store had a state to reset, which no oracle knows
         now_us = self.clock.reading_us
         kept = self.kept[limit.name, key]
         if limit.algorithm == "sliding_window_log" and reset_at_us > now_us:
@@ -203,8 +206,7 @@ class World:
         judged.reset(self.kept[limit.name, key], self.clock.reading_us)
         self.remembered(request, 1)
         self.call(request, [None] * 4, 1)
-        # A decision of before must not be refunded to what came after in one model only.
-        self.taken = [entry for entry in self.taken if (entry[0].name, entry[1]) != (limit.name, key)]
+        self.reset_us[limit.name, key] = max(self.clock.reading_us, self.reset_us.get((limit.name, key), 0))
 
     def call(self, request: Request, expected: Sequence[int | None], count: int) -> None:
         """Let the Lua twin decide; its answer is compared when it comes."""

@@ -12,11 +12,13 @@ import pytest
 
 from sluicegate import InvalidInputError, Limit, StoreOverloadedError
 from sluicegate.ratelimit.stores.memory import KEYS_MAX, MemoryStore
-from sluicegate.ratelimit.stores.store import ACQUIRE, PEEK, RELEASE, RESET, TAKE, Request
+from sluicegate.ratelimit.stores.store import ACQUIRE, PEEK, REFUND, RELEASE, RESET, TAKE, Request
 from sluicegate.testing import ManualClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sluicegate import Decision
 
 START = 1_700_006_400.0
 HOUR = Limit("hour", "3600/hour")  # a unit is a second of state
@@ -245,3 +247,27 @@ def test_moving_renewed_keys_back_costs_each_of_them_once() -> None:
     calls = calls_in(lambda: [store.take(f"new{number}", 3_500) for number in range(keys)])
     assert calls <= 150 * keys
     assert store.memory.keys == keys
+
+
+def test_a_full_store_gives_nothing_back_twice() -> None:
+    """What remembers a refund may be forgotten for want of room, and then old decisions are worth nothing."""
+    limit, lasting = Limit("own", "5/hour"), Limit("lasting", "1/day")
+    store = Store(keys_max=50)
+    first = store.memory.acquire_one(limit, "key", 1)
+    later = store.memory.acquire_one(limit, "key", 1)
+    assert first is not None
+    assert later is not None
+
+    def refund(decision: Decision) -> int:
+        detail = (decision.decided_at_us, decision.decided_at_us + decision.reset_after_us, decision.serial)
+        return store.ask(Request(REFUND, ((limit, "key", 1),), detail))[0]
+
+    assert (refund(first), refund(first)) == (1, 1)  # the same answer, and nothing more
+    assert store.taken("key", limit) == 1
+    for number in range(60):
+        store.take(f"key{number}", 1, lasting)  # all of them outlast what remembers the refund
+    assert (refund(first), refund(later)) == (0, 0)
+    store.clock.advance(1)
+    newer = store.memory.acquire_one(limit, "key", 1)
+    assert newer is not None
+    assert refund(newer) == 1

@@ -205,13 +205,16 @@ class MemoryStore:
     def _reset(self, request: Request, now_us: int) -> tuple[int, ...]:
         ((limit, key, _),) = request.members
         name = limit.plan.prefix + key
-        with self._locked([name]):
+        marker = f"once:{name}:reset"
+        with self._locked([name, marker]):
             records = self._shard(name).records
             kept = records.get(name)
             if kept is None:
                 return 0, 0, 0, 0
             # Its place in the order stays, so it stays too, without a state.
             records[name] = type(kept)() if isinstance(kept, LogRecord | HolderRecord) else NO_STATE[0]
+            if not limit.plan.holds:  # for as long as decisions of before could be refunded
+                self._shard(marker).put(marker, Companion(now_us, 0, expiry_of(kept)), now_us)
         return int(expiry_of(kept) > now_us), 0, 0, 0
 
     def _refund(self, request: Request, now_us: int) -> tuple[int, ...]:
@@ -220,11 +223,12 @@ class MemoryStore:
         decided_at_us, reset_at_us, serial = request.detail
         plan, name = limit.plan, limit.plan.prefix + key
         companion = f"once:{name}:{decided_at_us}:{serial}"
-        with self._locked([name, companion]):
-            known = self._shard(companion).records.get(companion)
-            if isinstance(known, Companion) and known.expires_us > now_us:
+        marker = f"once:{name}:reset"
+        with self._locked([name, marker, companion]):
+            known = self._companion(companion, now_us)
+            if known is not None:
                 return known.refunded, 0, 0, 0
-            if reset_at_us <= now_us:
+            if reset_at_us <= now_us or decided_at_us <= self._void_until_us(name):
                 return 0, 0, 0, 0
             record = self._record(plan, name, now_us)
             rules = self._rules(plan, now_us)
@@ -236,8 +240,18 @@ class MemoryStore:
             records = self._shard(name).records
             if name in records:  # else it was forgotten, and there is nothing to give back to
                 records[name] = record.kept()
-            self._shard(companion).put(companion, Companion(refunded, reset_at_us), now_us)
+            self._shard(companion).put(companion, Companion(decided_at_us, refunded, reset_at_us), now_us)
         return refunded, 0, 0, reset_after_us
+
+    def _companion(self, name: str, now_us: int) -> Companion | None:
+        kept = self._shard(name).records.get(name)
+        return kept if isinstance(kept, Companion) and kept.expires_us > now_us else None
+
+    def _void_until_us(self, name: str) -> int:
+        """Return until when nobody knows any more whether decisions were refunded, or their key was reset."""
+        marker = self._shard(f"once:{name}:reset").records.get(f"once:{name}:reset")
+        forgotten_us = max(shard.forgot_until_us for shard in self._shards)
+        return max(forgotten_us, marker.at_us) if isinstance(marker, Companion) else forgotten_us
 
     def _hold(self, request: Request, now_us: int) -> tuple[int, ...]:
         ((limit, key, _),) = request.members

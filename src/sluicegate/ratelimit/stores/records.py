@@ -291,11 +291,18 @@ class HolderRecord:
 
 
 class Companion:
-    """The answer of something that happens once, kept for as long as it could be asked again."""
+    """The answer of something that happens once, kept for as long as it could be asked again.
 
-    __slots__ = ("expires_us", "refunded")
+    Attributes:
+        at_us: The time of the decision that was refunded, or of the reset.
+        refunded: The units given back.
+        expires_us: When it could no longer be asked for.
+    """
 
-    def __init__(self, refunded: int, expires_us: int) -> None:
+    __slots__ = ("at_us", "expires_us", "refunded")
+
+    def __init__(self, at_us: int, refunded: int, expires_us: int) -> None:
+        self.at_us = at_us
         self.refunded = refunded
         self.expires_us = expires_us
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Lock
 
 from sluicegate.ratelimit.stores.expiry import ExpiryOrder
-from sluicegate.ratelimit.stores.records import HolderRecord, Kept, expiry_of
+from sluicegate.ratelimit.stores.records import NO_STATE, Companion, HolderRecord, Kept, expiry_of
 from sluicegate.utils import StoreOverloadedError
 
 __all__ = ["Shard"]
@@ -22,18 +22,20 @@ class Shard:
         records: What is kept for each key.
         order: Which of them to forget first.
         lost: How many had to be forgotten while they still had a state.
+        forgot_until_us: Of decisions up to then it may be forgotten that they were refunded or reset.
 
     Args:
         keys_max: The most keys.
     """
 
-    __slots__ = ("_keys_max", "_until_sweep", "lock", "lost", "order", "records")
+    __slots__ = ("_keys_max", "_until_sweep", "forgot_until_us", "lock", "lost", "order", "records")
 
     def __init__(self, keys_max: int) -> None:
         self.lock = Lock()
         self.records: dict[str, Kept] = {}
         self.order = ExpiryOrder()
         self.lost = 0
+        self.forgot_until_us = NO_STATE[0]
         self._keys_max = keys_max
         self._until_sweep = SWEEP_EVERY
 
@@ -80,7 +82,11 @@ class Shard:
                 held.append((name, kept.expires_us))  # a hold is never evicted
                 continue
             del self.records[name]
-            self.lost += expiry_of(kept) > now_us
+            if expiry_of(kept) > now_us:
+                if isinstance(kept, Companion):
+                    self.forgot_until_us = max(self.forgot_until_us, kept.at_us)
+                else:
+                    self.lost += 1
             break
         for entry in held:
             self.order.add(*entry)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sluicegate.ratelimit.algorithms import CALENDAR
-from sluicegate.ratelimit.stores.store import ACQUIRE, Reply
+from sluicegate.ratelimit.stores.store import ACQUIRE, REFUND, RESET, Reply
 from sluicegate.utils import CorruptStateError
 
 if TYPE_CHECKING:
@@ -92,6 +92,9 @@ class Encoder:
         for limit, key, cost in members:
             runs += (self._rule(limit.plan), cost)
             self.keys.append(self._keyspace.name(limit.plan.prefix, key))
+        if verb in (RESET, REFUND):
+            ((limit, key, _),) = members
+            self.keys.append(self._keyspace.companion(limit.plan.prefix, key, "reset"))
         if isinstance(detail, tuple):
             self._add_refund(request, detail)
         elif detail is not None:

@@ -1,7 +1,7 @@
 -- Decides a batch atomically on the server's clock: the only file of the bundle that knows requests.
 --
 -- KEYS  the keys of the entries, in the order of the runs: one for each member of an entry
---       (for a refund its state, then its companion)
+--       (for a reset its state, then what remembers the reset; for a refund both of these, then its companion)
 -- ARGV  layout, number of rules, the rules, then runs until the end
 --       rule  kind, shadow, tag, slots, then for each slot its numbers
 --       run   verb, entries, count, members, then for each member rule and cost, then what the verb needs:
@@ -198,10 +198,15 @@ local function peek(key, rule, cost)
   return answer_for(granted, answers)
 end
 
-local function reset(key)
+-- Forgets a state, and remembers until it would have been gone by itself that decisions of before are void.
+local function reset(key, marker, rule)
   if records[key] then write(records[key]) end
+  local left_ms = redis.call('PTTL', key)
   local existed = redis.call('DEL', key)
   records[key] = nil
+  if left_ms > 0 and rule.kind ~= CONCURRENCY then
+    redis.call('SET', marker, string.format('%.0f', now_us), 'PX', left_ms)
+  end
   answer(existed, 0, 0, 0)
 end
 
@@ -254,13 +259,16 @@ local function refund_state(record, rule, cost, decided_at_us, reset_at_us)
 end
 
 -- Once for each decision: the companion keeps the answer for as long as it could be asked again.
-local function refund(key, companion, rule, cost, decided_at_us, reset_at_us)
+local function refund(key, marker, companion, rule, cost, decided_at_us, reset_at_us)
   local done = companions[companion]
   if done then return answer(done.refunded, 0, 0, 0) end
   local known = redis.pcall('GET', companion)
   if type(known) == 'table' then return answer(WRONG_TYPE, 0, 0, 0) end
   if known and #known <= 10 and string.find(known, '^%d+$') then return answer(tonumber(known), 0, 0, 0) end
   if known then unreadable = unreadable + 1 end
+  local void_us = redis.pcall('GET', marker)
+  if type(void_us) == 'table' then return answer(WRONG_TYPE, 0, 0, 0) end
+  if void_us and decided_at_us <= (tonumber(void_us) or now_us) then return answer(0, 0, 0, 0) end
   local record = loaded(key, rule)
   local status = status_of(record, rule)
   if status then return answer(status, 0, 0, 0) end
@@ -336,10 +344,11 @@ while at <= #ARGV do
       if verb == PEEK then
         peek(KEYS[keys_at], rule, cost)
       elseif verb == RESET then
-        reset(KEYS[keys_at])
+        reset(KEYS[keys_at], KEYS[keys_at + 1], rule)
+        keys_at = keys_at + 1
       elseif verb == REFUND then
-        refund(KEYS[keys_at], KEYS[keys_at + 1], rule, cost, tonumber(ARGV[at]), tonumber(ARGV[at + 1]))
-        keys_at, at = keys_at + 1, at + 2
+        refund(KEYS[keys_at], KEYS[keys_at + 1], KEYS[keys_at + 2], rule, cost, tonumber(ARGV[at]), tonumber(ARGV[at + 1]))
+        keys_at, at = keys_at + 2, at + 2
       else
         hold(verb, KEYS[keys_at], rule, ARGV[at])
         at = at + 1
