@@ -17,11 +17,15 @@ if TYPE_CHECKING:
 TERM_S = 60.0
 MARGIN_S = 0.6  # a hundredth of the term: so much two clocks may run apart
 MANY = Limit("many", "100", algorithm="concurrency", hold_seconds=TERM_S)
+LONG = Limit("one", "1", algorithm="concurrency", hold_seconds=TERM_S)
+SHORT = Limit("one", "1", algorithm="concurrency", hold_seconds=1)  # the same limit after a change of its rule
+TWO_LONG = Limit("two", "2", algorithm="concurrency", hold_seconds=TERM_S)
+TWO_SHORT = Limit("two", "2", algorithm="concurrency", hold_seconds=1)
 
 
-def asked(rig: Rig, verb: int, holder: str) -> tuple[int, int]:
+def asked(rig: Rig, verb: int, holder: str, limit: Limit = UPLOADS) -> tuple[int, int]:
     """Ask the store as a holder that nobody renews; return whether granted, and what remains."""
-    reply: Reply = rig.ask(Request(verb, ((UPLOADS, "key", 1),), holder))
+    reply: Reply = rig.ask(Request(verb, ((limit, "key", 1),), holder))
     return reply.answers[0], reply.answers[1]
 
 
@@ -190,6 +194,80 @@ def test_a_step_back_of_the_stores_clock_extends_nobody_beyond_a_term(rig: Rig) 
     assert asked(rig, TAKE, "other") == (1, 0)
     rig.advance_us(60_000_000)
     assert rig.peek(UPLOADS).remaining == 2
+
+
+@pytest.mark.parametrize("verb", [TAKE, RENEW, RELEASE])
+def test_nobody_shortens_the_hold_of_another_by_asking(rig: Rig, verb: int) -> None:
+    """Whatever is asked under a rule of shorter holds, a hold lasts as long as it was promised, and no longer."""
+    assert asked(rig, TAKE, "old", LONG) == (1, 0)
+    assert asked(rig, verb, "new", SHORT) == (0, 0)
+    rig.advance_us(60_000_000 - 1)
+    assert asked(rig, TAKE, "new", SHORT) == (0, 0)
+    rig.advance_us(1)
+    assert asked(rig, TAKE, "new", SHORT) == (1, 0)
+
+
+def test_two_rules_of_one_limit_never_hold_more_than_there_is(rig: Rig) -> None:
+    """While processes with a longer and a shorter term stand beside each other, who is not lost holds alone."""
+    with rig.hold(LONG) as old:
+        with pytest.raises(LimitExceededError), rig.hold(SHORT):
+            pytest.fail("a second was granted")
+        rig.advance(1.2)
+        assert not old.lost
+        with pytest.raises(LimitExceededError), rig.hold(SHORT):
+            pytest.fail("a second was granted")
+
+
+def test_holds_of_differing_terms_end_each_in_its_own_time(rig: Rig) -> None:
+    """A short one taken after a long one ends before it, and one that was taken before it ends after it."""
+    for first, second in ((TWO_LONG, TWO_SHORT), (TWO_SHORT, TWO_LONG)):
+        assert asked(rig, TAKE, "first", first) == (1, 1)
+        assert asked(rig, TAKE, "second", second) == (1, 0)
+        assert rig.peek(TWO_SHORT).reset_after == 60.0
+        rig.advance_us(999_999)
+        assert asked(rig, TAKE, "third", TWO_SHORT) == (0, 0)
+        rig.advance_us(1)
+        assert rig.peek(TWO_SHORT).remaining == 1
+        rig.advance_us(59_000_000 - 1)
+        assert rig.peek(TWO_SHORT).remaining == 1
+        rig.advance_us(1)
+        assert rig.peek(TWO_SHORT).remaining == 2
+
+
+def test_the_state_stays_for_as_long_as_its_last_holder(rig: Rig) -> None:
+    """A shorter hold that is taken, renewed or released leaves the longer one its time, and no longer than that."""
+    for verb, holder in ((TAKE, "short"), (RENEW, "short"), (RELEASE, "short"), (TAKE, "again"), (RELEASE, "long")):
+        if verb == TAKE:
+            asked(rig, TAKE, "long", TWO_LONG)
+        assert asked(rig, verb, holder, TWO_SHORT)[0] == 1
+        ((_, left_us),) = rig.expiries_us().items()
+        longest_us = 1_000_000 if holder == "long" else 60_000_000
+        assert longest_us / 2 < left_us <= longest_us
+
+
+def test_after_a_step_back_nobody_ends_sooner_nor_stays_beyond_the_longest_term(rig: Rig) -> None:
+    """A look under the shorter rule brings the long hold back to a long term from then, not to a short one."""
+    asked(rig, TAKE, "dead", LONG)
+    rig.clock.advance_us(-3_600_000_000)
+    assert rig.peek(SHORT).reset_after == 60.0
+    assert asked(rig, TAKE, "other", SHORT) == (0, 0)
+    assert rig.peek(SHORT).reset_after == 60.0
+    rig.advance_us(60_000_000 - 1)
+    assert asked(rig, TAKE, "other", SHORT) == (0, 0)
+    rig.advance_us(1)
+    assert asked(rig, TAKE, "other", SHORT) == (1, 0)
+
+
+def test_a_longer_term_is_forgotten_with_the_last_that_needs_it(rig: Rig) -> None:
+    """When nobody holds for long any more, a step back of the clock blocks a unit for the shorter term only."""
+    asked(rig, TAKE, "long", TWO_LONG)
+    rig.advance(59)
+    asked(rig, TAKE, "short", TWO_SHORT)
+    rig.clock.advance_us(-3_600_000_000)
+    assert asked(rig, TAKE, "other", TWO_LONG) == (0, 0)
+    assert rig.peek(TWO_LONG).reset_after == 1.0
+    rig.advance(1)
+    assert rig.peek(TWO_LONG).remaining == 2
 
 
 def test_a_full_limit_is_free_for_another_key(rig: Rig) -> None:

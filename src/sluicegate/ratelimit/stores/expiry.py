@@ -4,19 +4,28 @@ Keys lie in buckets by the time at which their state will equal no state. A key 
 in which it was put down; only when that bucket is opened is it looked at again, and put further
 back if its state has grown meanwhile. So a decision on a known key never touches the order, and
 no step looks at more keys than it is told.
+
+What is held ends at an instant that moves with every renewal and that must be known exactly. For that
+there is an order in which each name has its place, and changes it whenever its end does.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from heapq import heappop, heappush
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ExpiryOrder"]
+__all__ = ["EndOrder", "ExpiryOrder"]
 
 BUCKET_SHIFT = 16  # buckets of 2^16 microseconds, 0.07 s: the grain of "nearest"
+BLOCK_MAX = 512  # names that one step may have to shift: as few as there are blocks, where there are 100,000
+
+_last_of = itemgetter(-1)
+_end_of = itemgetter(0)
 
 
 class ExpiryOrder:
@@ -70,3 +79,82 @@ class ExpiryOrder:
             if not bucket:
                 del self._buckets[heappop(self._order)]
         return taken
+
+
+class EndOrder:
+    """Names, each with the instant at which it ends, in exactly that order; any of them may move or leave.
+
+    They lie in blocks of bounded size, so that no step shifts or looks at all of them.
+    """
+
+    __slots__ = ("_blocks", "_ends_us")
+
+    def __init__(self) -> None:
+        self._ends_us: dict[str, int] = {}
+        self._blocks: list[list[tuple[int, str]]] = []  # none of them empty
+
+    def __len__(self) -> int:
+        return len(self._ends_us)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._ends_us
+
+    def put(self, name: str, end_us: int) -> None:
+        """Have *name* end at *end_us*, whether or not it was there before."""
+        if name in self._ends_us:
+            self.remove(name)
+        self._ends_us[name] = end_us
+        blocks, entry = self._blocks, (end_us, name)
+        if not blocks:
+            blocks.append([entry])
+            return
+        at = min(bisect_left(blocks, entry, key=_last_of), len(blocks) - 1)
+        block = blocks[at]
+        insort(block, entry)
+        if len(block) > BLOCK_MAX:
+            half = BLOCK_MAX // 2
+            blocks.insert(at + 1, block[half:])
+            del block[half:]
+
+    def remove(self, name: str) -> bool:
+        """Take *name* out; say whether it was there."""
+        end_us = self._ends_us.pop(name, None)
+        if end_us is None:
+            return False
+        blocks, entry = self._blocks, (end_us, name)
+        at = bisect_left(blocks, entry, key=_last_of)
+        block = blocks[at]
+        del block[bisect_left(block, entry)]
+        if not block:
+            del blocks[at]
+        # Small neighbours become one, or many that come and go would leave a block each.
+        for left in (at, at - 1):
+            if 0 <= left < len(blocks) - 1 and len(blocks[left]) + len(blocks[left + 1]) <= BLOCK_MAX // 2:
+                blocks[left] += blocks.pop(left + 1)
+        return True
+
+    def pop_ended(self, now_us: int) -> str | None:
+        """Take out the first name, if it has ended."""
+        if not self._blocks or self._blocks[0][0][0] > now_us:
+            return None
+        name = self._blocks[0][0][1]
+        self.remove(name)
+        return name
+
+    def last_us(self, otherwise_us: int) -> int:
+        """Return when the last one ends, or *otherwise_us* when there is none."""
+        return self._blocks[-1][-1][0] if self._blocks else otherwise_us
+
+    def count_after(self, now_us: int) -> int:
+        """Return how many end after *now_us*."""
+        blocks = self._blocks
+        at = bisect_right(blocks, now_us, key=lambda block: block[-1][0])
+        if at == len(blocks):
+            return 0
+        ended = sum(map(len, blocks[:at])) + bisect_right(blocks[at], now_us, key=_end_of)
+        return len(self._ends_us) - ended
+
+    def bring_back(self, until_us: int) -> None:
+        """Let nobody end later than at *until_us*."""
+        while self.last_us(until_us) > until_us:
+            self.put(self._blocks[-1][-1][1], until_us)

@@ -193,7 +193,7 @@ class MemoryStore:
             if plan.algorithm.kind == CONCURRENCY:
                 holders = self._holders(name)
                 granted, remaining = holders.look(now_us, plan.capacity)
-                reset_after_us = holders.reset_after_us(now_us, plan.rules[0][1])
+                reset_after_us = holders.reset_after_us(now_us)
                 return granted, remaining, 0 if granted else UNKNOWN_US, reset_after_us
             record = self._record(plan, name, now_us)
             rules = self._rules(plan, now_us)
@@ -271,8 +271,8 @@ class MemoryStore:
             elif request.verb == RENEW:
                 granted, remaining = record.renew(holder, now_us, limit_units, hold_us)
             else:
-                granted, remaining = record.release(holder, now_us, limit_units, hold_us)
-            return granted, remaining, retry_after_us, record.reset_after_us(now_us, hold_us)
+                granted, remaining = record.release(holder, now_us, limit_units)
+            return granted, remaining, retry_after_us, record.reset_after_us(now_us)
 
     def _shard(self, name: str) -> Shard:
         return self._shards[hash(name) & self._last_shard]

@@ -10,12 +10,12 @@ and `adopt` keeps it. Between the two every other member of the request has been
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from sluicegate.ratelimit.algorithms import concurrency, sliding_window_log
 from sluicegate.ratelimit.algorithms.exact import EXACT_MAX, time_of
 from sluicegate.ratelimit.algorithms.gcra import Rule as GcraRule
+from sluicegate.ratelimit.stores.expiry import EndOrder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -220,74 +220,72 @@ class LogRecord:
 
 
 class HolderRecord:
-    """Who holds a unit, and until when, in the order of expiry: a renewal moves its holder to the end.
+    """Who holds a unit, and until when, in the order of expiry, so that no decision looks at all holders.
 
-    So no decision looks at all holders, save after a step of the clock or under a rule of shorter holds.
+    Terms may differ, for a rule may change while it is held under; nobody's hold ends sooner than it was promised.
+    Who stands further ahead of the clock than the last did when somebody last took or renewed does so because the
+    clock stepped back since, and is brought back to there.
     """
 
-    __slots__ = ("_hold_us", "_latest_us", "_until_us", "expires_us")
+    __slots__ = ("_ahead_us", "_ends", "expires_us")
 
     def __init__(self) -> None:
-        self._until_us: OrderedDict[str, int] = OrderedDict()
-        self._latest_us = NO_STATE[0]
-        self._hold_us = 0
+        self._ends = EndOrder()
+        self._ahead_us = 0
         self.expires_us = 0
 
-    def tidy(self, now_us: int, hold_us: int) -> None:
-        """Forget who expired; nobody holds longer than a full term, even after a step of the clock."""
-        if now_us < self._latest_us or hold_us < self._hold_us:
-            for holder, until_us in self._until_us.items():
-                self._until_us[holder] = min(until_us, now_us + hold_us)
-        self._latest_us, self._hold_us = now_us, hold_us
-        while self._until_us and next(iter(self._until_us.values())) <= now_us:
-            self._until_us.popitem(last=False)
+    def tidy(self, now_us: int) -> None:
+        """Forget who expired, and bring back who stands further ahead than anybody was promised."""
+        while self._ends.pop_ended(now_us) is not None:
+            pass
+        self._ends.bring_back(now_us + self._ahead_us)
+        self._note_expiry(now_us)
 
     def take(self, holder: str, now_us: int, limit: int, hold_us: int) -> tuple[int, int]:
         """Give *holder* a unit if there is one; who asks again keeps the unit and takes no second."""
-        self.tidy(now_us, hold_us)
-        held = len(self._until_us)
-        if holder in self._until_us:
+        self.tidy(now_us)
+        held = len(self._ends)
+        if holder in self._ends:
             granted, remaining = 1, max(0, limit - held)
         else:
             granted, remaining = concurrency.decide(held, 1, limit)
         if granted > 0:
             self._extend(holder, now_us, hold_us)
-        self._note_expiry(now_us)
         return granted, remaining
 
     def renew(self, holder: str, now_us: int, limit: int, hold_us: int) -> tuple[int, int]:
         """Extend the unit of *holder*, unless it has expired."""
-        self.tidy(now_us, hold_us)
-        granted = 1 if holder in self._until_us else 0
+        self.tidy(now_us)
+        granted = 1 if holder in self._ends else 0
         if granted:
             self._extend(holder, now_us, hold_us)
-        self._note_expiry(now_us)
-        return granted, max(0, limit - len(self._until_us))
+        return granted, max(0, limit - len(self._ends))
 
-    def release(self, holder: str, now_us: int, limit: int, hold_us: int) -> tuple[int, int]:
+    def release(self, holder: str, now_us: int, limit: int) -> tuple[int, int]:
         """Take the unit of *holder* back."""
-        self.tidy(now_us, hold_us)
-        granted = 0 if self._until_us.pop(holder, None) is None else 1
+        self.tidy(now_us)
+        granted = int(self._ends.remove(holder))
         self._note_expiry(now_us)
-        return granted, max(0, limit - len(self._until_us))
+        return granted, max(0, limit - len(self._ends))
 
     def look(self, now_us: int, limit: int) -> tuple[int, int]:
         """Say whether one more would be granted, and what remains."""
-        held = sum(until > now_us for until in self._until_us.values())
+        held = self._ends.count_after(now_us)
         granted, _ = concurrency.decide(held, 1, limit)
         _, remaining = concurrency.decide(held, 0, limit)
         return granted, remaining
 
-    def reset_after_us(self, now_us: int, hold_us: int) -> int:
+    def reset_after_us(self, now_us: int) -> int:
         """Return the time until the last holder will have expired."""
-        return min(max(0, self.expires_us - now_us), hold_us)
+        return min(max(0, self.expires_us - now_us), self._ahead_us)
 
     def _extend(self, holder: str, now_us: int, hold_us: int) -> None:
-        self._until_us[holder] = now_us + hold_us
-        self._until_us.move_to_end(holder)
+        self._ahead_us = max(hold_us, self.reset_after_us(now_us))
+        self._ends.put(holder, now_us + hold_us)
+        self._note_expiry(now_us)
 
     def _note_expiry(self, now_us: int) -> None:
-        self.expires_us = next(reversed(self._until_us.values()), now_us)
+        self.expires_us = self._ends.last_us(now_us)
 
 
 class Companion:

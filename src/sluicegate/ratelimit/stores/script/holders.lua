@@ -1,26 +1,49 @@
 -- The holders of concurrency: a sorted set, its score the expiry by the server's clock, its member the holder.
+--
+-- One member more says how far ahead of the clock the last of them stood when somebody last took or renewed: its score
+-- is that time below zero, where no holder is. Who stands further ahead does so because the clock stepped back since,
+-- and is brought back to there. So nobody stays for longer than the longest promise, and nobody's hold ends sooner,
+-- whatever terms others ask for.
+local HOLDERS_AHEAD = 'ahead' -- no holder is called so: they are random digits
+local HOLD_US_MAX = 86400000000 -- a day, the longest term that a limit has
 
 local function holders_count(key, now_us)
   return redis.pcall('ZCOUNT', key, '(' .. string.format('%.0f', now_us), '+inf')
 end
 
+-- How far ahead somebody may stand: a term, where nothing says it that this version has written.
+local function holders_ahead_us(key, hold_us)
+  local score = tonumber(redis.call('ZSCORE', key, HOLDERS_AHEAD) or 0)
+  if score < 0 then return math.min(-score, HOLD_US_MAX) end
+  return hold_us
+end
+
+-- The time until the last holder will have expired.
 local function holders_reset_after_us(key, now_us, hold_us)
   local last = redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES')
   if not last[1] then return 0 end
-  return math.min(math.max(0, tonumber(last[2]) - now_us), hold_us)
+  return math.min(math.max(0, tonumber(last[2]) - now_us), holders_ahead_us(key, hold_us))
 end
 
--- Forgets who expired; nobody holds longer than a full term, even after the clock stepped back.
+-- The state stays for as long as its last holder.
+local function holders_keep(key, us)
+  redis.call('PEXPIRE', key, math.ceil(us / 1000))
+end
+
+-- Forgets who expired, and brings back who stands further ahead than anybody was promised.
 local function holders_tidy(key, now_us, hold_us)
-  redis.call('ZREMRANGEBYSCORE', key, '-inf', now_us)
-  local until_us = now_us + hold_us
-  local beyond = redis.call('ZRANGEBYSCORE', key, '(' .. string.format('%.0f', until_us), '+inf')
-  for at = 1, #beyond do redis.call('ZADD', key, until_us, beyond[at]) end
+  local expired = redis.call('ZREMRANGEBYSCORE', key, 0, now_us)
+  if expired > 0 and holders_count(key, now_us) == 0 then redis.call('DEL', key) end
+  local ahead_us = holders_ahead_us(key, hold_us)
+  local beyond = redis.call('ZRANGEBYSCORE', key, '(' .. string.format('%.0f', now_us + ahead_us), '+inf')
+  for at = 1, #beyond do redis.call('ZADD', key, now_us + ahead_us, beyond[at]) end
+  if #beyond > 0 then holders_keep(key, ahead_us) end
 end
 
 local function holders_extend(key, now_us, hold_us, holder)
-  redis.call('ZADD', key, now_us + hold_us, holder)
-  redis.call('PEXPIRE', key, math.ceil(hold_us / 1000))
+  local ahead_us = math.max(hold_us, holders_reset_after_us(key, now_us, hold_us))
+  redis.call('ZADD', key, now_us + hold_us, holder, -ahead_us, HOLDERS_AHEAD)
+  holders_keep(key, ahead_us)
 end
 
 -- Returns granted, remaining; the same holder asking again keeps its unit and takes no second one.
@@ -51,5 +74,7 @@ local function holders_release(key, now_us, holder, limit, hold_us)
   if type(held) == 'table' then return WRONG_TYPE end
   holders_tidy(key, now_us, hold_us)
   local released = redis.call('ZREM', key, holder)
-  return released, math.max(0, limit - holders_count(key, now_us))
+  held = holders_count(key, now_us)
+  if held > 0 then holders_keep(key, holders_reset_after_us(key, now_us, hold_us)) else redis.call('DEL', key) end
+  return released, math.max(0, limit - held)
 end
