@@ -146,7 +146,7 @@ class _Direct:
 
 def _shown(decision: dict[str, Any], *, as_json: bool) -> int:
     if as_json:
-        sys.stdout.write(json.dumps(decision, ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(decision) + "\n")
     else:
         Console(soft_wrap=True).print(_sentence(decision))
     return ALLOWED if decision["allowed"] else DENIED

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
+import traceback
 from importlib.metadata import version
 from typing import Annotated
 
@@ -11,35 +11,58 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from sluicegate.cli import asking, replaying, rules, serving
-from sluicegate.cli.exits import ALLOWED, INTERRUPTED, REFUSED, UNANSWERED, AwayError
+from sluicegate.cli import asking, output, replaying, rules, serving
+from sluicegate.cli.exits import ALLOWED, BROKEN_PIPE, FAILED, INTERRUPTED, REFUSED, UNANSWERED, AwayError
 from sluicegate.utils import ConfigurationError, SluicegateError, StoreError
 
 __all__ = ["run"]
 
-_EPILOG = "Exit codes: 0 allowed or done, 1 denied, 2 refused as wrong, 3 nobody could answer, 130 interrupted."
+_EPILOG = (
+    "Exit codes: 0 allowed or done, 1 denied, 2 refused as wrong, 3 nobody could answer, "
+    "70 failed by itself, 130 interrupted, 141 whoever read the output left."
+)
 
 
 def run() -> int:
     """Run the command line of this process and return its exit code."""
+    output.escape_what_cannot_be_written()
+    try:
+        code = _run()
+        output.flush()
+    except (OSError, SystemExit) as error:
+        if output.is_broken_pipe(error):
+            code = BROKEN_PIPE
+        elif isinstance(error, OSError):
+            code = FAILED
+            _tell([f"output: {error.strerror or error}"])
+        else:
+            raise
+        output.silence()
+    return code
+
+
+def _run() -> int:
     try:
         code = _application()(standalone_mode=False, prog_name="sluicegate")
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - what is not known is raised again
+    except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, OSError):  # the output's: all others are told as errors of ours
+            raise
         code, lines = _outcome_of(error)
-        console = Console(stderr=True, soft_wrap=True)
-        for line in lines:
-            console.print(Text.assemble(("error: ", "bold red"), line))
+        _tell(lines)
     return code if isinstance(code, int) else ALLOWED
 
 
+def _tell(lines: list[str]) -> None:
+    console = Console(stderr=True, soft_wrap=True)
+    for line in lines:
+        console.print(Text.assemble(("error: ", "bold red"), line))
+
+
 def _outcome_of(error: BaseException) -> tuple[int, list[str]]:
-    """Return the exit code that *error* leads to, and what to say; what is nobody's fault but ours is raised."""
+    """Return the exit code that *error* leads to, and what to say."""
     lines = [str(error)]
     if isinstance(error, KeyboardInterrupt):
         code, lines = INTERRUPTED, []
-    elif isinstance(error, BrokenPipeError):  # whoever read us has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code, lines = ALLOWED, []
     elif isinstance(error, StoreError | AwayError):
         code = UNANSWERED
     elif isinstance(error, ConfigurationError):
@@ -51,7 +74,9 @@ def _outcome_of(error: BaseException) -> tuple[int, list[str]]:
         message = error.format_message()
         code, lines = REFUSED, [message] if message else []  # without a command the help was shown
     else:
-        raise error
+        # Python's own exit code for it would be that of a denial.
+        traceback.print_exception(error)
+        code, lines = FAILED, []
     return code, lines
 
 

@@ -27,6 +27,7 @@ __all__ = ["print_report"]
 
 _KEYS_SHOWN_MAX = 5  # the rest of the twenty are in the JSON and on the page
 _BARS = " ▁▂▃▄▅▆▇█"
+_ASCII_BARS = " .:-=+*#@"
 _KEY_LENGTH_MAX = 60
 
 
@@ -52,7 +53,7 @@ def print_report(report: Report, console: Console) -> None:
     for rule in report.rules:
         if rule.denied:
             console.print()
-            for part in _denials(rule, max(1, console.width)):
+            for part in _denials(rule, max(1, console.width), _ASCII_BARS if console.options.ascii_only else _BARS):
                 console.print(part)
 
 
@@ -86,7 +87,7 @@ def _notes(rule: RuleReport) -> list[str]:
     return [f"{name}: {without_key}"] if without_key else []
 
 
-def _denials(rule: RuleReport, width_max: int) -> list[RenderableType]:
+def _denials(rule: RuleReport, width_max: int, heights: str) -> list[RenderableType]:
     from rich.box import SIMPLE_HEAD  # noqa: PLC0415 - as above
     from rich.table import Table  # noqa: PLC0415 - as above
     from rich.text import Text  # noqa: PLC0415 - as above
@@ -94,7 +95,7 @@ def _denials(rule: RuleReport, width_max: int) -> list[RenderableType]:
     denied = f"  {rule.denied:,} would be denied (shadow)" if rule.shadow else f"  {rule.denied:,} denied"
     parts: list[RenderableType] = [Text.assemble((shown(rule.name), "bold"), denied)]
     if rule.over_time is not None:
-        bars, columns = _bars(rule.over_time, width_max)
+        bars, columns = _bars(rule.over_time, width_max, heights)
         parts += [Text(bars, "red"), Text(f"denied over time, {width_text(columns)} a column", "dim")]
     for wanted in rule.suggestions:
         rate = (wanted.rate, "cyan") if wanted.rate else "no limit"
@@ -112,11 +113,11 @@ def _denials(rule: RuleReport, width_max: int) -> list[RenderableType]:
     return parts
 
 
-def _bars(timeline: Timeline, width_max: int) -> tuple[str, int]:
+def _bars(timeline: Timeline, width_max: int, heights: str) -> tuple[str, int]:
     """Return the denials as bars in at most *width_max* columns, and what one column stands for in microseconds."""
     joined = -(-len(timeline.denied) // width_max)
     counts = [sum(timeline.denied[at : at + joined]) for at in range(0, len(timeline.denied), joined)]
     most = max(counts)
     # Rounded up, so that a single denial is seen.
-    bars = "".join(_BARS[-(-count * (len(_BARS) - 1) // most)] for count in counts)
+    bars = "".join(heights[-(-count * (len(heights) - 1) // most)] for count in counts)
     return bars, joined * timeline.width_us
