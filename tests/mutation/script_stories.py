@@ -54,7 +54,11 @@ _LOGS = (
     Limit("many", "12 per 8 seconds", algorithm="sliding_window_log"),
     Limit("many", "9 per 3 seconds; 12 per 8 seconds", algorithm="sliding_window_log"),
 )
-_HELD = tuple(Limit("held", str(units), algorithm="concurrency", hold_seconds=60.0005) for units in (3, 1))
+_HELD = tuple(
+    Limit("held", units, algorithm="concurrency", hold_seconds=term_s)
+    for units, term_s in (("3", 60.0005), ("1", 60.0005), ("2", 20.0003))
+)
+_ABOUT_ANN = ((TAKE, "ann"), (RENEW, "ann"), (RELEASE, "ann"), (PEEK, None), (RESET, None))
 
 
 def stories(connection: Connection, source: str) -> list[Story]:
@@ -192,8 +196,23 @@ def _holds(asking: _Asking) -> None:
         asking.ask(requests)
     key = asking.keyspace.name(_HELD[0].plan.prefix, "x")
     asking.calls.command("SET", key, "1", "PX", LONG_MS)
-    for verb, holder in ((TAKE, "ann"), (RENEW, "ann"), (RELEASE, "ann"), (PEEK, None), (RESET, None)):
+    for verb, holder in _ABOUT_ANN:
         asking.ask([Request(verb, ((_HELD[0], "x", 1),), holder)])
+    _odd_holders(asking)
+
+
+def _odd_holders(asking: _Asking) -> None:
+    """Sets of holders as nobody could have written them: with ends where none is, and odd words of how far ahead."""
+    key = asking.keyspace.name(_HELD[0].plan.prefix, "odd")
+    for ahead in (None, "-inf", -1, 0, 1, "inf"):
+        for until_us in (1, "inf", asking.now_us + 10**9, asking.now_us):
+            for verb, holder in _ABOUT_ANN:
+                asking.calls.command("DEL", key)
+                asking.calls.command("ZADD", key, until_us, "bob", 0, "zero", -1, "below")
+                if ahead is not None:
+                    asking.calls.command("ZADD", key, ahead, "ahead")
+                asking.calls.command("PEXPIRE", key, LONG_MS)
+                asking.ask([Request(verb, ((_HELD[0], "odd", 1),), holder)])
 
 
 def _odd_raws(random: Random, now_us: int) -> list[bytes]:

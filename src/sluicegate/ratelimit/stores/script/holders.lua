@@ -13,8 +13,8 @@ end
 
 -- How far ahead somebody may stand: a term, where nothing says it that this version has written.
 local function holders_ahead_us(key, hold_us)
-  local score = tonumber(redis.call('ZSCORE', key, HOLDERS_AHEAD) or 0)
-  if score < 0 then return math.min(-score, HOLD_US_MAX) end
+  local score = redis.call('ZSCORE', key, HOLDERS_AHEAD)
+  if score and tonumber(score) < 0 then return math.min(-tonumber(score), HOLD_US_MAX) end
   return hold_us
 end
 
@@ -31,9 +31,8 @@ local function holders_keep(key, us)
 end
 
 -- Forgets who expired, and brings back who stands further ahead than anybody was promised.
-local function holders_tidy(key, now_us, hold_us)
-  local expired = redis.call('ZREMRANGEBYSCORE', key, 0, now_us)
-  if expired > 0 and holders_count(key, now_us) == 0 then redis.call('DEL', key) end
+local function holders_tidy(key, now_us, hold_us, held)
+  if held == 0 then redis.call('DEL', key) else redis.call('ZREMRANGEBYSCORE', key, 0, now_us) end
   local ahead_us = holders_ahead_us(key, hold_us)
   local beyond = redis.call('ZRANGEBYSCORE', key, '(' .. string.format('%.0f', now_us + ahead_us), '+inf')
   for at = 1, #beyond do redis.call('ZADD', key, now_us + ahead_us, beyond[at]) end
@@ -50,7 +49,7 @@ end
 local function holders_take(key, now_us, holder, limit, hold_us)
   local held = holders_count(key, now_us)
   if type(held) == 'table' then return WRONG_TYPE end
-  holders_tidy(key, now_us, hold_us)
+  holders_tidy(key, now_us, hold_us, held)
   if redis.call('ZSCORE', key, holder) then
     holders_extend(key, now_us, hold_us, holder)
     return 1, math.max(0, limit - held)
@@ -63,7 +62,7 @@ end
 local function holders_renew(key, now_us, holder, limit, hold_us)
   local held = holders_count(key, now_us)
   if type(held) == 'table' then return WRONG_TYPE end
-  holders_tidy(key, now_us, hold_us)
+  holders_tidy(key, now_us, hold_us, held)
   if not redis.call('ZSCORE', key, holder) then return 0, math.max(0, limit - held) end
   holders_extend(key, now_us, hold_us, holder)
   return 1, math.max(0, limit - held)
@@ -72,7 +71,7 @@ end
 local function holders_release(key, now_us, holder, limit, hold_us)
   local held = holders_count(key, now_us)
   if type(held) == 'table' then return WRONG_TYPE end
-  holders_tidy(key, now_us, hold_us)
+  holders_tidy(key, now_us, hold_us, held)
   local released = redis.call('ZREM', key, holder)
   held = holders_count(key, now_us)
   if held > 0 then holders_keep(key, holders_reset_after_us(key, now_us, hold_us)) else redis.call('DEL', key) end
