@@ -50,7 +50,7 @@ def in_child(work: Callable[[], Any]) -> Any:
         except BaseException:  # noqa: BLE001 - whatever it is, it is told
             os.write(told, json.dumps({"failed": traceback.format_exc()}).encode())
         finally:
-            os._exit(0)
+            os.kill(os.getpid(), signal.SIGKILL)  # whatever wants a lock at the end: another thread may have held it
     os.close(told)
     with os.fdopen(result) as reader:
         text = reader.read()
@@ -228,18 +228,26 @@ JOBS: dict[str, Any] = {job.__name__: job for job in (blocking, awaited, unused,
 
 
 def done(job: str, store: str, request: pytest.FixtureRequest) -> Any:
-    """Let a process of its own do *job*; return what it found."""
+    """Let a process of its own do *job*; return what it found. Whatever hangs is ended with all its children."""
     url = request.getfixturevalue("redis_url") if store == "redis" else "memory"
-    ended = subprocess.run(
+    # What measures coverage keeps a lock of its own in each traced thread, which no child could ever take.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    with subprocess.Popen(
         [sys.executable, "-m", "tests.processes.test_fork", job, url],
         cwd=ROOT,
-        capture_output=True,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=JOB_SECONDS_MAX,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return json.loads(ended.stdout)
+        start_new_session=True,
+    ) as process:
+        try:
+            told, errors = process.communicate(timeout=JOB_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # a group of its own, which nobody else is in
+            raise
+    assert process.returncode == 0, errors
+    return json.loads(told)
 
 
 @pytest.mark.parametrize("store", STORES)
