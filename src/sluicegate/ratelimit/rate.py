@@ -93,7 +93,7 @@ class Rate:
         if isinstance(seconds, bool) or not isinstance(seconds, int | float | Fraction) or not 0 < seconds < 10**9:
             raise InvalidInputError("rate period", shape_of(seconds), "a number of seconds above 0, up to 366 days")
         # Rounded to whole microseconds: 0.1 as a float is not a tenth.
-        return cls(limit, Fraction(round(seconds * _SECOND_US), _SECOND_US), "second", burst)
+        return cls(limit, Fraction(round(Fraction(seconds) * _SECOND_US), _SECOND_US), "second", burst)
 
     @classmethod
     def parse(cls, text: str) -> Rate:
