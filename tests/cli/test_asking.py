@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.command import run, run_here
+from tests.cli.command import RULES, run, run_here, serving
 from tests.servers import free_port
 
 if TYPE_CHECKING:
@@ -53,6 +53,33 @@ def test_redis_is_asked_directly(capsys: pytest.CaptureFixture[str], redis_url: 
     assert json.loads(answers[1].out)["source"] == "redis"
     assert json.loads(run_here(capsys, "peek", "api", "k", *options).out)["remaining"] == 4
     assert json.loads(run_here(capsys, "reset", "api", "k", *options).out) == {"reset": True}
+
+
+@pytest.mark.parametrize(
+    ("verb", "limit", "word"),
+    [("acquire", "api", "allowed"), ("peek", "api", "allowed"), ("acquire", "strict", "denied")],
+)
+def test_an_answer_that_nobody_counted_ends_with_3(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, verb: str, limit: str, word: str
+) -> None:
+    """With the store away the limit's on_failure is printed, and the exit code says that nobody has counted."""
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(f"{RULES}  strict: {{rate: 1/hour, key: user, critical: true}}\n")
+    away = ("--redis", f"redis://127.0.0.1:{free_port()}", "--rules", str(rules))
+    shown = run_here(capsys, verb, limit, "k", *away)
+    assert (shown.code, shown.err) == (3, "")
+    assert shown.out.startswith(f"{word}  {limit} for k, cost 1: what remains is not known")
+    assert "(degraded: the store did not answer)" in shown.out
+
+
+def test_a_service_whose_store_is_away_is_told_as_such(capsys: pytest.CaptureFixture[str], rules_file: Path) -> None:
+    """What a service answers without its store ends with 3 as well, allowed or not."""
+    with serving(rules_file, "--redis", f"redis://127.0.0.1:{free_port()}") as service:
+        shown = run_here(capsys, "acquire", "api", "k", "--url", service.url, "--json")
+        reset = run_here(capsys, "reset", "api", "k", "--url", service.url)
+    assert shown.code == 3
+    assert '"allowed": true' in shown.out
+    assert (reset.code, reset.out) == (3, "")
 
 
 @pytest.mark.parametrize(

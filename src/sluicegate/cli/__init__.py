@@ -1,7 +1,7 @@
 """The command `sluicegate`: every verb from a shell, each with an exit code that a script can act on.
 
 Exit codes: 0 allowed, or done; 1 denied; 2 refused, because an argument, a file or a setting is wrong;
-3 nobody could answer, because the service or the store is away; 70 the command failed by itself;
+3 nobody has counted, because the service or the store is away; 70 the command failed by itself;
 130 interrupted; 141 whoever read the output left.
 """
 

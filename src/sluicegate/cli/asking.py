@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from sluicegate.cli.exits import ALLOWED, DENIED
+from sluicegate.cli.exits import ALLOWED, DENIED, UNANSWERED
 from sluicegate.cli.remote import Service
 from sluicegate.integrations import decision_json
 from sluicegate.monitoring import NullLogger
@@ -64,7 +64,7 @@ def acquire(
     *,
     as_json: Json = False,
 ) -> int:
-    """Take units of a limit for a key; exit code 1 when denied."""
+    """Take units of a limit for a key; exit code 1 when denied, 3 when the store is away and nobody has counted."""
     decision = _source(url, redis, rules).acquire(limit, key, cost)
     return _shown(decision, as_json=as_json)
 
@@ -149,6 +149,8 @@ def _shown(decision: dict[str, Any], *, as_json: bool) -> int:
         sys.stdout.write(json.dumps(decision) + "\n")
     else:
         Console(soft_wrap=True).print(_sentence(decision))
+    if decision["degraded"]:  # nobody has counted: neither the script's yes nor its no
+        return UNANSWERED
     return ALLOWED if decision["allowed"] else DENIED
 
 

@@ -18,7 +18,7 @@ from sluicegate.utils import ConfigurationError, SluicegateError, StoreError
 __all__ = ["run"]
 
 _EPILOG = (
-    "Exit codes: 0 allowed or done, 1 denied, 2 refused as wrong, 3 nobody could answer, "
+    "Exit codes: 0 allowed or done, 1 denied, 2 refused as wrong, 3 nobody has counted, "
     "70 failed by itself, 130 interrupted, 141 whoever read the output left."
 )
 
