@@ -34,7 +34,7 @@ SECRET = b"a secret of thirty-two bytes or so"
 def service(limiter: Limiter | None = None, **settings: Any) -> Iterator[httpx.Client]:
     """Yield a client of a service that decides with *limiter*, by default in memory."""
     app = create_app(
-        limiter or Limiter(logger=NullLogger()), RULES, logger=NullLogger(), **{"secret": SECRET, **settings}
+        limiter or Limiter(logger=NullLogger()), RULES, **{"logger": NullLogger(), "secret": SECRET, **settings}
     )
     with served(app) as address, httpx.Client(base_url=f"http://{address}", timeout=10) as client:
         yield client

@@ -21,7 +21,13 @@ from sluicegate.server.holding import Holding
 from sluicegate.server.openapi import openapi_document
 from sluicegate.server.tokens import TokenSigner
 from sluicegate.server.verbs import Verbs
-from sluicegate.utils import InvalidInputError, StoreError
+from sluicegate.utils import (
+    CorruptStateError,
+    InvalidInputError,
+    OutcomeUnknownError,
+    StoreError,
+    StoreUnavailableError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -31,8 +37,11 @@ if TYPE_CHECKING:
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit import Limiter
     from sluicegate.ratelimit.rules import Rules
+    from sluicegate.utils import Clock
 
 __all__ = ["create_app"]
+
+_QUIET_US = 1_000_000  # between lines about requests that the store did not answer: there may be thousands
 
 
 def create_app(limiter: Limiter, rules: Rules, *, secret: bytes | None = None, logger: Logger | None = None) -> FastAPI:
@@ -68,7 +77,7 @@ def create_app(limiter: Limiter, rules: Rules, *, secret: bytes | None = None, l
     _add_holds(app, holding)
     _add_health(app, health)
     _add_documentation(app, openapi_document(verbs.limits, version("sluicegate")))
-    _add_problems(app, logger or StandardLogger())
+    _add_problems(app, logger or StandardLogger(), limiter.engine.clock)
     return app
 
 
@@ -111,7 +120,7 @@ def _route(app: FastAPI, method: str, path: str, endpoint: Callable[..., Any]) -
     app.add_api_route(path, endpoint, methods=methods, response_model=None, include_in_schema=False)
 
 
-def _add_problems(app: FastAPI, logger: Logger) -> None:
+def _add_problems(app: FastAPI, logger: Logger, clock: Clock) -> None:
     async def refused(_: Request, error: Exception) -> Response:
         return problem_answer(Problem(status=400, title="Bad Request", detail=_line(error)))
 
@@ -120,8 +129,15 @@ def _add_problems(app: FastAPI, logger: Logger) -> None:
         # The rest of such a body is not waited for.
         return problem_answer(error.problem, {"Connection": "close"})
 
-    async def store_away(_: Request, error: Exception) -> Response:
-        detail = f"The store gave no usable answer: {_line(error)}"
+    quiet_until_us = 0
+
+    async def store_away(request: Request, error: Exception) -> Response:
+        nonlocal quiet_until_us
+        now_us = clock.monotonic_us()
+        if now_us >= quiet_until_us:
+            quiet_until_us = now_us + _QUIET_US
+            logger.warning("request.unanswered", method=request.method, path=_path_of(request), error=_line(error))
+        detail = _detail_of(error)
         return problem_answer(Problem(status=503, title="Service Unavailable", detail=detail), {"Retry-After": "1"})
 
     async def not_served(request: Request, error: Exception) -> Response:
@@ -131,7 +147,7 @@ def _add_problems(app: FastAPI, logger: Logger) -> None:
         return problem_answer(problem, error.headers)
 
     async def broken(request: Request, error: Exception) -> Response:
-        logger.error("request.failed", method=request.method, path=request.url.path, error=repr(error))
+        logger.error("request.failed", method=request.method, path=_path_of(request), error=repr(error))
         detail = "The service failed; its log says why."
         return problem_answer(Problem(status=500, title="Internal Server Error", detail=detail))
 
@@ -141,6 +157,22 @@ def _add_problems(app: FastAPI, logger: Logger) -> None:
     app.add_exception_handler(StarletteHTTPException, not_served)
     app.add_exception_handler(RequestValidationError, refused)
     app.add_exception_handler(Exception, broken)
+
+
+def _path_of(request: Request) -> str:
+    # As it is declared: what stands in for {hold_id} would let whoever reads the log release the hold.
+    return str(getattr(request.scope.get("route"), "path", request.url.path))
+
+
+def _detail_of(error: Exception) -> str:
+    # Where the store is, and what it says, is for the log.
+    if isinstance(error, OutcomeUnknownError):
+        return "The store did not answer; what was asked may have been done."
+    if isinstance(error, CorruptStateError):
+        return "What the store holds for this key cannot be read; POST /v1/reset mends it."
+    if isinstance(error, StoreUnavailableError):
+        return "The store could not be reached; nothing was done."
+    return "The store gave no usable answer."
 
 
 def _line(error: Exception) -> str:
