@@ -9,7 +9,7 @@ import socket
 import threading
 from itertools import chain, repeat
 from math import ceil
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
@@ -19,7 +19,7 @@ from sluicegate.server.app import create_app
 from sluicegate.utils import ConfigurationError, InvalidInputError, checked_seconds, shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
 
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.rules import Rules
@@ -31,6 +31,7 @@ DRAIN_SECONDS_MAX = 600.0  # whoever waits longer for a balancer to notice has n
 _PORT_MAX = 65_535
 _BACKLOG = 2048  # connections that wait to be accepted; what the kernel grants may be less
 _CONNECTIONS_MAX = 10_000  # open at once; each takes some 50 KB, and who opens more is no client
+_NAMES_SHOWN_MAX = 20  # a line of them; GET /v1/limits has all
 _RETRY_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)  # then the last one again: a line in the log each
 
 
@@ -74,6 +75,7 @@ def serve(  # noqa: PLR0913 - the settings of a process, each by name
     limiter = Limiter.connect(redis_url, logger=logger) if redis_url else Limiter(logger=logger)
     app = create_app(limiter, rules, secret=secret, logger=logger)
     with _listening(host, port) as listener:
+        _tell_what_answers_without_the_store(rules, logger)
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -103,13 +105,31 @@ class _Server(uvicorn.Server):
         self._health = health
         self._drain_delay_s = drain_delay_s
         self._on_listening = on_listening
+        self._told_to_end = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_listening()
 
+    async def unless_told_to_end(self, start: Coroutine[Any, Any, bool]) -> bool | None:
+        """Return what *start* returns; ``None``, and end it, when a signal comes before."""
+        starting = asyncio.create_task(start)
+        told = asyncio.create_task(self._told_to_end.wait())
+        try:
+            await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
+            return starting.result() if starting.done() else None
+        finally:
+            for task in (starting, told):
+                task.cancel()
+            await asyncio.gather(starting, told, return_exceptions=True)
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        yield  # they are caught already: what comes before the server must end as well as it does
+
+    @contextlib.contextmanager
+    def signals_caught(self) -> Iterator[None]:
+        """Let SIGTERM and SIGINT end the service well, from here to the end."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -130,20 +150,25 @@ class _Server(uvicorn.Server):
             self.should_exit = self.force_exit = True
             return
         self._health.draining = True
+        self._told_to_end.set()
         delay_s = self._drain_delay_s if number == signal.SIGTERM else 0
         asyncio.get_running_loop().call_later(delay_s, setattr, self, "should_exit", True)  # noqa: FBT003 - setattr's
 
 
 async def _served(server: _Server, listener: socket.socket, limiter: Limiter, logger: Logger) -> None:
     trying = None
-    try:
-        if not await limiter.start():
-            trying = asyncio.create_task(_keep_trying(limiter, logger))
-        await server.serve([listener])
-    finally:
-        if trying is not None:
-            trying.cancel()
-        await limiter.aclose()
+    with server.signals_caught():
+        try:
+            has_store = await server.unless_told_to_end(limiter.start())
+            if has_store is None:
+                return
+            if not has_store:
+                trying = asyncio.create_task(_keep_trying(limiter, logger))
+            await server.serve([listener])
+        finally:
+            if trying is not None:
+                trying.cancel()
+            await limiter.aclose()
 
 
 async def _keep_trying(limiter: Limiter, logger: Logger) -> None:
@@ -156,6 +181,18 @@ async def _keep_trying(limiter: Limiter, logger: Logger) -> None:
         except ConfigurationError as error:
             logger.error("store.unusable", error=str(error))  # noqa: TRY400 - the port has no other
             return
+
+
+def _tell_what_answers_without_the_store(rules: Rules, logger: Logger) -> None:
+    limits = [rule.limit for rule in rules.limits]
+    denying = [limit.name for limit in limits if limit.on_failure == "closed" and not limit.shadow]
+    allowing = [limit.name for limit in limits if limit.on_failure != "closed" or limit.shadow]
+    logger.info("limits.without_store", allow=_listed(allowing), deny=_listed(denying))
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - _NAMES_SHOWN_MAX
+    return ", ".join(names[:_NAMES_SHOWN_MAX]) + (f" and {more:,} more" if more > 0 else "") if names else "none"
 
 
 @contextlib.contextmanager
