@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import http_sf
+import httpx
 import pytest
 
-from sluicegate import Limiter
+from sluicegate import Limiter, NullLogger
+from sluicegate.ratelimit.rules import parse_rules
+from sluicegate.server import create_app
+from tests.integrations.serving import served
 from tests.server.service import SECRET, service
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import httpx
 
 JSON = {"content-type": "application/json"}
 
@@ -47,6 +49,19 @@ def test_a_whole_number_may_be_written_with_a_fraction(client: httpx.Client) -> 
     """JSON knows one kind of number, so 2.0 is a cost of 2."""
     answer = client.post("/v1/acquire", content='{"limit": "api", "key": "a", "cost": 2.0}', headers=JSON)
     assert (answer.status_code, answer.json()["cost"], answer.json()["remaining"]) == (200, 2, 8)
+
+
+def test_a_limit_is_found_in_any_spelling_of_its_name() -> None:
+    """A name that is spelt with combining characters is the same name, as it is for keys."""
+    rules = parse_rules("version: 1\nlimits: {caf\u00e9: {rate: 10/hour, key: user}}")
+    app = create_app(Limiter(logger=NullLogger()), rules, logger=NullLogger())
+    with served(app) as address:
+        answers = [
+            httpx.post(f"http://{address}/v1/acquire", json={"limit": name, "key": "k"})
+            for name in ("caf\u00e9", "cafe\u0301")
+        ]
+    assert [answer.json()["limit"] for answer in answers] == ["caf\u00e9"] * 2
+    assert answers[1].json()["remaining"] == 8
 
 
 def test_a_cost_that_never_fits_is_said(client: httpx.Client) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from unicodedata import normalize
 
 import typer
 from rich.console import Console
@@ -138,7 +139,7 @@ class _Direct:
         return BlockingLimiter.connect(self._redis, deadline=_DEADLINE_SECONDS, logger=NullLogger())
 
     def _named(self, name: str) -> Limit:
-        limit = self._limits.get(name)
+        limit = self._limits.get(normalize("NFC", name))
         if limit is None:
             raise InvalidInputError("limit", shape_of(name), f"one of the file's: {', '.join(self._limits)}")
         return limit

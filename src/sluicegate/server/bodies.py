@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from unicodedata import normalize
 
 from sluicegate.integrations import Problem
 from sluicegate.utils import InvalidInputError, checked_cost, checked_key, shape_of
@@ -79,7 +80,8 @@ def read_asked(value: Mapping[str, Any], limits: Mapping[str, Limit], where: str
         if name not in value:
             raise InvalidInputError(f"{where}{name}", "nothing", _limit_accepted(limits) if name == "limit" else "text")
     named = value["limit"]
-    limit = limits.get(named) if isinstance(named, str) else None
+    # Names are normalised, so any spelling of one finds it.
+    limit = limits.get(normalize("NFC", named)) if isinstance(named, str) else None
     if limit is None:
         raise InvalidInputError(f"{where}limit", shape_of(named), _limit_accepted(limits))
     key = checked_key(value["key"], f"{where}key")
