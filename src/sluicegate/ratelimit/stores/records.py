@@ -232,14 +232,14 @@ class HolderRecord:
     def __init__(self) -> None:
         self._ends = EndOrder()
         self._ahead_us = 0
-        self.expires_us = 0
+        self.expires_us = NO_STATE[0]
 
     def tidy(self, now_us: int) -> None:
         """Forget who expired, and bring back who stands further ahead than anybody was promised."""
         while self._ends.pop_ended(now_us) is not None:
             pass
         self._ends.bring_back(now_us + self._ahead_us)
-        self._note_expiry(now_us)
+        self._note_expiry()
 
     def take(self, holder: str, now_us: int, limit: int, hold_us: int) -> tuple[int, int]:
         """Give *holder* a unit if there is one; who asks again keeps the unit and takes no second."""
@@ -265,7 +265,7 @@ class HolderRecord:
         """Take the unit of *holder* back."""
         self.tidy(now_us)
         granted = int(self._ends.remove(holder))
-        self._note_expiry(now_us)
+        self._note_expiry()
         return granted, max(0, limit - len(self._ends))
 
     def look(self, now_us: int, limit: int) -> tuple[int, int]:
@@ -282,10 +282,10 @@ class HolderRecord:
     def _extend(self, holder: str, now_us: int, hold_us: int) -> None:
         self._ahead_us = max(hold_us, self.reset_after_us(now_us))
         self._ends.put(holder, now_us + hold_us)
-        self._note_expiry(now_us)
+        self._note_expiry()
 
-    def _note_expiry(self, now_us: int) -> None:
-        self.expires_us = self._ends.last_us(now_us)
+    def _note_expiry(self) -> None:
+        self.expires_us = self._ends.last_us(NO_STATE[0])
 
 
 class Companion:
