@@ -51,6 +51,17 @@ def test_rules_that_no_middleware_takes_are_told(tmp_path: Path) -> None:
     assert json.loads(run("rules", "check", str(path), "--json").out)["most_for_one_request"] == 33
 
 
+def test_a_file_of_rules_does_nothing_to_the_terminal(tmp_path: Path) -> None:
+    """Control characters in a glob are shown as escapes, in the table and in its note."""
+    path = tmp_path / "rules.yaml"
+    rule = '{rate: 1/s, key: user, match: {path: "/\\e[31m"}}'
+    path.write_text("version: 1\nlimits:\n" + "".join(f"  r{at}: {rule}\n" for at in range(33)))
+    shown = run("rules", "check", str(path))
+    assert shown.code == 0
+    assert "\x1b" not in shown.out
+    assert shown.out.count("\\x1b[31m") == 34
+
+
 def test_a_log_is_replayed(tmp_path: Path, rules_file: Path) -> None:
     """A log from a file or from standard input gives a table, a JSON object and a page."""
     log = tmp_path / "access.log"

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sluicegate.cli.exits import ALLOWED, DENIED, UNANSWERED
+from sluicegate.cli.output import printable
 from sluicegate.cli.remote import Service
 from sluicegate.integrations import decision_json
 from sluicegate.monitoring import NullLogger
@@ -158,7 +159,7 @@ def _shown(decision: dict[str, Any], *, as_json: bool) -> int:
 def _sentence(decision: dict[str, Any]) -> Text:
     allowed = decision["allowed"]
     text = Text.assemble(("allowed" if allowed else "denied", "bold green" if allowed else "bold red"))
-    text.append(f"  {decision['limit']} for {_plain(decision['key'])}, cost {decision['cost']}: ")
+    text.append(f"  {decision['limit']} for {printable(decision['key'])}, cost {decision['cost']}: ")
     if decision["remaining"] is not None:
         text.append(f"{decision['remaining']} remaining")
     else:
@@ -174,8 +175,3 @@ def _sentence(decision: dict[str, Any]) -> Text:
     if decision["degraded"]:
         text.append("  (degraded: the store did not answer)", "yellow")
     return text
-
-
-def _plain(text: str) -> str:
-    # What a client wrote can do nothing to the terminal.
-    return text if text.isprintable() else ascii(text)

@@ -7,7 +7,7 @@ import os
 import sys
 from contextlib import suppress
 
-__all__ = ["escape_what_cannot_be_written", "flush", "is_broken_pipe", "silence"]
+__all__ = ["escape_what_cannot_be_written", "flush", "is_broken_pipe", "printable", "silence"]
 
 
 def escape_what_cannot_be_written() -> None:
@@ -40,3 +40,8 @@ def silence() -> None:
         with suppress(OSError, ValueError, AttributeError):
             os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
+
+
+def printable(text: str) -> str:
+    """Return *text* so that what others wrote can do nothing to the terminal."""
+    return text if text.isprintable() else ascii(text)

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sluicegate.cli.exits import ALLOWED, REFUSED
+from sluicegate.cli.output import printable
 from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, largest_meeting, load_rules
 from sluicegate.utils import ConfigurationError
 
@@ -70,7 +71,7 @@ def _print_table(rules: Rules) -> None:
     table.add_column("most/min", justify="right", no_wrap=True)
     for rule in rules.limits:
         limit = rule.limit
-        requests = [*sorted(rule.match.methods), rule.match.path.text if rule.match.path else "all"]
+        requests = [*sorted(rule.match.methods), printable(rule.match.path.text) if rule.match.path else "all"]
         table.add_row(
             Text.assemble((limit.name, "bold"), ("\non trial" if limit.shadow else "", "yellow")),
             Text.assemble("\n".join(_rates(rule)), (f"\n{limit.algorithm}", "dim")),

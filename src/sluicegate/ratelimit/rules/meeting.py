@@ -45,5 +45,7 @@ def largest_meeting(rules: Rules) -> Meeting:
         for method in ("any method", *named):
             met = [rule for rule in covering if not rule.match.methods or method in rule.match.methods]
             if len(met) > len(best.rules):
-                best = Meeting(rules=tuple(met), request=f"{method}, path {path}")
+                best = Meeting(
+                    rules=tuple(met), request=f"{method}, path {path if path.isprintable() else ascii(path)}"
+                )
     return best
