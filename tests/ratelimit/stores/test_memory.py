@@ -12,7 +12,7 @@ import pytest
 
 from sluicegate import InvalidInputError, Limit, StoreOverloadedError
 from sluicegate.ratelimit.stores.memory import KEYS_MAX, MemoryStore
-from sluicegate.ratelimit.stores.store import ACQUIRE, PEEK, REFUND, RELEASE, RESET, TAKE, Request
+from sluicegate.ratelimit.stores.store import ACQUIRE, PEEK, REFUND, RELEASE, RENEW, RESET, TAKE, Request
 from sluicegate.testing import ManualClock
 
 if TYPE_CHECKING:
@@ -214,6 +214,67 @@ def test_no_decision_on_a_full_store_looks_at_all_keys(keys_max: int) -> None:
     assert max(known) <= 40
     assert max(new) <= 120
     assert max(denied) <= 40
+
+
+@pytest.mark.parametrize("held", [10, 1_000, 14_990])
+def test_no_new_key_looks_at_the_holds(held: int) -> None:
+    """In a full store a new key costs the same few calls however many keys are held, and however often renewed."""
+    store = Store(15_000)
+    for number in range(held):
+        store.hold(f"held{number}")
+    store.clock.advance(30)
+    for number in range(held):
+        store.hold(f"held{number}", RENEW)
+    for number in range(15_000 - held):
+        store.take(f"key{number}", 100)
+    new = [calls_in(lambda n=number: store.take(f"new{n}", 100)) for number in range(200)]  # type: ignore[misc] # a default
+    store.clock.advance(31)  # beyond the first terms
+    new += [calls_in(lambda n=number: store.take(f"newer{n}", 100)) for number in range(200)]  # type: ignore[misc] # a default
+    assert max(new) <= 120
+    assert [store.taken(f"held{number}", HELD) for number in range(held)] == [1] * held
+
+
+def test_a_store_full_of_holds_refuses_at_once() -> None:
+    """With all of 15,000 keys held a new one is refused after a few calls."""
+    store = Store(15_000)
+    for number in range(15_000):
+        store.hold(f"held{number}")
+
+    def refused() -> None:
+        with pytest.raises(StoreOverloadedError):
+            store.take("new")
+
+    assert max(calls_in(refused) for _ in range(300)) <= 60
+
+
+@pytest.mark.parametrize("ending", ["released", "reset", "expired"])
+def test_a_hold_that_is_over_makes_room_at_once_and_before_others(ending: str) -> None:
+    """It is found among those that are held, to the microsecond, and nothing is lost by it."""
+    store = Store(3)
+    store.hold("over")
+    store.clock.advance_us(1)
+    store.hold("held")
+    store.take("key", 3_000)
+    if ending == "released":
+        assert store.hold("over", RELEASE)[0] == 1
+    elif ending == "reset":
+        assert store.ask(Request(RESET, ((HELD, "over", 0),)))[0] == 1
+    else:
+        store.clock.advance_us(60_000_000 - 1)
+    assert store.take("new", 3_500)
+    assert store.taken("key") > 0
+    assert store.taken("held", HELD) == 1
+    assert (store.memory.keys, store.memory.lost) == (3, 0)
+
+
+def test_holds_that_are_over_are_forgotten_before_there_is_want_of_room() -> None:
+    """A store that is never full does not keep for ever what nobody holds any more."""
+    store = Store(5_000)
+    for number in range(4_000):
+        store.hold(f"key{number}")
+        store.clock.advance(1)
+    assert store.memory.keys <= 500
+    assert store.memory.lost == 0
 
 
 def test_a_decision_takes_as_long_with_many_keys_as_with_few() -> None:

@@ -207,12 +207,12 @@ class MemoryStore:
         name = limit.plan.prefix + key
         marker = f"once:{name}:reset"
         with self._locked([name, marker]):
-            records = self._shard(name).records
-            kept = records.get(name)
+            shard = self._shard(name)
+            kept = shard.records.get(name)
             if kept is None:
                 return 0, 0, 0, 0
             # Its place in the order stays, so it stays too, without a state.
-            records[name] = type(kept)() if isinstance(kept, LogRecord | HolderRecord) else NO_STATE[0]
+            shard.put(name, type(kept)() if isinstance(kept, LogRecord | HolderRecord) else NO_STATE[0], now_us)
             if not limit.plan.holds:  # for as long as decisions of before could be refunded
                 self._shard(marker).put(marker, Companion(now_us, 0, expiry_of(kept)), now_us)
         return int(expiry_of(kept) > now_us), 0, 0, 0
@@ -264,14 +264,14 @@ class MemoryStore:
             retry_after_us = 0
             if request.verb == TAKE:
                 granted, remaining = record.take(holder, now_us, limit_units, hold_us)
-                if granted:
-                    self._shard(name).put(name, record, now_us)
-                else:
-                    retry_after_us = UNKNOWN_US
+                retry_after_us = 0 if granted else UNKNOWN_US
             elif request.verb == RENEW:
                 granted, remaining = record.renew(holder, now_us, limit_units, hold_us)
             else:
                 granted, remaining = record.release(holder, now_us, limit_units)
+            shard = self._shard(name)
+            if granted or name in shard.records:  # its place among those that are held changes with it
+                shard.put(name, record, now_us)
             return granted, remaining, retry_after_us, record.reset_after_us(now_us)
 
     def _shard(self, name: str) -> Shard:
