@@ -29,6 +29,9 @@ function redis.call(command, key, ...)
   elseif command == 'PEXPIRE' then
     injected_expire(key, ...)
     return server.call('PEXPIRE', key, INJECTED_PX)
+  elseif command == 'PTTL' then
+    local expires_us = server.call('HGET', INJECTED_EXPIRIES, key)
+    if expires_us then return math.ceil((tonumber(expires_us) - injected_now_us) / 1000) end
   elseif command == 'DEL' then
     server.call('HDEL', INJECTED_EXPIRIES, key)
   end
