@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import selectors
 import threading
 from collections import deque
 from contextlib import suppress
@@ -106,6 +107,8 @@ class Background:
             inherited = getattr(self._loop, name, None)  # asyncio has no public way to let go of a running loop
             if inherited is not None:
                 inherited.close()
+        if self._loop is not None:  # transports that are collected later ask for one, and a closed one raises
+            setattr(self._loop, "_selector", selectors.SelectSelector())  # noqa: B010 - as above
 
     def _started(self) -> asyncio.AbstractEventLoop:
         if self._stopped:

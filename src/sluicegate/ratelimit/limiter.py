@@ -325,13 +325,17 @@ class Limiter:
         return Statistics.of(self.engine)
 
     async def aclose(self) -> None:
-        """Give back holds, answer everybody who waits, and close the connections."""
+        """Give back holds, answer everybody who waits, and close the connections.
+
+        Raises:
+            LimiterClosedError: It belongs to another event loop that still runs, which alone can close it.
+        """
         if self.engine.closed:
             return
         await self._keeper.aclose()
+        await self.engine.store.aclose()
         self.engine.closed = True
         self._lines.close()
-        await self.engine.store.aclose()
 
     def _after_fork(self) -> None:
         """Share nothing with the parent: no socket, no lock, no hold."""
