@@ -32,6 +32,9 @@ function redis.call(command, key, ...)
   elseif command == 'PTTL' then
     local expires_us = server.call('HGET', INJECTED_EXPIRIES, key)
     if expires_us then return math.ceil((tonumber(expires_us) - injected_now_us) / 1000) end
+    local left_ms = server.call('PTTL', key)
+    if left_ms > 0 then return INJECTED_PX end -- a test itself put it there
+    return left_ms
   elseif command == 'DEL' then
     server.call('HDEL', INJECTED_EXPIRIES, key)
   end
