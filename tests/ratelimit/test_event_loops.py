@@ -61,7 +61,6 @@ def another_loop() -> Iterator[Callable[[Any], Any]]:
         loop.close()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # asyncio's, of what a loop left open
 def test_a_limiter_is_reused_by_one_loop_after_the_other(redis_url: str) -> None:
     """Each asyncio.run goes on from the state there was, through acquires, waits and holds."""
     limiter = connected(redis_url)
@@ -81,7 +80,6 @@ def test_a_limiter_is_reused_by_one_loop_after_the_other(redis_url: str) -> None
     gc.collect()
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_limiter_is_closed_by_a_later_loop(redis_url: str) -> None:
     """Closing needs not the loop that used it; a hold that was left behind is given back."""
     limiter = connected(redis_url)

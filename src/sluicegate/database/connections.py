@@ -12,7 +12,7 @@ import asyncio
 import os
 import random
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError
 
@@ -102,7 +102,7 @@ class Connections:
     def after_fork(self) -> None:
         """Let go of the parent's sockets in a forked child, without a word to the server."""
         for connection in self._all:
-            _replace_socket(connection)
+            _let_go(connection)
         self._all = set()
         self._idle = []
         self._opening = None
@@ -183,12 +183,25 @@ async def _is_fresh(connection: Connection) -> bool:
         return False
 
 
-def _replace_socket(connection: Connection) -> None:
-    """Put the null device in a socket's place: whoever closes that number later closes nothing else."""
-    writer = getattr(connection, "_writer", None)
-    sock = writer.get_extra_info("socket") if writer is not None else None
+def _let_go(connection: Connection) -> None:
+    """Let go of a socket whose loop is gone, without a word to the server, so that nothing is left to warn of later.
+
+    The null device takes the socket's place first: in a forked child the parent goes on using it, and whoever closes
+    that number later closes nothing else. None of this has a public way in asyncio or redis-py.
+    """
+    writer: Any = getattr(connection, "_writer", None)
+    if writer is None:
+        return
+    sock = writer.get_extra_info("socket")
     if sock is None or sock.fileno() < 0:
         return
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, sock.fileno())
     os.close(null)
+    own = getattr(writer.transport, "_sock", None)
+    if own is not None:  # asyncio's own transport: another loop's closes the number by itself
+        own.close()
+        writer.transport._sock = None  # noqa: SLF001 - as above
+        writer.transport._closing = True  # noqa: SLF001
+    for name in ("_writer", "_reader"):
+        setattr(connection, name, None)
