@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -27,6 +27,16 @@ def asked(rig: Rig, verb: int, holder: str, limit: Limit = UPLOADS) -> tuple[int
     """Ask the store as a holder that nobody renews; return whether granted, and what remains."""
     reply: Reply = rig.ask(Request(verb, ((limit, "key", 1),), holder))
     return reply.answers[0], reply.answers[1]
+
+
+def entered(rig: Rig, hold: Any) -> None:
+    """Enter a hold's context."""
+    rig._do(hold.__enter__ if rig.face == "sync" else hold.__aenter__)
+
+
+def left(rig: Rig, hold: Any) -> None:
+    """Leave a hold's context."""
+    rig._do(hold.__exit__ if rig.face == "sync" else hold.__aexit__, None, None, None)
 
 
 def test_the_stores_clock_expires_a_holder_that_died(rig: Rig) -> None:
@@ -148,6 +158,70 @@ def test_to_release_twice_does_no_harm(rig: Rig) -> None:
         with rig.hold(UPLOADS), rig.hold(UPLOADS):
             rig._do(hold.release)
             assert rig.peek(UPLOADS).remaining == 0
+
+
+def test_a_hold_that_was_left_can_be_entered_afresh(rig: Rig) -> None:
+    """It is a new hold then: not lost, renewed for as long as it lasts, and no renewal of before counts for it."""
+    hold = rig.limiter.hold(UPLOADS, "key")
+    for _ in range(3):
+        entered(rig, hold)
+        decided_at_us = hold.decision.decided_at_us
+        for _ in range(10):
+            rig.advance(19)
+            assert not hold.lost
+            assert rig.peek(UPLOADS).remaining == 1
+        left(rig, hold)
+        assert rig.peek(UPLOADS).remaining == 2
+        rig.advance(200)
+        assert not hold.lost  # until it was left
+        assert hold.decision.decided_at_us == decided_at_us
+    rig.settle()
+    assert rig.clock.sleepers == 0
+
+
+def test_a_lost_hold_is_a_new_one_when_it_is_entered_again(rig: Rig) -> None:
+    """What was lost stays lost until its context is left; what is taken then is not."""
+    hold = rig.limiter.hold(UPLOADS, "key")
+    entered(rig, hold)
+    rig.reset(UPLOADS)
+    rig.advance(20)
+    assert hold.lost
+    with pytest.raises(InvalidInputError, match="hold: found"):
+        entered(rig, hold)
+    assert hold.lost
+    left(rig, hold)
+    entered(rig, hold)
+    assert not hold.lost
+    assert rig.peek(UPLOADS).remaining == 1
+    left(rig, hold)
+
+
+def test_a_hold_that_is_entered_cannot_be_entered_again(rig: Rig) -> None:
+    """The second entry is refused with what to do in its place, and the first keeps its unit."""
+    hold = rig.limiter.hold(UPLOADS, "key")
+    entered(rig, hold)
+    accepted = "hold: found one that is entered already; accepted: a hold of its own for each unit"
+    with pytest.raises(InvalidInputError, match=accepted):
+        entered(rig, hold)
+    for _ in range(10):
+        rig.advance(20)
+    assert not hold.lost
+    assert rig.peek(UPLOADS).remaining == 1
+    left(rig, hold)
+    assert rig.peek(UPLOADS).remaining == 2
+
+
+def test_a_hold_that_was_refused_can_be_entered_when_there_is_a_unit(rig: Rig) -> None:
+    """A denial leaves it as it was before."""
+    hold = rig.limiter.hold(UPLOADS, "key")
+    with rig.hold(UPLOADS), rig.hold(UPLOADS):
+        for _ in range(2):
+            with pytest.raises(LimitExceededError):
+                entered(rig, hold)
+    entered(rig, hold)
+    assert hold.decision.allowed
+    assert rig.peek(UPLOADS).remaining == 1
+    left(rig, hold)
 
 
 def test_closing_the_limiter_gives_its_units_back(rig: Rig, request: pytest.FixtureRequest) -> None:

@@ -12,9 +12,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from sluicegate.ratelimit.stores.store import RELEASE, RENEW, TAKE, Request
-from sluicegate.utils import LimiterClosedError, LimitExceededError, StoreError
+from sluicegate.utils import InvalidInputError, LimiterClosedError, LimitExceededError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sluicegate.ratelimit.decision import Decision
     from sluicegate.ratelimit.engine import Engine
     from sluicegate.ratelimit.limit import Limit
@@ -25,33 +27,45 @@ RENEWALS_A_TERM = 3  # two may fail before a hold is lost
 DRIFT_MARGIN_RATIO = 0.01  # how much two clocks may run apart in one term
 EARLY_A_TERM = 30  # a renewal brings along what is due within a thirtieth of a term
 RETRIES_A_TERM = 12  # after a renewal that failed, the next is sooner
+AT_ONCE_MAX = 128  # holds renewed or given back together: two batches, so that thousands do not miss one deadline
+
+Unit = tuple["Limit", str, str]  # of which limit, for which key, and its holder
 
 
 class Hold:
     """One unit of a concurrency limit; a context manager that takes and gives it back.
 
+    It stands for one unit at a time. Once left it can be entered again, and is then a new hold: with a holder of its
+    own, not lost, and with another decision. While it is entered it cannot be entered a second time, for nobody could
+    say which of the two is left first; that raises `InvalidInputError`, also when it is lost by then.
+
     Attributes:
         limit: The limit held.
         key: Who holds.
-        decision: How it was granted; before that ``None``.
+        decision: How it was granted, or why it was not; before that ``None``.
+        holder: Who holds it at the store: random, and another one each time that it is entered.
     """
 
-    __slots__ = ("_lost", "_valid_until_us", "decision", "due_us", "holder", "keeper", "key", "limit")
+    __slots__ = ("_entered", "_lost", "_valid_until_us", "decision", "due_us", "holder", "keeper", "key", "limit")
 
     def __init__(self, keeper: HoldKeeper, limit: Limit, key: str) -> None:
         self.keeper = keeper
         self.limit = limit
         self.key = key
         self.decision: Decision | None = None
-        self.holder = secrets.token_hex(16)  # nobody can release what is not theirs
+        self.holder = ""
         self.due_us = 0
         self._valid_until_us = 0
         self._lost = False
+        self._entered = False
 
     @property
     def lost(self) -> bool:
-        """Whether the unit may belong to somebody else by now; once true it stays true."""
-        if not self._lost and self.kept and self.keeper.clock.monotonic_us() >= self._valid_until_us:
+        """Whether the unit may belong to somebody else by now; once true it stays true until it is entered again.
+
+        After a release it says whether the unit was lost before that.
+        """
+        if not self._lost and self._entered and self.kept and self.keeper.clock.monotonic_us() >= self._valid_until_us:
             self._lost = True
         return self._lost
 
@@ -62,7 +76,15 @@ class Hold:
         return decision is not None and decision.allowed and not (decision.degraded or decision.shadow_denied)
 
     async def __aenter__(self) -> Self:
-        await self.keeper.take(self)
+        if self._entered:
+            raise InvalidInputError("hold", "one that is entered already", "a hold of its own for each unit")
+        self._entered, self._lost, self.decision = True, False, None
+        self.holder = secrets.token_hex(16)  # nobody can release what is not theirs
+        try:
+            await self.keeper.take(self)
+        except BaseException:
+            self._entered = False
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -70,7 +92,15 @@ class Hold:
 
     async def release(self) -> None:
         """Give the unit back; it does no harm twice. A store that is away lets it expire."""
+        if self.decision is not None:  # else it is being taken
+            _ = self.lost  # as it is now, it stays
+            self._entered = False
         await self.keeper.release(self)
+
+    @property
+    def unit(self) -> Unit:
+        """What it is at the store."""
+        return self.limit, self.key, self.holder
 
     def extend(self, sent_us: int) -> None:
         """Count a term from *sent_us*, the monotonic time at which its request left."""
@@ -118,6 +148,11 @@ class HoldVerbs:
         """
         return (await self._engine.ask(self._request(RELEASE, limit, key, holder))).answers[0] > 0
 
+    async def ask_many(self, verb: int, units: Sequence[Unit]) -> list[bool | None]:
+        """Renew or release several units at once; return of each whether there still was one, or ``None``: unknown."""
+        outcomes = await self._engine.outcomes([self._request(verb, *unit) for unit in units])
+        return [None if isinstance(outcome, StoreError) else outcome.answers[0] > 0 for outcome in outcomes]
+
     def _request(self, verb: int, limit: Limit, key: str, holder: str) -> Request:
         return Request(verb, ((limit, self._engine.checked_hold(limit, key), 1),), holder)
 
@@ -129,10 +164,11 @@ class HoldKeeper:
         self._verbs = HoldVerbs(engine)
         self._sleep = engine.sleep
         self._holds: set[Hold] = set()
-        self._returning: set[asyncio.Task[None]] = set()  # units nobody waits for, on their way back
+        self._returning: set[asyncio.Task[bool]] = set()  # units nobody waits for, on their way back
         self._task: asyncio.Task[None] | None = None
         self._changed: asyncio.Event | None = None
         self._next_us = 0  # when the task will wake by itself
+        self._closed = False
         self.clock = engine.clock
 
     async def take(self, hold: Hold) -> None:
@@ -140,22 +176,26 @@ class HoldKeeper:
 
         Raises:
             LimitExceededError: All units are held.
+            LimiterClosedError: The limiter was closed meanwhile.
 
         If cancelled, a unit that was taken already is given back behind the caller's back, or else by
         the store's clock.
         """
         sent_us = self.clock.monotonic_us()
         try:
-            hold.decision = await self._verbs.take(hold.limit, hold.key, hold.holder)
+            decision = await self._verbs.take(*hold.unit)
         except asyncio.CancelledError:
             self._return_unasked(hold)
             raise
-        if hold.decision.degraded:  # the answer may be all that was lost
+        if decision.degraded or self._closed:  # the answer may be all that was lost
             self._return_unasked(hold)
-        if not hold.decision.allowed:
-            raise LimitExceededError(hold.decision)
+        if self._closed:
+            raise LimiterClosedError("the limiter was closed")
+        hold.extend(sent_us)  # before another thread can see that it was granted
+        hold.decision = decision
+        if not decision.allowed:
+            raise LimitExceededError(decision)
         if hold.kept:
-            hold.extend(sent_us)
             self._holds.add(hold)
             self._keep_renewing(hold.due_us)
 
@@ -163,18 +203,24 @@ class HoldKeeper:
         """Give the unit of *hold* back."""
         if hold in self._holds:
             self._holds.discard(hold)
-            if not self._holds and self._changed is not None:
-                self._changed.set()
-            await self._return(hold)
+            if not self._holds:
+                self._end_renewing()
+            await self._return([hold.unit])
 
     async def aclose(self) -> None:
-        """Give all units back and end."""
-        await asyncio.gather(*[self.release(hold) for hold in list(self._holds)], *self._returning)
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        """Give all units back and end; who still holds has lost by then."""
+        self._closed = True
+        holds, self._holds = list(self._holds), set()
+        for hold in holds:
+            hold.lose()
+        for first in range(0, len(holds), AT_ONCE_MAX):
+            if not await self._return([hold.unit for hold in holds[first : first + AT_ONCE_MAX]]):
+                break  # the store is away, and its clock will do it
+        await asyncio.gather(*self._returning)
+        self._end_renewing()
+        if self._task is not None and not self._task.done():
+            await asyncio.wait({self._task})
+        self._task = None
 
     def after_fork(self) -> None:
         """Know that the parent's holds are not the child's."""
@@ -185,12 +231,15 @@ class HoldKeeper:
         self._task = None
         self._changed = None
 
-    async def _return(self, hold: Hold) -> None:
-        with suppress(StoreError, LimiterClosedError):
-            await self._verbs.release(hold.limit, hold.key, hold.holder)
+    async def _return(self, units: Sequence[Unit]) -> bool:
+        """Give *units* back; say whether the store knows of any of it."""
+        with suppress(LimiterClosedError):
+            return any(answer is not None for answer in await self._verbs.ask_many(RELEASE, units))
+        return False
 
     def _return_unasked(self, hold: Hold) -> None:
-        task = asyncio.get_running_loop().create_task(self._return(hold))
+        # By its holder of now: it may be entered again before the task begins.
+        task = asyncio.get_running_loop().create_task(self._return([hold.unit]))
         self._returning.add(task)
         task.add_done_callback(self._returning.discard)
 
@@ -202,6 +251,11 @@ class HoldKeeper:
         elif self._changed is not None and due_us < self._next_us:
             self._changed.set()
 
+    def _end_renewing(self) -> None:
+        """Have the task look, and find that nothing is left."""
+        if self._changed is not None:
+            self._changed.set()
+
     async def _renew_all(self, changed: asyncio.Event) -> None:
         while self._holds:
             now_us = self.clock.monotonic_us()
@@ -209,7 +263,9 @@ class HoldKeeper:
             if due:
                 # Who is due soon comes along, so that many holds of many ages need few round trips.
                 due += [hold for hold in self._holds if now_us < hold.due_us <= now_us + hold.early_us]
-                await asyncio.gather(*[self._renew(hold) for hold in due])
+                for first in range(0, len(due), AT_ONCE_MAX):
+                    await self._renew(due[first : first + AT_ONCE_MAX])
+                    await asyncio.sleep(0)  # a store in this process answers without letting others have their turn
                 continue
             self._next_us = min(hold.due_us for hold in self._holds)
             await self._sleep_until_changed(changed, self._next_us - now_us)
@@ -224,17 +280,18 @@ class HoldKeeper:
             sleeping.cancel()
             waking.cancel()
 
-    async def _renew(self, hold: Hold) -> None:
+    async def _renew(self, holds: Sequence[Hold]) -> None:
         sent_us = self.clock.monotonic_us()
-        try:
-            renewed = await self._verbs.renew(hold.limit, hold.key, hold.holder)
-        except StoreError:
-            hold.due_us = sent_us + hold.limit.plan.rules[0][1] // RETRIES_A_TERM
+        asked = [(hold, hold.unit) for hold in holds if hold in self._holds]
+        answers = await self._verbs.ask_many(RENEW, [unit for _, unit in asked])
+        for (hold, unit), renewed in zip(asked, answers, strict=True):
+            if hold not in self._holds or hold.unit != unit:
+                continue  # it was left meanwhile, and may have been entered again
+            if renewed is None:
+                hold.due_us = sent_us + hold.limit.plan.rules[0][1] // RETRIES_A_TERM
+            elif renewed and not hold.lost:
+                hold.extend(sent_us)
+            else:
+                hold.lose()
             if hold.lost:
                 self._holds.discard(hold)
-            return
-        if renewed and not hold.lost:
-            hold.extend(sent_us)
-        else:
-            hold.lose()
-            self._holds.discard(hold)
