@@ -97,11 +97,6 @@ class Hold:
             self._entered = False
         await self.keeper.release(self)
 
-    @property
-    def unit(self) -> Unit:
-        """What it is at the store."""
-        return self.limit, self.key, self.holder
-
     def extend(self, sent_us: int) -> None:
         """Count a term from *sent_us*, the monotonic time at which its request left."""
         hold_us = self.limit.plan.rules[0][1]
@@ -130,7 +125,7 @@ class HoldVerbs:
 
     async def take(self, limit: Limit, key: str, holder: str) -> Decision:
         """Take a unit for *holder*; who asks again keeps the unit and takes no second."""
-        return (await self._engine.decisions(self._request(TAKE, limit, key, holder)))[0]
+        return (await self._engine.decisions(_request(self._engine, TAKE, (limit, key, holder))))[0]
 
     async def renew(self, limit: Limit, key: str, holder: str) -> bool:
         """Keep the unit of *holder* for another term; return whether there still was one.
@@ -138,7 +133,7 @@ class HoldVerbs:
         Raises:
             StoreError: Nobody knows.
         """
-        return (await self._engine.ask(self._request(RENEW, limit, key, holder))).answers[0] > 0
+        return (await self._engine.ask(_request(self._engine, RENEW, (limit, key, holder)))).answers[0] > 0
 
     async def release(self, limit: Limit, key: str, holder: str) -> bool:
         """Give the unit of *holder* back; return whether there still was one.
@@ -146,21 +141,14 @@ class HoldVerbs:
         Raises:
             StoreError: Nobody knows; the store's clock will.
         """
-        return (await self._engine.ask(self._request(RELEASE, limit, key, holder))).answers[0] > 0
-
-    async def ask_many(self, verb: int, units: Sequence[Unit]) -> list[bool | None]:
-        """Renew or release several units at once; return of each whether there still was one, or ``None``: unknown."""
-        outcomes = await self._engine.outcomes([self._request(verb, *unit) for unit in units])
-        return [None if isinstance(outcome, StoreError) else outcome.answers[0] > 0 for outcome in outcomes]
-
-    def _request(self, verb: int, limit: Limit, key: str, holder: str) -> Request:
-        return Request(verb, ((limit, self._engine.checked_hold(limit, key), 1),), holder)
+        return (await self._engine.ask(_request(self._engine, RELEASE, (limit, key, holder)))).answers[0] > 0
 
 
 class HoldKeeper:
-    """Renews the holds of one limiter: one task, and all that are due in one round trip."""
+    """Renews the holds of one limiter: one task, and all that are due in as few round trips as there are batches."""
 
     def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._verbs = HoldVerbs(engine)
         self._sleep = engine.sleep
         self._holds: set[Hold] = set()
@@ -183,7 +171,7 @@ class HoldKeeper:
         """
         sent_us = self.clock.monotonic_us()
         try:
-            decision = await self._verbs.take(*hold.unit)
+            decision = await self._verbs.take(*_unit_of(hold))
         except asyncio.CancelledError:
             self._return_unasked(hold)
             raise
@@ -205,7 +193,7 @@ class HoldKeeper:
             self._holds.discard(hold)
             if not self._holds:
                 self._end_renewing()
-            await self._return([hold.unit])
+            await self._return([_unit_of(hold)])
 
     async def aclose(self) -> None:
         """Give all units back and end; who still holds has lost by then."""
@@ -214,7 +202,7 @@ class HoldKeeper:
         for hold in holds:
             hold.lose()
         for first in range(0, len(holds), AT_ONCE_MAX):
-            if not await self._return([hold.unit for hold in holds[first : first + AT_ONCE_MAX]]):
+            if not await self._return([_unit_of(hold) for hold in holds[first : first + AT_ONCE_MAX]]):
                 break  # the store is away, and its clock will do it
         await asyncio.gather(*self._returning)
         self._end_renewing()
@@ -234,12 +222,12 @@ class HoldKeeper:
     async def _return(self, units: Sequence[Unit]) -> bool:
         """Give *units* back; say whether the store knows of any of it."""
         with suppress(LimiterClosedError):
-            return any(answer is not None for answer in await self._verbs.ask_many(RELEASE, units))
+            return any(answer is not None for answer in await self._asked(RELEASE, units))
         return False
 
     def _return_unasked(self, hold: Hold) -> None:
         # By its holder of now: it may be entered again before the task begins.
-        task = asyncio.get_running_loop().create_task(self._return([hold.unit]))
+        task = asyncio.get_running_loop().create_task(self._return([_unit_of(hold)]))
         self._returning.add(task)
         task.add_done_callback(self._returning.discard)
 
@@ -282,10 +270,10 @@ class HoldKeeper:
 
     async def _renew(self, holds: Sequence[Hold]) -> None:
         sent_us = self.clock.monotonic_us()
-        asked = [(hold, hold.unit) for hold in holds if hold in self._holds]
-        answers = await self._verbs.ask_many(RENEW, [unit for _, unit in asked])
+        asked = [(hold, _unit_of(hold)) for hold in holds if hold in self._holds]
+        answers = await self._asked(RENEW, [unit for _, unit in asked])
         for (hold, unit), renewed in zip(asked, answers, strict=True):
-            if hold not in self._holds or hold.unit != unit:
+            if hold not in self._holds or _unit_of(hold) != unit:
                 continue  # it was left meanwhile, and may have been entered again
             if renewed is None:
                 hold.due_us = sent_us + hold.limit.plan.rules[0][1] // RETRIES_A_TERM
@@ -295,3 +283,17 @@ class HoldKeeper:
                 hold.lose()
             if hold.lost:
                 self._holds.discard(hold)
+
+    async def _asked(self, verb: int, units: Sequence[Unit]) -> list[bool | None]:
+        """Renew or release *units*; return of each whether there still was one, and ``None`` where nobody knows."""
+        outcomes = await self._engine.outcomes([_request(self._engine, verb, unit) for unit in units])
+        return [None if isinstance(outcome, StoreError) else outcome.answers[0] > 0 for outcome in outcomes]
+
+
+def _unit_of(hold: Hold) -> Unit:
+    return hold.limit, hold.key, hold.holder
+
+
+def _request(engine: Engine, verb: int, unit: Unit) -> Request:
+    limit, key, holder = unit
+    return Request(verb, ((limit, engine.checked_hold(limit, key), 1),), holder)
