@@ -117,6 +117,20 @@ async def test_a_poisoned_holder_stays_for_a_term_at_most(
             assert hold.decision.remaining == 2
 
 
+@pytest.mark.parametrize(("ahead", "stays_s"), [(float("-inf"), 86_400), (-1e17, 86_400), (0, 60), (5, 60), (-7e6, 7)])
+async def test_a_poisoned_word_of_how_far_ahead_holders_stand_keeps_nobody_beyond_the_longest_term(
+    redis_url: str, redis_client: redis.Redis, ahead: float, stays_s: float
+) -> None:
+    """What no limit can have promised counts as a day, the most that one can; what says nothing as a term."""
+    put(redis_client, HELD_NAME, dict.fromkeys((b"x", b"y", b"z"), float("inf")) | {b"ahead": ahead})
+    async with redis_by_hand(redis_url, redis_client) as (limiter, clock):
+        with pytest.raises(LimitExceededError):
+            await limiter.hold(HELD, "key").__aenter__()
+        assert (await limiter.peek(HELD, "key")).reset_after == stays_s
+        clock.advance_us(round(stays_s * 1_000_000))
+        assert (await limiter.peek(HELD, "key")).remaining == 3
+
+
 @pytest.mark.parametrize("until_us", [float("-inf"), -5, 0, START_US])
 async def test_a_holder_of_the_past_holds_nothing(redis_url: str, redis_client: redis.Redis, until_us: float) -> None:
     """Whatever its name and its instant are."""

@@ -13,6 +13,7 @@ import pytest
 
 from sluicegate import BlockingLimiter, Decision, Limit
 from sluicegate.ratelimit.stores.memory import MemoryStore
+from sluicegate.ratelimit.stores.records import expiry_of
 from sluicegate.ratelimit.stores.store import ACQUIRE, REFUND, RELEASE, RENEW, RESET, TAKE, Reply, Request
 from sluicegate.testing import ManualClock
 
@@ -173,6 +174,11 @@ class Churn:
         orders = [shard.order for shard in self.store._shards]
         return sum(len(order._order) + sum(map(len, order._buckets.values())) for order in orders)
 
+    @property
+    def held(self) -> dict[str, int]:
+        """When each key that is held ends, as its order has it."""
+        return {name: end_us for shard in self.store._shards for block in shard.held._blocks for end_us, name in block}
+
 
 def test_a_churn_of_distinct_keys_keeps_no_more_than_the_bound() -> None:
     """Of 300,000 keys that come once, a tenth of what may be kept is never exceeded, nor its order's own size."""
@@ -229,10 +235,11 @@ def test_nothing_piles_up_when_holds_are_renewed_and_taken_again() -> None:
 
     def rounds() -> None:
         for number in range(3_000):
-            key, verb = f"key{draw.randrange(100)}", draw.choice((TAKE, RENEW, RENEW, RELEASE))
+            key, verb = f"key{draw.randrange(100)}", draw.choice((TAKE, TAKE, RENEW, RENEW, RENEW, RELEASE, RELEASE, RESET))
             churn.ask(verb, limit, key, f"holder{number if verb == TAKE else draw.randrange(number + 1)}")
             churn.clock.advance_us(draw.randrange(2_000_000))
             assert churn.in_order <= 2 * churn.store.keys + 2
+            assert churn.held == {name: expiry_of(kept) for name, kept in churn.store._shards[0].records.items()}
 
     rounds()
     assert churn.store.keys <= 100
