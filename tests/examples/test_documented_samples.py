@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from sluicegate.ratelimit.algorithms import ALGORITHMS
-from sluicegate.ratelimit.rules import DESCRIPTORS, parse_rules
+from sluicegate.ratelimit.rate import Rate
+from sluicegate.ratelimit.rules import DESCRIPTORS, PathPattern, parse_rules
 from sluicegate.ratelimit.rules.fields import FIELDS, MATCH_FIELDS
 from sluicegate.utils import ConfigurationError
 
@@ -17,6 +18,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 RULES_PAGE = (DOCS / "rules.md").read_text("utf-8")
 LIBRARY_PAGE = DOCS / "library.md"
 RULES_SAMPLES = re.findall(r"^```(yaml|toml)\n(.*?)^```", RULES_PAGE, re.DOTALL | re.MULTILINE)
+UNITS = re.findall(r"^\| (second|minute|hour|day|week|month|year) \| ([^|]+)", RULES_PAGE, re.MULTILINE)
+GLOBS = re.findall(r"^\| `([/*][^`]*)` \| ([^|]+) \| ([^|]+) \|", RULES_PAGE, re.MULTILINE)
 PROGRAMS = re.findall(
     r"^## ([^\n]+)\n(?:(?!^## ).)*?^```python\n(.*?)^```", LIBRARY_PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE
 )
@@ -53,6 +56,21 @@ def test_the_last_sample_has_a_rule_of_each_kind() -> None:
 def test_each_name_is_explained(name: str) -> None:
     """Each field, descriptor and algorithm has a row in a table of the page."""
     assert f"\n| `{name}` |" in RULES_PAGE
+
+
+@pytest.mark.parametrize(("unit", "spellings"), UNITS)
+def test_each_spelling_of_a_unit_is_read(unit: str, spellings: str) -> None:
+    """Each spelling that the page names is that unit."""
+    names = [name for name in re.findall(r"`(\w+)`", spellings) if name != "calendar_quota"]
+    assert {Rate.parse(f"1/{name}").unit for name in names} == {unit}
+
+
+@pytest.mark.parametrize(("glob", "covered", "others"), GLOBS)
+def test_a_glob_covers_what_the_page_says(glob: str, covered: str, others: str) -> None:
+    """Each glob of the page covers the paths beside it, and not those that it is said not to."""
+    pattern = PathPattern(glob)
+    said = {path: cell is covered for cell in (covered, others) for path in re.findall(r"`([^`]+)`", cell)}
+    assert {path: pattern.matches(path) for path in said} == said
 
 
 @pytest.mark.parametrize(("heading", "program"), PROGRAMS, ids=[heading for heading, _ in PROGRAMS])
