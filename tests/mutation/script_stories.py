@@ -18,6 +18,8 @@ from tests.twins.calling import Calls
 from tests.twins.rates import WALKED, random_limits
 from tests.twins.test_agreement import START_US, HandClock, World
 
+from .refund_stories import long_logs, resets, several_rates
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -64,7 +66,8 @@ _ABOUT_ANN = ((TAKE, "ann"), (RENEW, "ann"), (RELEASE, "ann"), (PEEK, None), (RE
 def stories(connection: Connection, source: str) -> list[Story]:
     """Let the script *source* be asked all that there is, and write it down."""
     walks = [_walked(connection, source, name) for name in WALKED]
-    return walks + [_told_by(connection, source, tell) for tell in (_batches, _holds, _logs, _borders, _odd_values)]
+    told = (_batches, _holds, _logs, _borders, _odd_values, several_rates, resets, long_logs)
+    return walks + [_told_by(connection, source, tell) for tell in told]
 
 
 def _told_by(connection: Connection, source: str, tell: Any) -> Story:
