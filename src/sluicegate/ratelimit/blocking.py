@@ -188,7 +188,10 @@ class BlockingLimiter:
 
 
 class BlockingHold:
-    """One unit of a concurrency limit; a context manager that takes and gives it back."""
+    """One unit of a concurrency limit; a context manager that takes and gives it back.
+
+    It is entered once at a time, and afresh when entered again; see `Hold`.
+    """
 
     __slots__ = ("_hold", "_limiter")
 

@@ -276,7 +276,7 @@ class Limiter:
 
         It is renewed while this process lives, and expires when it does not. Entering raises
         `LimitExceededError` when all units are held. `Hold.lost` says when the unit may belong to
-        somebody else: a hold is not a lock.
+        somebody else: a hold is not a lock. It is entered once at a time, and afresh when entered again.
 
         Raises:
             InvalidInputError: An argument is refused.
