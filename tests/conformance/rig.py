@@ -113,7 +113,8 @@ class Rig:
                 script=manual_script(),
             )
         limiter_of: type[Limiter | BlockingLimiter] = Limiter if face == "async" else BlockingLimiter
-        self.limiter: Any = limiter_of(clock=self.clock, store=self.store, logger=self.logger)
+        # What is to be held here is what the store says, each time.
+        self.limiter: Any = limiter_of(clock=self.clock, store=self.store, logger=self.logger, deny_cache_s=0)
 
     def close(self) -> None:
         """Close the limiter and what runs for it."""

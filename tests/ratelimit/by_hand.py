@@ -41,14 +41,14 @@ def lasting_script() -> Script:
 
 @asynccontextmanager
 async def redis_by_hand(
-    url: str, server: redis.Redis, logger: RecordingLogger | None = None
+    url: str, server: redis.Redis, logger: RecordingLogger | None = None, *, deny_cache_s: float = 0
 ) -> AsyncIterator[tuple[Limiter, HandClock]]:
     """Make a limiter on a real server that takes its time from the clock returned beside it."""
     clock, logger = HandClock(server), logger or RecordingLogger()
     store = RedisStore(
         connect(url), clock, logger, keyspace=Keyspace("sg"), deadline_us=DEADLINE_US, script=lasting_script()
     )
-    async with Limiter(clock=clock, store=store, logger=logger) as limiter:
+    async with Limiter(clock=clock, store=store, logger=logger, deny_cache_s=deny_cache_s) as limiter:
         yield limiter, clock
 
 

@@ -1,9 +1,11 @@
 """Many callers, one round trip: what is asked while a batch is under way goes together in the next.
 
-Idle, an item is sent at the end of the event loop's turn; busy, it waits in line. When a full batch
-is waiting, it goes while others are under way, so that client and server work at the same time. Callers wait on
-promises and never touch a connection, so cancelling one of them disturbs nobody. The batcher knows
-nothing of what it carries: it hands items to a sender and results to their promises.
+Idle, an item is sent at the end of the event loop's turn; busy, it waits in line. One batch is under way
+while there is little to do, for small batches waste the server's time. When nearly as many wait as are under
+way, they go beside them, so that client and server work at the same time: so with many callers, however
+many there are, two batches of half of them take turns. Callers wait on promises and never touch a connection, so
+cancelling one of them disturbs nobody. The batcher knows nothing of what it carries: it hands items to a
+sender and results to their promises.
 
 Everything here runs on one event loop, so there is no lock.
 """
@@ -17,12 +19,16 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from sluicegate.utils import LimiterClosedError, StoreError, StoreOverloadedError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 __all__ = ["Batcher"]
 
-BATCH_MAX = 64  # items in one script call, a quarter of a millisecond of the server's core: more would save it little
+BATCH_MAX = 64  # units of work in one call, a quarter of a millisecond of the server's core: more would save it little
 IN_FLIGHT_MAX = 2  # batches under way: one is decided while the other is written and read
+SHARE_MIN = 16  # items that are worth a call beside another: of fewer the call costs more than it gains
+BESIDE_RATIO = 0.75  # of what is under way must wait before it goes beside it: not all of them come back in one turn
+PACE_MIN_S = 1e-6  # the clock of some loops stands still for a millisecond
+PACE_SHARE = 0.125  # what the newest batch says of the pace
 MARGIN_RATIO = 0.1  # who has less of its deadline left is not sent: a call that is cut off costs its connection
 QUEUE_MAX = 20_000  # what one process can have decided within a deadline of 50 ms, several times over
 
@@ -35,15 +41,18 @@ class _Promise(Protocol):
     def set_exception(self, exception: BaseException, /) -> None: ...
 
 
+_Waiting = tuple[Item, _Promise, float, int]  # an item, who waits for it, when it is due, how much work it is
+
+
 class Batcher(Generic[Item]):
     """Gathers items into batches: one under way, and more only when they are full.
 
     Args:
         send: Sends a batch within the given microseconds and returns a result, or an exception, for each item.
         deadline_us: The time from `submit` to an answer, in microseconds.
-        batch_max: Items in one batch.
+        batch_max: Units of work in one batch.
         in_flight_max: Batches that may be under way.
-        queue_max: Items that may wait; one more is refused.
+        queue_max: Items that may wait, where they are decided in time; one more is refused.
     """
 
     def __init__(
@@ -60,36 +69,39 @@ class Batcher(Generic[Item]):
         self._margin_s = self._deadline_s * MARGIN_RATIO
         self._batch_max = batch_max
         self._queue_max = queue_max
-        self._queue: deque[tuple[Item, _Promise, float]] = deque()
+        self._queue: deque[_Waiting[Item]] = deque()
+        self._queue_room = queue_max  # how many may wait now, by the pace at which they are decided
+        self._pace_s = 0.0  # for one item
         self._in_flight_max = in_flight_max
         self._under_way = 0
+        self._beside = self._share_min = min(SHARE_MIN, batch_max)  # so many that wait go beside what is under way
         self._workers: set[asyncio.Task[None]] = set()
         self._starting = False
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def submit(self, item: Item, promise: _Promise, loop: asyncio.AbstractEventLoop) -> None:
+    def submit(self, item: Item, promise: _Promise, loop: asyncio.AbstractEventLoop, weight: int = 1) -> None:
         """Put *item* in line; its result, or why there is none, goes to *promise* within the deadline.
 
         Args:
             item: What to send.
             promise: Who waits for it.
             loop: The running loop, which the caller has at hand.
+            weight: How much work it is, in units of the least.
 
         Raises:
-            StoreOverloadedError: The line is full.
+            StoreOverloadedError: The line is full, or so long that its turn would come too late.
             LimiterClosedError: The batcher is closed.
         """
         if self._closed:
             raise LimiterClosedError("the limiter is closed")
-        if len(self._queue) >= self._queue_max:
-            raise StoreOverloadedError("decide", f"{self._queue_max:,} requests wait already")
+        waiting = len(self._queue)
+        if waiting >= self._queue_room:
+            raise StoreOverloadedError("decide", f"{waiting:,} requests wait already")
         due_s = loop.time() + self._deadline_s
-        self._queue.append((item, promise, due_s))
+        self._queue.append((item, promise, due_s, weight))
         workers = self._under_way
-        if not self._starting and (
-            workers == 0 or (workers < self._in_flight_max and len(self._queue) >= self._batch_max)
-        ):
+        if not self._starting and (workers == 0 or (workers < self._in_flight_max and waiting + 1 >= self._beside)):
             self._starting = True
             loop.call_soon(self._start)  # whoever else asks in this turn comes along
         if self._timer is None:
@@ -104,32 +116,37 @@ class Batcher(Generic[Item]):
             worker.cancel()
         if self._workers:
             await asyncio.wait(self._workers)
-        self._fail(self._taken(len(self._queue)), LimiterClosedError("the limiter was closed"))
+        self._fail(self._queue, LimiterClosedError("the limiter was closed"))
+        self._queue.clear()
 
     def _start(self) -> None:
         self._starting = False
-        full = len(self._queue) // self._batch_max
-        wanted = full if self._under_way else max(full, 1)
-        for _ in range(min(wanted, self._in_flight_max - self._under_way)):
+        waiting, room = len(self._queue), self._in_flight_max - self._under_way
+        wanted = min(room, max(waiting // self._share_min, 1))
+        for _ in range(wanted):
             self._under_way += 1
-            worker = asyncio.get_running_loop().create_task(self._work())
+            worker = asyncio.get_running_loop().create_task(self._work(-(-waiting // wanted)))
             self._workers.add(worker)
             worker.add_done_callback(self._workers.discard)
 
-    async def _work(self) -> None:
+    async def _work(self, most: int) -> None:
+        """Send batch after batch, the first of them of *most* items, for as long as nobody else would."""
         try:
-            while batch := self._taken(self._batch_max):
+            while batch := self._taken(min(most, self._batch_max)):
+                self._beside = max(self._share_min, round(len(batch) * BESIDE_RATIO))
                 await self._deliver(batch)
-                if self._under_way > 1 and len(self._queue) < self._batch_max:
+                if self._under_way > 1 and len(self._queue) < self._beside:
                     return  # the others will take what is left
+                most = self._batch_max
         finally:
             self._under_way -= 1
             if self._queue and not (self._under_way or self._starting or self._closed):
                 self._starting = True  # a defect ended this one: who stands in line is served all the same
                 asyncio.get_running_loop().call_soon(self._start)
 
-    async def _deliver(self, batch: list[tuple[Item, _Promise, float]]) -> None:
-        now_s = asyncio.get_running_loop().time()
+    async def _deliver(self, batch: list[_Waiting[Item]]) -> None:
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
         if batch[0][2] <= now_s + self._margin_s:
             late = [entry for entry in batch if entry[2] <= now_s + self._margin_s]
             self._fail(late, StoreUnavailableError("decide", "the deadline passed before it could be sent"))
@@ -138,7 +155,7 @@ class Batcher(Generic[Item]):
                 return
         left_us = round((batch[0][2] - now_s) * 1_000_000)
         try:
-            results = await self._send([item for item, _, _ in batch], left_us)
+            results = await self._send([entry[0] for entry in batch], left_us)
             pairs = list(zip(batch, results, strict=True))
         except asyncio.CancelledError:
             self._fail(batch, LimiterClosedError("the limiter was closed"))
@@ -149,7 +166,8 @@ class Batcher(Generic[Item]):
         except Exception as error:  # a defect must not leave callers waiting for ever
             self._fail(batch, error)
             raise
-        for (_, promise, _), result in pairs:
+        self._note_pace(loop.time() - now_s, len(batch))
+        for (_, promise, _, _), result in pairs:
             if promise.done():
                 continue
             if isinstance(result, BaseException):
@@ -157,14 +175,24 @@ class Batcher(Generic[Item]):
             else:
                 promise.set_result(result)
 
-    def _taken(self, most: int) -> list[tuple[Item, _Promise, float]]:
-        """Take up to *most* items out of the line, leaving out those that nobody waits for."""
+    def _note_pace(self, passed_s: float, items: int) -> None:
+        """Learn how fast items are decided, and from it how many may wait: later ones would wait for nothing."""
+        pace_s = max(PACE_MIN_S, passed_s / (items * self._under_way))
+        self._pace_s += (pace_s - self._pace_s) * (PACE_SHARE if self._pace_s else 1.0)
+        in_time = int((self._deadline_s - self._margin_s - passed_s) / self._pace_s)
+        # However slow it was a moment ago, two full batches may wait to find out.
+        self._queue_room = min(self._queue_max, max(in_time, self._in_flight_max * self._batch_max))
+
+    def _taken(self, most: int) -> list[_Waiting[Item]]:
+        """Take up to *most* items of no more work than a batch may be, leaving out those that nobody waits for."""
         queue = self._queue
-        batch: list[tuple[Item, _Promise, float]] = []
-        while queue and len(batch) < most:
+        batch: list[_Waiting[Item]] = []
+        weight = 0
+        while queue and len(batch) < most and weight < self._batch_max:
             entry = queue.popleft()
             if not entry[1].done():
                 batch.append(entry)
+                weight += entry[3]
         return batch
 
     def _expire(self) -> None:
@@ -180,7 +208,7 @@ class Batcher(Generic[Item]):
             self._timer = loop.call_at(queue[0][2], self._expire)
 
     @staticmethod
-    def _fail(batch: Sequence[tuple[Any, _Promise, float]], error: BaseException) -> None:
-        for _, promise, _ in batch:
+    def _fail(batch: Iterable[_Waiting[Any]], error: BaseException) -> None:
+        for _, promise, _, _ in batch:
             if not promise.done():
                 promise.set_exception(error)

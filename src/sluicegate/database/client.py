@@ -43,7 +43,7 @@ class ScriptCall:
     """
 
     script: Script
-    keys: Sequence[bytes]
+    keys: Sequence[Argument]
     args: Sequence[Argument]
     read_only: bool
     deadline_us: int
@@ -58,7 +58,7 @@ class RedisClient(Protocol):
     """
 
     async def run(
-        self, script: Script, keys: Sequence[bytes], args: Sequence[Argument], *, read_only: bool, deadline_us: int
+        self, script: Script, keys: Sequence[Argument], args: Sequence[Argument], *, read_only: bool, deadline_us: int
     ) -> Any:  # noqa: ANN401 - whatever the script returns
         """Run *script* on the node that owns *keys* and return its reply.
 

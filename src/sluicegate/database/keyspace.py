@@ -8,8 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import TYPE_CHECKING
+from zlib import crc32
 
 from sluicegate.utils import InvalidInputError, shape_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["LAYOUT", "Keyspace"]
 
@@ -17,6 +22,7 @@ LAYOUT = 1  # of the values and of the names; a newer one reads this one
 KEY_BYTES_MAX = 96  # beyond it a digest is shorter, and says as much
 PREFIX_LENGTH_MAX = 32  # it stands in every key
 SECRET_BYTES_MAX = 64  # what BLAKE2b takes
+TAGS_MAX = 16_384  # slots of a Cluster
 
 _ESCAPES = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D"})
 
@@ -24,17 +30,21 @@ _ESCAPES = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D"})
 class Keyspace:
     """The names of one deployment's state.
 
+    With hash tags they read ``{prefix}:{layout}:{tag}:…`` with the tag in braces, which is what decides the slot: all
+    that is kept for one key lies in one slot, and keys of one tag can be decided in one call.
+
     Args:
         prefix: What all its names begin with: 1 to 32 letters, digits, ``-`` or ``_``.
         secret: Keys the digest of long keys, so that nobody can guess them from the server's keys; up to 64 bytes.
+        tags: How many hash tags the keys are spread over, up to 16,384; 0 for a single server, which needs none.
 
     Raises:
         InvalidInputError: The prefix or the secret is refused.
     """
 
-    __slots__ = ("_secret", "_start")
+    __slots__ = ("_secret", "_start", "tags")
 
-    def __init__(self, prefix: str = "sg", *, secret: bytes = b"") -> None:
+    def __init__(self, prefix: str = "sg", *, secret: bytes = b"", tags: int = 0) -> None:
         if not isinstance(prefix, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", prefix, re.ASCII):
             raise InvalidInputError("key prefix", shape_of(prefix), f"1 to {PREFIX_LENGTH_MAX} letters, digits, - or _")
         if not isinstance(secret, bytes) or len(secret) > SECRET_BYTES_MAX:
@@ -42,23 +52,46 @@ class Keyspace:
             found = shape_of(secret) if isinstance(secret, bytes) else f"a value of type {type(secret).__name__}"
             raise InvalidInputError("key secret", found, f"up to {SECRET_BYTES_MAX} bytes")
         self._start = f"{prefix}:{LAYOUT}:"
+        if type(tags) is not int or not 0 <= tags <= TAGS_MAX:
+            raise InvalidInputError("tags", shape_of(tags), f"a whole number from 0 to {TAGS_MAX:,}")
         self._secret = secret
+        self.tags = tags
 
-    def name(self, base: str, key: str) -> bytes:
+    def name(self, base: str, key: str) -> str:
         """Return the name of the state of *key*.
 
         Args:
             base: ``algorithm:limit:``, escaped.
             key: A checked key.
         """
-        # What needs an escape is told by plain look-ups: this runs for every decision.
         if len(key) > KEY_BYTES_MAX or "{" in key or "}" in key or "%" in key or key[0] == "~" or not key.isascii():
-            key = self._escaped(key)
-        return (self._start + base + key).encode()
+            return self._start_of(key) + base + self._escaped(key)
+        return self._start_of(key) + base + key
 
-    def companion(self, base: str, key: str, identity: str) -> bytes:
+    def names(self, base: str, keys: Sequence[str]) -> list[str]:
+        """Return the names of the states of *keys*, which have one base."""
+        together = "".join(keys)
+        # What needs an escape is told by a look at all of them: this runs for every decision.
+        if (
+            self.tags
+            or not together.isascii()
+            or any(character in together for character in "{}%~")
+            or max(map(len, keys)) > KEY_BYTES_MAX
+        ):
+            return [self.name(base, key) for key in keys]
+        start = self._start + base
+        return [start + key for key in keys]
+
+    def tag(self, key: str) -> int:
+        """Return the number of the hash tag that the states of *key* have; 0 where there are none."""
+        return crc32(key.encode("utf-8", "surrogatepass")) % self.tags if self.tags else 0
+
+    def companion(self, base: str, key: str, identity: str) -> str:
         """Return the name of what happens once for the state of *key*, told apart by *identity*."""
         return self.name(f"once:{identity}:{base}", key)
+
+    def _start_of(self, key: str) -> str:
+        return f"{self._start}{{{self.tag(key)}}}:" if self.tags else self._start
 
     def _escaped(self, key: str) -> str:
         content = key.encode()

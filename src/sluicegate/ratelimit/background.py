@@ -34,7 +34,7 @@ class Background:
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._inbox: deque[tuple[Ask, Request, _Waiter]] = deque()
+        self._inbox: deque[tuple[Ask, Request, Promise]] = deque()
         self._woken = False
         self._stopped = False
 
@@ -57,9 +57,18 @@ class Background:
             StoreError: The store gave none.
             LimiterClosedError: The loop was stopped.
         """
-        loop = self.loop()
         waiter = _Waiter()
-        self._inbox.append((ask, request, waiter))
+        self.post(ask, request, waiter)
+        return waiter.wait()
+
+    def post(self, ask: Ask, request: Request, promise: Promise) -> None:
+        """Hand *request* to a store's *ask* on the loop, and do not wait.
+
+        Raises:
+            LimiterClosedError: The loop was stopped.
+        """
+        loop = self.loop()
+        self._inbox.append((ask, request, promise))
         if self._stopped:
             self._send_away()  # the box may have been emptied for the last time just before
         elif not self._woken:
@@ -67,7 +76,6 @@ class Background:
             self._woken = True
             with suppress(RuntimeError):  # closed just now: who stops it empties the box
                 loop.call_soon_threadsafe(self._drain, loop)
-        return waiter.wait()
 
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
         """Run *coroutine* on the loop and wait for it; when the wait is interrupted it is cancelled.
@@ -123,11 +131,11 @@ class Background:
         self._woken = False  # before looking, so that nobody is left in the box unseen
         inbox = self._inbox
         while inbox:
-            ask, request, waiter = inbox.popleft()
+            ask, request, promise = inbox.popleft()
             try:
-                ask(request, waiter, loop)
+                ask(request, promise, loop)
             except Exception as error:  # noqa: BLE001 - it is the caller's
-                waiter.set_exception(error)
+                promise.set_exception(error)
 
     def _send_away(self) -> None:
         with suppress(IndexError):  # several threads may empty it

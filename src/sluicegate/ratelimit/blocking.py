@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 from sluicegate.database import Keyspace
 from sluicegate.monitoring import StandardLogger
 from sluicegate.ratelimit.background import Background
+from sluicegate.ratelimit.checking import checked_all, checked_peek, checked_refund, checked_reset
 from sluicegate.ratelimit.decision import Decision, JointDecision
 from sluicegate.ratelimit.decorating import Function, check_decoration, decorated, key_function
-from sluicegate.ratelimit.engine import forget_parent_after_fork, in_order
+from sluicegate.ratelimit.engine import DENY_CACHE_US, forget_parent_after_fork, in_order
+from sluicegate.ratelimit.joint import Joint
 from sluicegate.ratelimit.limiter import Limiter, store_at
 from sluicegate.ratelimit.stores.memory import KEYS_MAX
 from sluicegate.utils import InvalidInputError, LimiterClosedError, StoreError
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from sluicegate.ratelimit.holds import Hold
     from sluicegate.ratelimit.limit import Limit
     from sluicegate.ratelimit.statistics import Statistics
-    from sluicegate.ratelimit.stores.store import Reply, Request, Store
+    from sluicegate.ratelimit.stores.store import Promise, Reply, Request, Store
     from sluicegate.utils import Clock
 
 __all__ = ["BlockingHold", "BlockingLimiter"]
@@ -49,9 +51,11 @@ class BlockingLimiter:
         keys_max: int = KEYS_MAX,
         store: Store | None = None,
         logger: Logger | None = None,
+        deny_cache_s: float = DENY_CACHE_US / 1_000_000,
     ) -> None:
-        self._limiter = Limiter(clock=clock, keys_max=keys_max, store=store, logger=logger)
+        self._limiter = Limiter(clock=clock, keys_max=keys_max, store=store, logger=logger, deny_cache_s=deny_cache_s)
         self._engine = self._limiter.engine
+        self._engine.leases.post = self._post
         self._background = Background()
         self._acquire_here = self._engine.acquire_here
         forget_parent_after_fork(self, BlockingLimiter._after_fork)
@@ -65,6 +69,7 @@ class BlockingLimiter:
         connect_timeout: float = 2.0,
         key_prefix: str = "sg",
         key_secret: bytes = b"",
+        deny_cache_s: float = DENY_CACHE_US / 1_000_000,
         logger: Logger | None = None,
     ) -> Self:
         """Return a limiter whose state is in Redis; see `Limiter.connect`."""
@@ -76,7 +81,7 @@ class BlockingLimiter:
             keyspace=Keyspace(key_prefix, secret=key_secret),
             logger=logger,
         )
-        return cls(store=store, logger=logger)
+        return cls(store=store, logger=logger, deny_cache_s=deny_cache_s)
 
     def __enter__(self) -> Self:
         self.start()
@@ -103,8 +108,11 @@ class BlockingLimiter:
 
     def acquire_all(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> JointDecision:
         """Take of several limits at once, all or nothing; see `Limiter.acquire_all`."""
-        request, order = self._engine.checked_all(limits)
-        return in_order(self._engine.decided(request, self._outcome(request)), order)
+        request, order = checked_all(limits)
+        joint = Joint(self._engine, request)
+        if joint.left is not None:
+            joint.settle(self._outcome(joint.left))
+        return in_order(joint.decisions, order)
 
     def acquire_many(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> tuple[Decision, ...]:
         """Take of several limits, each for itself; see `Limiter.acquire_many`."""
@@ -116,16 +124,19 @@ class BlockingLimiter:
 
     def peek(self, limit: Limit, key: str, cost: int = 1) -> Decision:
         """Say what an `acquire` would be answered; see `Limiter.peek`."""
-        request = self._engine.checked_peek(limit, key, cost)
+        request = checked_peek(limit, key, cost)
+        here = self._engine.peek_here(request)
+        if here is not None:
+            return here
         return self._engine.decided(request, self._outcome(request), counted=False)[0]
 
     def reset(self, limit: Limit, key: str) -> bool:
         """Forget the state of *key*; see `Limiter.reset`."""
-        return self._asked(self._engine.checked_reset(limit, key)).answers[0] > 0
+        return self._asked(checked_reset(limit, key)).answers[0] > 0
 
     def refund(self, decision: Decision) -> int:
         """Give back what a decision took, once; see `Limiter.refund`."""
-        request = self._engine.checked_refund(decision)
+        request = checked_refund(decision)
         return self._asked(request).answers[0] if request is not None else 0
 
     def hold(self, limit: Limit, key: str) -> BlockingHold:
@@ -168,10 +179,7 @@ class BlockingLimiter:
         return self._background.run(coroutine)
 
     def _asked(self, request: Request) -> Reply:
-        outcome = self._outcome(request)
-        if isinstance(outcome, StoreError):
-            raise outcome
-        return outcome
+        return self._engine.settled(request, self._outcome(request))
 
     def _outcome(self, request: Request) -> Reply | StoreError:
         here = self._engine.answer_here(request)
@@ -181,6 +189,9 @@ class BlockingLimiter:
             return self._background.ask(self._engine.ask_there, request)
         except StoreError as error:
             return error
+
+    def _post(self, request: Request, promise: Promise) -> None:
+        self._background.post(self._engine.ask_there, request, promise)
 
     def _after_fork(self) -> None:
         self._background.after_fork()

@@ -1,6 +1,7 @@
 """The one way of a request: checked once, decided here or there, answered truly, counted.
 
-`Limiter` awaits what has to be awaited, `BlockingLimiter` waits for it in its thread; between the
+HERE is this process, without waiting: the deny cache, a lease, or a store that answers at once. THERE is a
+store that has to be awaited. `Limiter` awaits it, `BlockingLimiter` waits for it in its thread; between the
 check and the answer both come through here.
 """
 
@@ -9,91 +10,101 @@ from __future__ import annotations
 import asyncio
 import os
 import weakref
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 from sluicegate.monitoring import Counters
+from sluicegate.ratelimit.at_once import acquirer
+from sluicegate.ratelimit.checking import checked_acquire, not_acquirable
 from sluicegate.ratelimit.decision import NOTHING_TAKEN, UNKNOWN_US, Decision, JointDecision
 from sluicegate.ratelimit.limit import Limit
+from sluicegate.ratelimit.outcomes import CACHED, COLUMNS, DEGRADED, EARLY, LEASED, SHADOW_DENIED
+from sluicegate.ratelimit.stages.deny_cache import DenyCache
+from sluicegate.ratelimit.stages.lease_book import LeaseBook
 from sluicegate.ratelimit.store_watch import StoreWatch
-from sluicegate.ratelimit.stores.store import ACQUIRE, PEEK, REFUND, RESET, Reply, Request
-from sluicegate.utils import (
-    COST_MAX,
-    KEY_LENGTH_MAX,
-    InvalidInputError,
-    LimiterClosedError,
-    StoreError,
-    checked_cost,
-    checked_key,
-    shape_of,
-)
+from sluicegate.ratelimit.stores.store import ACQUIRE, REFUND, RESET, Reply, Request
+from sluicegate.utils import COST_MAX, KEY_LENGTH_MAX, LimiterClosedError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from sluicegate.monitoring import Logger
-    from sluicegate.ratelimit.stores.store import Member, Store
+    from sluicegate.ratelimit.stores.store import Member, Promise, Store
     from sluicegate.utils import Clock
 
-__all__ = ["Engine", "forget_parent_after_fork", "in_order"]
+__all__ = ["DENY_CACHE_US", "Engine", "forget_parent_after_fork", "in_order"]
 
-OUTCOMES = ("denied", "allowed", "shadow_denied", "degraded_denied", "degraded_allowed")
-_DENIED, _ALLOWED, _SHADOW_DENIED, _DEGRADED = range(4)
-
-MEMBERS_MAX = 32  # limits that one request may stand under
-BULK_MAX = 1_000  # independent requests in one call: what Redis decides well within a deadline, beside everybody else
+DENY_CACHE_US = 1_000_000  # how long a denial is believed, at most, after another process gave units back
 ANSWER_LENGTH = 4
 
 Owner = TypeVar("Owner")
 
 _decision_of = tuple.__new__  # a third of the cost of the generated constructor
-_MEMBER_ACCEPTED = "(limit, key) or (limit, key, cost)"
+_request_of = tuple.__new__  # as above
 
 
 class Engine:
-    """Checks requests, asks the store, and makes decisions of its answers.
+    """Has requests decided by the first that can: deny cache, lease, store, fallback.
 
     Args:
         store: Where state lives.
         clock: This process's time.
         logger: Told when the store is lost and when it is back.
+        deny_cache_us: How long a denial is believed at most, in microseconds; 0 asks the store each time.
+
+    Attributes:
+        acquire_here: Checks an acquire of (limit, key, cost) and decides it here, or returns the request to ask there.
     """
 
-    def __init__(self, store: Store, clock: Clock, logger: Logger) -> None:
+    def __init__(self, store: Store, clock: Clock, logger: Logger, *, deny_cache_us: int = DENY_CACHE_US) -> None:
         self.store = store
         self.clock = clock
         self.logger = logger
-        self.counters = Counters(len(OUTCOMES))
+        self.counters = Counters(COLUMNS)
         self.sleep: Callable[[float], Awaitable[None]] = getattr(clock, "sleep", asyncio.sleep)
         self.closed = False
+        self.denials = DenyCache(clock, longest_us=deny_cache_us)
+        self.leases = LeaseBook(clock, self.sleep, self.outcomes)
+        self.leases.post = self._post
         self._watch = StoreWatch(logger, clock, store.source)
-        self._acquire_one = store.acquire_one if store.at_once else None
         self.ask_there = _never_asked if store.at_once else store.ask
         self._source = store.source
         self._row = self.counters.row
+        self.acquire_here: Callable[[Limit, str, int], Decision | Request] = (
+            acquirer(self, store) if store.at_once else self._acquire_here
+        )
 
-    def acquire_here(self, limit: Limit, key: str, cost: int) -> Decision | Request:
-        """Check an acquire and decide it here, or return the request that has to be asked there."""
-        acquire_one = self._acquire_one
+    def _acquire_here(self, limit: Limit, key: str, cost: int) -> Decision | Request:
         # The common case is checked in place: this runs for every decision.
-        if type(limit) is not Limit or type(cost) is not int or not 0 <= cost <= COST_MAX or type(key) is not str:
-            key = self.checked_acquire(limit, key, cost)
-        if acquire_one is not None:
-            try:
-                decision = acquire_one(limit, key, cost)
-            except StoreError as error:
-                return self.acquired(Request(ACQUIRE, ((limit, checked_key(key), cost),)), error)
-            if decision is not None:
-                row = self._row
-                row(limit.name)[_SHADOW_DENIED if limit.shadow and decision[10] else decision[0]] += 1
-                return decision
+        if (
+            type(limit) is not Limit
+            or type(cost) is not int
+            or not 0 <= cost <= COST_MAX
+            or type(key) is not str
+            or not key.isascii()
+            or not key.isprintable()
+            or not 0 < len(key) <= KEY_LENGTH_MAX
+        ):
+            key = checked_acquire(limit, key, cost)
         if limit.plan.holds:
-            raise _not_acquirable(limit)
-        if not key.isascii() or not key.isprintable() or not 0 < len(key) <= KEY_LENGTH_MAX:
-            key = checked_key(key)
-        request = Request(ACQUIRE, ((limit, key, cost),))
-        if acquire_one is None:
-            return request
-        return self.acquired(request, cast("Reply | StoreError", self.answer_here(request)))
+            raise not_acquirable(limit)
+        if self.denials.denials or limit.plan.lease_us:
+            decision = self._answered_early(limit, key, cost)
+            if decision is not None:
+                return decision
+        return _request_of(Request, (ACQUIRE, ((limit, key, cost),), None, 1))
+
+    def _answered_early(self, limit: Limit, key: str, cost: int) -> Decision | None:
+        """Return what the deny cache or a lease says, counted."""
+        decision, column = self.denials.find(limit, key, cost), CACHED
+        if decision is None and limit.plan.lease_us:
+            decision, column = self.leases.spend(limit, key, cost), LEASED
+        if decision is not None:
+            if self.closed:
+                raise LimiterClosedError("the limiter is closed")
+            row = self._row(limit.name)
+            row[decision[0]] += 1
+            row[column] += 1
+        return decision
 
     def answer_here(self, request: Request) -> Reply | StoreError | None:
         """Return what a store answers that answers at once, or its failure; ``None`` where it has to be awaited."""
@@ -103,79 +114,29 @@ class Engine:
         except StoreError as error:
             return error
 
-    def checked_acquire(self, limit: Limit, key: str, cost: int) -> str:
-        """Check what an acquire would be given; return the key."""
-        if type(limit) is not Limit or limit.plan.holds:
-            raise _not_acquirable(limit)
-        checked_cost(cost)
-        return checked_key(key)
-
-    def checked_hold(self, limit: Limit, key: str) -> str:
-        """Check a hold and return its key."""
-        if type(limit) is not Limit or not limit.plan.holds:
-            found = f"{limit.algorithm} limit {limit.name!r}" if type(limit) is Limit else shape_of(limit)
-            raise InvalidInputError("limit", found, "a Limit with algorithm concurrency")
-        return checked_key(key)
-
-    def checked_all(self, members: Sequence[Any]) -> tuple[Request, list[int]]:
-        """Check an acquire of several limits; a pair named twice is taken once, with the greater cost.
-
-        Returns:
-            The request, and for each member as it was named its place in the request.
-        """
-        checked = self._checked_members(members, MEMBERS_MAX)
-        places: dict[tuple[str, str], int] = {}
-        merged: list[Member] = []
-        order = []
-        for limit, key, cost in checked:
-            place = places.setdefault((limit.plan.prefix, key), len(merged))
-            if place == len(merged):
-                merged.append((limit, key, cost))
-            elif not merged[place][0].decides_like(limit):
-                raise InvalidInputError("limits", f"two rules named {limit.name!r}", "one rule for one name")
-            else:
-                merged[place] = (limit, key, max(cost, merged[place][2]))
-            order.append(place)
-        return Request(ACQUIRE, tuple(merged)), order
-
-    def checked_many(self, members: Sequence[Any]) -> list[Request]:
-        """Check independent acquires; return a request each."""
-        return [Request(ACQUIRE, (member,)) for member in self._checked_members(members, BULK_MAX)]
-
-    def checked_peek(self, limit: Limit, key: str, cost: int) -> Request:
-        """Check a peek."""
-        if type(limit) is not Limit:
-            raise _not_acquirable(limit)
-        return Request(PEEK, ((limit, checked_key(key), checked_cost(cost)),))
-
-    def checked_reset(self, limit: Limit, key: str) -> Request:
-        """Check a reset."""
-        if type(limit) is not Limit:
-            raise _not_acquirable(limit)
-        return Request(RESET, ((limit, checked_key(key), 0),))
-
-    def checked_refund(self, decision: Decision) -> Request | None:
-        """Check a refund; ``None`` when the decision took nothing from the store."""
-        if type(decision) is not Decision:
-            raise InvalidInputError("decision", shape_of(decision), "a Decision of this limiter")
-        if decision.limit.plan.holds:
-            raise InvalidInputError(
-                "decision", f"one of concurrency limit {decision.limit.name!r}", "release() of its hold"
-            )
-        if not decision.allowed or decision.serial == NOTHING_TAKEN or decision.shadow_denied or decision.cost == 0:
-            return None
-        detail = (decision.decided_at_us, decision.decided_at_us + decision.reset_after_us, decision.serial)
-        return Request(REFUND, ((decision.limit, decision.key, decision.cost),), detail)
-
     async def ask(self, request: Request) -> Reply:
         """Ask the store, for verbs that nothing can answer in its place.
 
         Raises:
             StoreError: There is no usable answer.
         """
-        outcome = await self.outcome(request)
+        return self.settled(request, await self.outcome(request))
+
+    def settled(self, request: Request, outcome: Reply | StoreError) -> Reply:
+        """Return the reply, after which nothing is believed any more that a reset or a refund has made untrue.
+
+        Raises:
+            StoreError: There is none.
+        """
+        limit, key, _ = request.members[0]
         if isinstance(outcome, StoreError):
+            if request.verb == RESET:  # nobody knows whether it was done
+                self.leases.drop(limit, key)
             raise outcome
+        if request.verb in (RESET, REFUND):
+            self.denials.forget(limit, key, outcome.now_us)
+        if request.verb == RESET:
+            self.leases.drop(limit, key, outcome.now_us)
         return outcome
 
     async def acquire_there(self, request: Request) -> Decision:
@@ -194,8 +155,11 @@ class Engine:
             return self.counted(self.fallen_back(request, outcome))[0]
         if self._watch.lost:
             self._watch.answered()
-        decision = self._decision(request[1][0], outcome.answers, outcome)
-        self._row(decision[1].name)[_SHADOW_DENIED if decision[10] else decision[0]] += 1
+        decision = self._decision(request[1][0], outcome[2], outcome)
+        limit = decision[1]
+        self._row(limit.name)[SHADOW_DENIED if decision[10] else decision[0]] += 1
+        if not decision[0] or limit.plan.lease_us:
+            self._note(decision, outcome.sent_us)
         return decision
 
     async def decisions(self, request: Request) -> tuple[Decision, ...]:
@@ -243,13 +207,14 @@ class Engine:
             self._watch.answered()
         answers = reply.answers
         members = request.members
-        if len(members) == 1:
-            return (self._decision(members[0], answers, reply),)
         decisions = tuple(
             self._decision(member, answers[at * ANSWER_LENGTH : (at + 1) * ANSWER_LENGTH], reply)
             for at, member in enumerate(members)
         )
-        if all(decisions):
+        if request.verb == ACQUIRE and reply.sent_us:
+            for decision in decisions:
+                self._note(decision, reply.sent_us)
+        if len(members) == 1 or all(decisions):
             return decisions
         # Beside a denial even what a shadow limit would have allowed was not taken, and cannot be refunded.
         return tuple(decision._replace(serial=NOTHING_TAKEN) if decision else decision for decision in decisions)
@@ -271,21 +236,42 @@ class Engine:
     def counted(self, decisions: tuple[Decision, ...]) -> tuple[Decision, ...]:
         """Count *decisions* and return them."""
         for decision in decisions:
-            outcome = _SHADOW_DENIED if decision.shadow_denied else int(decision.allowed)
+            outcome = SHADOW_DENIED if decision.shadow_denied else int(decision.allowed)
             if decision.degraded:
-                outcome += _DEGRADED
-            self._row(decision.limit.name)[outcome] += 1
+                outcome += DEGRADED
+            row = self._row(decision.limit.name)
+            row[outcome] += 1
+            if decision.source in EARLY:
+                row[CACHED + EARLY.index(decision.source)] += 1
         return decisions
+
+    def peek_here(self, request: Request) -> Decision | None:
+        """Return what a lease says to a peek; ``None`` where the store must be asked."""
+        ((limit, key, cost),) = request.members
+        return self.leases.look(limit, key, cost) if limit.plan.lease_us else None
 
     def after_fork(self) -> None:
         """Share nothing with the parent."""
         self.counters.after_fork()
+        self.denials.clear()
+        self.leases.clear()
         self.store.after_fork()
 
     def check_open(self) -> None:
         """Refuse to go on when closed."""
         if self.closed:
             raise LimiterClosedError("the limiter is closed")
+
+    def _note(self, decision: Decision, sent_us: int) -> None:
+        """Remember of the store's answer what may answer the next request."""
+        if decision.limit.plan.lease_us:
+            self.leases.learn(decision)
+        if not decision.allowed and decision.retry_after_us:  # else another limit of the request denied it
+            self.denials.remember(decision, sent_us)
+
+    def _post(self, request: Request, promise: Promise) -> None:
+        """Ask without waiting, from a task of the loop."""
+        self.ask_there(request, promise, asyncio.get_running_loop())
 
     def _decision(self, member: Member, answers: Sequence[int], reply: Reply) -> Decision:
         limit, key, cost = member
@@ -310,20 +296,6 @@ class Engine:
             ),
         )
 
-    def _checked_members(self, members: Sequence[Any], most: int) -> list[Member]:
-        if not isinstance(members, list | tuple) or not 1 <= len(members) <= most:
-            found = f"{len(members):,} of them" if isinstance(members, list | tuple) else shape_of(members)
-            raise InvalidInputError("limits", found, f"a list of 1 to {most:,} of {_MEMBER_ACCEPTED}")
-        checked = []
-        for at, member in enumerate(members):
-            if not isinstance(member, list | tuple) or len(member) not in (2, 3):
-                raise InvalidInputError(f"limits[{at}]", shape_of(member), _MEMBER_ACCEPTED)
-            limit, key, cost = (*member, 1)[:3]
-            if type(limit) is not Limit or limit.plan.holds:
-                raise _not_acquirable(limit, f"limits[{at}]")
-            checked.append((limit, checked_key(key, f"limits[{at}] key"), checked_cost(cost, f"limits[{at}] cost")))
-        return checked
-
 
 def _never_asked(*_: object) -> None:
     raise AssertionError("the store answers at once")
@@ -332,12 +304,6 @@ def _never_asked(*_: object) -> None:
 def in_order(decisions: tuple[Decision, ...], order: Sequence[int]) -> JointDecision:
     """Join the decisions of a request, each member answered where it was named."""
     return JointDecision.of(tuple(decisions[place] for place in order))
-
-
-def _not_acquirable(limit: object, where: str = "limit") -> InvalidInputError:
-    if type(limit) is Limit:
-        return InvalidInputError(where, f"concurrency limit {limit.name!r}", "hold() for it, or a limit with a rate")
-    return InvalidInputError(where, shape_of(limit), "a Limit")
 
 
 def forget_parent_after_fork(owner: Owner, forget: Callable[[Owner], None]) -> None:

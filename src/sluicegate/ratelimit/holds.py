@@ -11,6 +11,7 @@ import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
+from sluicegate.ratelimit.checking import checked_hold
 from sluicegate.ratelimit.stores.store import RELEASE, RENEW, TAKE, Request
 from sluicegate.utils import InvalidInputError, LimiterClosedError, LimitExceededError, StoreError
 
@@ -125,7 +126,7 @@ class HoldVerbs:
 
     async def take(self, limit: Limit, key: str, holder: str) -> Decision:
         """Take a unit for *holder*; who asks again keeps the unit and takes no second."""
-        return (await self._engine.decisions(_request(self._engine, TAKE, (limit, key, holder))))[0]
+        return (await self._engine.decisions(_request(TAKE, (limit, key, holder))))[0]
 
     async def renew(self, limit: Limit, key: str, holder: str) -> bool:
         """Keep the unit of *holder* for another term; return whether there still was one.
@@ -133,7 +134,7 @@ class HoldVerbs:
         Raises:
             StoreError: Nobody knows.
         """
-        return (await self._engine.ask(_request(self._engine, RENEW, (limit, key, holder)))).answers[0] > 0
+        return (await self._engine.ask(_request(RENEW, (limit, key, holder)))).answers[0] > 0
 
     async def release(self, limit: Limit, key: str, holder: str) -> bool:
         """Give the unit of *holder* back; return whether there still was one.
@@ -141,7 +142,7 @@ class HoldVerbs:
         Raises:
             StoreError: Nobody knows; the store's clock will.
         """
-        return (await self._engine.ask(_request(self._engine, RELEASE, (limit, key, holder)))).answers[0] > 0
+        return (await self._engine.ask(_request(RELEASE, (limit, key, holder)))).answers[0] > 0
 
 
 class HoldKeeper:
@@ -286,7 +287,7 @@ class HoldKeeper:
 
     async def _asked(self, verb: int, units: Sequence[Unit]) -> list[bool | None]:
         """Renew or release *units*; return of each whether there still was one, and ``None`` where nobody knows."""
-        outcomes = await self._engine.outcomes([_request(self._engine, verb, unit) for unit in units])
+        outcomes = await self._engine.outcomes([_request(verb, unit) for unit in units])
         return [None if isinstance(outcome, StoreError) else outcome.answers[0] > 0 for outcome in outcomes]
 
 
@@ -294,6 +295,6 @@ def _unit_of(hold: Hold) -> Unit:
     return hold.limit, hold.key, hold.holder
 
 
-def _request(engine: Engine, verb: int, unit: Unit) -> Request:
+def _request(verb: int, unit: Unit) -> Request:
     limit, key, holder = unit
-    return Request(verb, ((limit, engine.checked_hold(limit, key), 1),), holder)
+    return Request(verb, ((limit, checked_hold(limit, key), 1),), holder)

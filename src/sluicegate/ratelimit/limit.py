@@ -19,11 +19,23 @@ if TYPE_CHECKING:
 __all__ = ["Limit", "Plan"]
 
 ON_FAILURE = ("closed", "open")
-_OPTIONS = ("algorithm", "on_failure", "critical", "shadow", "time_zone", "anchor", "hold_seconds")
+MODES = ("strict", "leased")
+_OPTIONS = (
+    "algorithm",
+    "mode",
+    "on_failure",
+    "critical",
+    "shadow",
+    "time_zone",
+    "anchor",
+    "hold_seconds",
+    "lease_seconds",
+)
 _CALENDAR_UNITS = ("day", "week", "month", "year")
 _PREFIX_SAFE = "!$&'()*+,/;=?@ "  # not ':', which separates, nor braces, which would move a slot
 _SHORTER_DAY_US = 2 * 3_600_000_000  # no zone's clocks are put forward by more
 _HOLD_SECONDS_MAX = 86_400.0  # a holder that died must not block a unit for longer than a day
+_LEASE_SECONDS_MAX = 60.0  # it widens the bound of a leased limit
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,7 +54,9 @@ class Plan:
         simple: Whether it is one rate whose numbers stand still.
         plain: A unit's time and the capacity in microseconds, where both are whole and one number is all the
             state there is: what the shortest path decides.
+        linear: Whether what remains after several requests tells what remained after each of them, and their resets.
         shadow: Whether it only counts what it would deny.
+        lease_us: How long units taken ahead may be spent, in microseconds; 0 where none are taken ahead.
         tag: Thirty-two bits that tell this rule from another of the same name.
     """
 
@@ -56,7 +70,9 @@ class Plan:
     holds: bool
     simple: bool
     plain: tuple[int, int] | None
+    linear: bool
     shadow: bool
+    lease_us: int
     tag: int
 
 
@@ -72,6 +88,9 @@ class Limit:
         algorithm: ``gcra`` (default), ``token_bucket`` and ``leaky_bucket`` (the same arithmetic),
             ``fixed_window``, ``sliding_window_counter``, ``sliding_window_log`` (limits up to
             10,000), ``calendar_quota`` or ``concurrency``.
+        mode: ``strict`` (default), or ``leased``: where the state is in Redis, units are taken ahead and spent
+            in this process, so that nearly every decision is made without the network. Windows stay exact;
+            see `most_in` for the others. Not for ``concurrency``.
         on_failure: What answers when the store cannot: ``closed`` denies, ``open`` allows.
             Default: ``closed`` where *critical*, else ``open``.
         critical: Whether letting a request pass undecided is worse than denying it.
@@ -81,6 +100,8 @@ class Limit:
             which a period begins, such as a billing day. Default: the calendar's own beginnings.
         hold_seconds: For ``concurrency``: seconds after which a holder that died loses its unit,
             from 0.1 to 86,400. Default 60.
+        lease_seconds: For ``leased``: seconds after which units taken ahead are not spent any more,
+            from 0.05 to 60. Default 1.
 
     Raises:
         InvalidInputError: A value is refused, or does not go with the algorithm.
@@ -89,12 +110,14 @@ class Limit:
     name: str
     rate: str | int | Rate | Sequence[Rate]
     algorithm: str = field(default="gcra", kw_only=True)
+    mode: str = field(default="strict", kw_only=True)
     on_failure: str | None = field(default=None, kw_only=True)
     critical: bool = field(default=False, kw_only=True)
     shadow: bool = field(default=False, kw_only=True)
     time_zone: str = field(default="UTC", kw_only=True)
     anchor: date | str | None = field(default=None, kw_only=True)
     hold_seconds: float = field(default=60.0, kw_only=True)
+    lease_seconds: float = field(default=1.0, kw_only=True)
     rates: tuple[Rate, ...] = field(init=False, repr=False, compare=False)
     plan: Plan = field(init=False, repr=False, compare=False)
 
@@ -111,12 +134,17 @@ class Limit:
             if not isinstance(getattr(self, name), bool):
                 raise InvalidInputError(name, shape_of(getattr(self, name)), "True or False")
         checked_seconds(self.hold_seconds, "hold_seconds", at_least=0.1, at_most=_HOLD_SECONDS_MAX)
+        checked_seconds(self.lease_seconds, "lease_seconds", at_least=0.05, at_most=_LEASE_SECONDS_MAX)
+        if not isinstance(self.mode, str) or self.mode not in MODES:
+            raise InvalidInputError("mode", shape_of(self.mode), " or ".join(MODES))
         algorithm = ALGORITHMS[self.algorithm]
         if algorithm.kind != CALENDAR and (self.time_zone != "UTC" or self.anchor is not None):
             raise InvalidInputError(
                 "time_zone or anchor", f"algorithm {self.algorithm}", "them only for calendar_quota"
             )
         if algorithm.kind == CONCURRENCY:
+            if self.mode != "strict":
+                raise InvalidInputError("mode", shape_of(self.mode), "strict for concurrency, whose units are held")
             set_(self, "rates", ())
             set_(self, "plan", self._concurrency_plan(algorithm))
         else:
@@ -127,7 +155,9 @@ class Limit:
         """Return the most units that any interval of *seconds* can admit, the ends half open.
 
         For ``gcra`` that is the burst and what is paid for meanwhile; for windows the limit times
-        the windows that the interval can touch (for ``sliding_window_counter`` an upper bound).
+        the windows that the interval can touch (for ``sliding_window_counter`` an upper bound). A
+        ``leased`` limit, unless it counts in windows, may admit later what it took within the last
+        `lease_seconds`: as much as the strict one in an interval that is longer by that.
 
         Args:
             seconds: The interval's length in seconds, from 0.000001.
@@ -137,6 +167,8 @@ class Limit:
         kind = self.plan.algorithm.kind
         if kind == CONCURRENCY:
             return self.plan.capacity
+        if not self.plan.algorithm.windowed:  # of windows a lease is spent inside
+            span_us += self.plan.lease_us
         if self.plan.algorithm.takes_burst:
             return min(rate.capacity - (-span_us * rate.limit // rate.period_us) - 1 for rate in self.rates)
         if kind == LOG:
@@ -146,7 +178,13 @@ class Limit:
 
     def decides_like(self, other: Limit) -> bool:
         """Say whether *other*, of the same name, is the same rule and enforced in the same way."""
-        return (self.plan.tag, self.shadow, self.on_failure) == (other.plan.tag, other.shadow, other.on_failure)
+        own, others = self.plan, other.plan
+        return (own.tag, own.shadow, own.lease_us, self.on_failure) == (
+            others.tag,
+            others.shadow,
+            others.lease_us,
+            other.on_failure,
+        )
 
     def __str__(self) -> str:
         rates = "; ".join(str(rate) for rate in self.rates) or str(self.plan.capacity)
@@ -228,6 +266,8 @@ class Limit:
     ) -> Plan:
         identity = repr((algorithm.family, rules, calendar))
         tag = int.from_bytes(blake2b(identity.encode(), digest_size=4).digest(), "big")
+        one_rate = len(rules) == 1 or len(calendar) == 1
+        plain = _plain(algorithm, rules)
         prefix = f"{algorithm.family}:{quote(self.name, safe=_PREFIX_SAFE)}:"
         return Plan(
             name=self.name,
@@ -239,8 +279,10 @@ class Limit:
             capacity=capacity,
             holds=algorithm.kind == CONCURRENCY,
             simple=len(rules) == 1 and algorithm.kind < CALENDAR,
-            plain=_plain(algorithm, rules),
+            plain=plain,
+            linear=one_rate and (plain is not None or not algorithm.takes_burst),
             shadow=self.shadow,
+            lease_us=round(self.lease_seconds * 1_000_000) if self.mode == "leased" else 0,
             tag=tag,
         )
 

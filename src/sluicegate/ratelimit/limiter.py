@@ -9,13 +9,24 @@ from typing import TYPE_CHECKING, Self, cast
 
 from sluicegate.database import Keyspace, connect
 from sluicegate.monitoring import StandardLogger
+from sluicegate.ratelimit.checking import (
+    checked_acquire,
+    checked_all,
+    checked_hold,
+    checked_many,
+    checked_peek,
+    checked_refund,
+    checked_reset,
+)
 from sluicegate.ratelimit.decision import Decision, JointDecision
 from sluicegate.ratelimit.decorating import Function, check_decoration, decorated, decorated_async, key_function
-from sluicegate.ratelimit.engine import Engine, forget_parent_after_fork, in_order
+from sluicegate.ratelimit.engine import DENY_CACHE_US, Engine, forget_parent_after_fork, in_order
 from sluicegate.ratelimit.holds import Hold, HoldKeeper
+from sluicegate.ratelimit.joint import Joint
 from sluicegate.ratelimit.statistics import Statistics
 from sluicegate.ratelimit.stores.memory import KEYS_MAX, MemoryStore
 from sluicegate.ratelimit.stores.redis import RedisStore
+from sluicegate.ratelimit.stores.store import Request
 from sluicegate.ratelimit.waiting import WaitingLines
 from sluicegate.utils import InvalidInputError, StoreError, SystemClock, checked_seconds, shape_of
 
@@ -24,11 +35,12 @@ if TYPE_CHECKING:
 
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.limit import Limit
-    from sluicegate.ratelimit.stores.store import Request, Store
+    from sluicegate.ratelimit.stores.store import Store
     from sluicegate.utils import Clock
 
 __all__ = ["Limiter", "store_at"]
 
+DENY_CACHE_SECONDS_MAX = 60.0  # for so long another process's reset or refund could go unnoticed
 WAIT_SECONDS_MAX = 86_400.0  # who waits longer should be queued by something that survives a restart
 
 
@@ -46,6 +58,7 @@ class Limiter:
         keys_max: The most keys to remember in this process, from 1. Default 100,000.
         store: Another store, in place of the memory of this process.
         logger: Where events go. Default: the standard library's logger ``sluicegate``.
+        deny_cache_s: Seconds for which a denial of another store is believed at most, from 0 (never) to 60. Default 1.
     """
 
     def __init__(
@@ -55,10 +68,13 @@ class Limiter:
         keys_max: int = KEYS_MAX,
         store: Store | None = None,
         logger: Logger | None = None,
+        deny_cache_s: float = DENY_CACHE_US / 1_000_000,
     ) -> None:
         clock, logger = clock or SystemClock(), logger or StandardLogger()
         check_parts(clock, store, logger)
-        self.engine = Engine(store or MemoryStore(clock, keys_max=keys_max), clock, logger)
+        checked_seconds(deny_cache_s, "deny_cache_s", at_least=0, at_most=DENY_CACHE_SECONDS_MAX)
+        store = store or MemoryStore(clock, keys_max=keys_max)
+        self.engine = Engine(store, clock, logger, deny_cache_us=round(deny_cache_s * 1_000_000))
         self._keeper = HoldKeeper(self.engine)
         self._lines = WaitingLines(clock, self.engine.sleep)
         self._acquire_here = self.engine.acquire_here
@@ -73,6 +89,7 @@ class Limiter:
         connect_timeout: float = 2.0,
         key_prefix: str = "sg",
         key_secret: bytes = b"",
+        deny_cache_s: float = DENY_CACHE_US / 1_000_000,
         logger: Logger | None = None,
     ) -> Self:
         """Return a limiter whose state is in the Redis (7.0 or newer) or Valkey at *url*.
@@ -87,6 +104,9 @@ class Limiter:
             key_prefix: What all keys begin with: 1 to 32 letters, digits, ``-`` or ``_``. Default ``sg``.
             key_secret: Keys the digests of long keys, so that nobody tells from the server's keys whose they
                 are: up to 64 bytes, the same in the whole fleet. Default none.
+            deny_cache_s: Seconds for which a denial is believed at most, so that who is denied again and again costs
+                the server nothing, from 0 (ask each time) to 60. Until then another process's reset or refund
+                goes unnoticed. Default 1.
             logger: Where events go. Default: the standard library's logger ``sluicegate``.
 
         Raises:
@@ -101,7 +121,7 @@ class Limiter:
             keyspace=Keyspace(key_prefix, secret=key_secret),
             logger=logger,
         )
-        return cls(store=store, logger=logger)
+        return cls(store=store, logger=logger, deny_cache_s=deny_cache_s)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -168,8 +188,11 @@ class Limiter:
 
         If cancelled, the units may be taken already.
         """
-        request, order = self.engine.checked_all(limits)
-        return in_order(await self.engine.decisions(request), order)
+        request, order = checked_all(limits)
+        joint = Joint(self.engine, request)
+        if joint.left is not None:
+            joint.settle(await self.engine.outcome(joint.left))
+        return in_order(joint.decisions, order)
 
     async def acquire_many(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> tuple[Decision, ...]:
         """Take of several limits, each for itself, in the order given.
@@ -185,11 +208,10 @@ class Limiter:
 
         If cancelled, units may be taken already.
         """
-        requests = self.engine.checked_many(limits)
-        outcomes = await self.engine.outcomes(requests)
-        return tuple(
-            self.engine.decided(request, outcome)[0] for request, outcome in zip(requests, outcomes, strict=True)
-        )
+        here = [self._acquire_here(*member) for member in checked_many(limits)]
+        requests = [each for each in here if isinstance(each, Request)]
+        answers = iter(await self.engine.outcomes(requests))
+        return tuple(self.engine.acquired(each, next(answers)) if isinstance(each, Request) else each for each in here)
 
     async def wait(self, limit: Limit, key: str, cost: int = 1, *, timeout: float) -> Decision:  # noqa: ASYNC109 - a denial is known before it
         """Wait for *cost* units, first come, first served for each key within this process.
@@ -213,7 +235,7 @@ class Limiter:
 
         A cancelled waiter leaves the line.
         """
-        key = self.engine.checked_acquire(limit, key, cost)
+        key = checked_acquire(limit, key, cost)
         checked_seconds(timeout, "timeout", at_least=0, at_most=WAIT_SECONDS_MAX)
         return await self._lines.wait(
             limit.plan.prefix + key,
@@ -232,7 +254,10 @@ class Limiter:
         Raises:
             InvalidInputError: An argument is refused.
         """
-        request = self.engine.checked_peek(limit, key, cost)
+        request = checked_peek(limit, key, cost)
+        here = self.engine.peek_here(request)
+        if here is not None:
+            return here
         return self.engine.decided(request, await self.engine.outcome(request), counted=False)[0]
 
     async def reset(self, limit: Limit, key: str) -> bool:
@@ -245,7 +270,7 @@ class Limiter:
             StoreError: The store could not do it, or nobody knows whether it did.
             InvalidInputError: An argument is refused.
         """
-        reply = await self.engine.ask(self.engine.checked_reset(limit, key))
+        reply = await self.engine.ask(checked_reset(limit, key))
         return reply.answers[0] > 0
 
     async def refund(self, decision: Decision) -> int:
@@ -265,7 +290,7 @@ class Limiter:
             StoreError: The store could not do it, or nobody knows whether it did: call again.
             InvalidInputError: It is not a decision.
         """
-        request = self.engine.checked_refund(decision)
+        request = checked_refund(decision)
         if request is None:
             return 0
         reply = await self.engine.ask(request)
@@ -281,7 +306,7 @@ class Limiter:
         Raises:
             InvalidInputError: An argument is refused.
         """
-        key = self.engine.checked_hold(limit, key)
+        key = checked_hold(limit, key)
         return Hold(self._keeper, limit, key)
 
     def limit(self, limit: Limit, *, key: str | Callable[..., str], cost: int = 1) -> Callable[[Function], Function]:
@@ -333,6 +358,7 @@ class Limiter:
         if self.engine.closed:
             return
         await self._keeper.aclose()
+        await self.engine.leases.aclose()
         await self.engine.store.aclose()
         self.engine.closed = True
         self._lines.close()

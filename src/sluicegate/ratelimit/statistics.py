@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from sluicegate.ratelimit.engine import OUTCOMES
+from sluicegate.ratelimit.outcomes import CACHED, EARLY, OUTCOMES
 from sluicegate.ratelimit.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -23,24 +23,34 @@ class Statistics:
     Attributes:
         decisions: How many decisions, by limit name and outcome: ``allowed``, ``denied`` or
             ``shadow_denied``, and ``degraded_allowed`` or ``degraded_denied``.
+        early: How many of them needed no command to the store, by limit name and what answered: ``deny_cache`` or
+            ``lease``.
         keys: Keys remembered in this process; 0 when the state is elsewhere.
         lost_keys: Keys that had to be forgotten for want of room while they still had a state.
     """
 
     decisions: Mapping[tuple[str, str], int]
+    early: Mapping[tuple[str, str], int]
     keys: int
     lost_keys: int
 
     @classmethod
     def of(cls, engine: Engine) -> Statistics:
         """Read the counts of *engine*."""
-        decisions = {
-            (cast("str", name), outcome): number
-            for name, row in engine.counters.read().items()
-            for outcome, number in zip(OUTCOMES, row, strict=True)
-            if number
-        }
+        table = {cast("str", name): row for name, row in engine.counters.read().items()}
+        decisions = _named(table, OUTCOMES, 0)
+        early = _named(table, EARLY, CACHED)
         store = engine.store
         if isinstance(store, MemoryStore):
-            return cls(decisions, store.keys, store.lost)
-        return cls(decisions, 0, 0)
+            return cls(decisions, early, store.keys, store.lost)
+        return cls(decisions, early, 0, 0)
+
+
+def _named(table: Mapping[str, tuple[int, ...]], columns: tuple[str, ...], first: int) -> dict[tuple[str, str], int]:
+    """Return the counts of *columns*, the first of which is at *first*, without those that are 0."""
+    return {
+        (name, column): number
+        for name, row in table.items()
+        for column, number in zip(columns, row[first:], strict=False)
+        if number
+    }

@@ -153,9 +153,7 @@ class Sent:
         """Send *entries* in one call; return the answers to each."""
         encoder = Encoder(Keyspace(self._prefix), self._calendars, now_us)
         for request, count in entries:
-            at = len(encoder._run_args)
-            encoder._add_run(request)
-            encoder._run_args[at + 2] = count
+            encoder._add_request(0, request._replace(times=count))
         args = ["1", len(encoder._plans), *encoder._rule_args, *encoder._run_args]
         raw: Any = self._server.evalsha(self._sha1, len(encoder.keys), *encoder.keys, *args)
         assert raw[:HEADER] == [now_us, 0]
@@ -253,8 +251,8 @@ def test_a_rule_travels_once_and_neighbours_of_one_shape_are_one_run() -> None:
     encoder = Encoder(Keyspace("sg"), CalendarRules(), 0)
     args = encoder.encode(requests)
     assert args == ["1", 1, 1, 0, limit.plan.tag, 1, *limit.plan.rules[0], ACQUIRE, 60, 1, 1, 1, 1]
-    assert encoder.keys == [f"sg:1:gcra:one:key{number}".encode() for number in range(60)]
+    assert encoder.keys == [f"sg:1:gcra:one:key{number}" for number in range(60)]
     encoder = Encoder(Keyspace("sg"), CalendarRules(), 0)
-    args = encoder.encode([Request(ACQUIRE, ((own, "key", 1),)) for own in (limit, other, limit, other)])
+    args = encoder.encode([Request(ACQUIRE, ((own, key, 1),)) for key in "ab" for own in (limit, other)])
     assert args[1] == 2
-    assert args[-24:] == [ACQUIRE, 1, 1, 1, 1, 1, ACQUIRE, 1, 1, 1, 2, 1] * 2
+    assert args[-12:] == [ACQUIRE, 2, 1, 1, 1, 1, ACQUIRE, 2, 1, 1, 2, 1]

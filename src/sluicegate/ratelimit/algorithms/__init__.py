@@ -48,6 +48,7 @@ class Algorithm:
         kind: Which arithmetic, as the script numbers it.
         family: The name under which its state is kept; names of one arithmetic share it.
         takes_burst: Whether a rate may name a burst.
+        windowed: Whether it counts in windows that end, so that what was taken in one is spent in it or not at all.
         limit_max: The largest limit that it accepts.
         rule_of: Reduces a rate to the algorithm's whole numbers.
         decide: The twin that decides, for kinds whose state is three whole numbers.
@@ -57,6 +58,7 @@ class Algorithm:
     kind: int
     family: str
     takes_burst: bool = False
+    windowed: bool = False
     limit_max: int = LIMIT_MAX
     rule_of: Callable[..., tuple[int, ...]] = _none
     decide: Callable[[State, int, int, int, Any], tuple[State, int, int, int, int]] = _none
@@ -75,6 +77,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
         "fixed_window": Algorithm(
             kind=_FIXED_WINDOW,
             family="fixed_window",
+            windowed=True,
             rule_of=fixed_window.rule_of,
             decide=fixed_window.decide,
             refund=fixed_window.refund,
@@ -90,7 +93,11 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
             kind=LOG, family="sliding_window_log", limit_max=LOG_LIMIT_MAX, rule_of=sliding_window_log.rule_of
         ),
         "calendar_quota": Algorithm(
-            kind=CALENDAR, family="calendar_quota", decide=calendar_quota.decide, refund=calendar_quota.refund
+            kind=CALENDAR,
+            family="calendar_quota",
+            windowed=True,
+            decide=calendar_quota.decide,
+            refund=calendar_quota.refund,
         ),
         "concurrency": Algorithm(kind=CONCURRENCY, family="concurrency", limit_max=CONCURRENCY_LIMIT_MAX),
     }

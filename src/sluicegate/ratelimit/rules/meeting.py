@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sluicegate.ratelimit.engine import MEMBERS_MAX
+from sluicegate.ratelimit.checking import MEMBERS_MAX
 
 if TYPE_CHECKING:
     from sluicegate.ratelimit.rules.model import Rule, Rules

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from importlib import resources
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
-from sluicegate.database import Batcher, Keyspace, load_bundle
+from sluicegate.database import Batcher, Keyspace, ScriptCall, load_bundle
 from sluicegate.ratelimit.stores.calendar_rules import CalendarRules
 from sluicegate.ratelimit.stores.store import PEEK, Reply
-from sluicegate.ratelimit.stores.wire import OUT_OF_RANGE, Encoder, replies_of
-from sluicegate.utils import LimiterClosedError, ScriptError, StoreError
+from sluicegate.ratelimit.stores.wire import Encoder, OutOfRange
+from sluicegate.utils import InvalidInputError, LimiterClosedError, ScriptError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from sluicegate.database import RedisClient, Script
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.stores.store import Promise, Request
-    from sluicegate.utils import Clock, CorruptStateError
+    from sluicegate.ratelimit.stores.wire import Outcome
+    from sluicegate.utils import Clock
 
 __all__ = ["DEADLINE_US", "RedisStore", "decide_script"]
 
@@ -71,10 +72,13 @@ class RedisStore:
 
         Raises:
             LimiterClosedError: It is closed, or belongs to another event loop that still runs.
+            InvalidInputError: Its limits do not lie together on the server.
         """
         if loop is not self._loop:
             self._bind(loop)
-        self._batcher.submit(request, promise, loop)
+        if len(request.members) > 1 and self._keyspace.tags:
+            self._check_together(request)
+        self._batcher.submit(request, promise, loop, len(request[1]))
 
     async def start(self) -> None:
         """Connect once; see `DistantStore`."""
@@ -110,40 +114,84 @@ class RedisStore:
             self.after_fork()
         self._loop = loop
 
+    def _check_together(self, request: Request) -> None:
+        tags = {self._keyspace.tag(key) for _, key, _ in request.members}
+        if len(tags) > 1:
+            accepted = "keys of one tag; what is global can be a leased limit, asked for by itself"
+            raise InvalidInputError(
+                "limits", f"keys of {len(tags)} hash tags, which no server decides at once", accepted
+            )
+
     def _new_batcher(self) -> Batcher[Request]:
         return Batcher(self._send, deadline_us=self._deadline_us)
 
     async def _send(self, requests: Sequence[Request], left_us: int) -> Sequence[Reply | StoreError]:
         loop = asyncio.get_running_loop()
         due_s = loop.time() + left_us / 1_000_000
-        replies: list[Reply | StoreError] = [*await self._run(requests, self._clock.now_us(), left_us)]
-        again = [
-            at for at, reply in enumerate(replies) if isinstance(reply, Reply) and OUT_OF_RANGE in reply.answers[::4]
-        ]
-        if not again:
-            return replies
-        # This process's clock is in another window than the server's, whose time the reply brought.
-        first = replies[again[0]]
-        assert isinstance(first, Reply)
+        outcomes = await self._run(requests, self._clock.now_us(), left_us)
+        if OutOfRange not in map(type, outcomes):
+            return cast("Sequence[Reply | StoreError]", outcomes)
+        # This process's clock is in another window than the server's, whose time the answer brought.
+        again = {at: outcome for at, outcome in enumerate(outcomes) if isinstance(outcome, OutOfRange)}
+        now_us = next(iter(again.values())).now_us
         left_us = max(1, round((due_s - loop.time()) * 1_000_000))
+        retried: Sequence[Outcome]
         try:
-            retried: Sequence[Reply | StoreError] = await self._run(
-                [requests[at] for at in again], first.now_us, left_us
-            )
+            retried = await self._run([requests[at] for at in again], now_us, left_us)
         except StoreError as error:  # the others have been decided
             retried = [error] * len(again)
-        for at, reply in zip(again, retried, strict=True):
-            outside = isinstance(reply, Reply) and OUT_OF_RANGE in reply.answers[::4]
-            replies[at] = (
-                ScriptError("decide", "the server's clock stands in none of the windows sent") if outside else reply
-            )
-        return replies
+        second = dict(zip(again, retried, strict=True))
+        final = [second.get(at, outcome) for at, outcome in enumerate(outcomes)]
+        return [
+            ScriptError("decide", "the server's clock stands in none of the windows sent")
+            if isinstance(outcome, OutOfRange)
+            else outcome
+            for outcome in final
+        ]
 
-    async def _run(self, requests: Sequence[Request], now_us: int, left_us: int) -> Sequence[Reply | CorruptStateError]:
+    async def _run(self, requests: Sequence[Request], now_us: int, left_us: int) -> Sequence[Outcome]:
+        """Have *requests* decided, those of one hash tag in one call, and all calls in one round trip a node."""
+        groups = self._groups(requests)
+        if len(groups) == 1:
+            return await self._decide(requests, now_us, left_us)
+        own = [[requests[place] for place in places] for places in groups]
+        encoders = [Encoder(self._keyspace, self._calendars, now_us) for _ in groups]
+        calls = [
+            ScriptCall(self._script, encoder.keys, args, read_only=_reads_only(group), deadline_us=left_us)
+            for encoder, group in zip(encoders, own, strict=True)
+            for args in (encoder.encode(group),)
+        ]
+        sent_us = self._clock.monotonic_us()
+        answers = await self._client.run_many(calls)
+        outcomes: dict[int, Outcome] = {}
+        for places, group, encoder, raw in zip(groups, own, encoders, answers, strict=True):
+            told = [raw] * len(group) if isinstance(raw, StoreError) else self._told(encoder, raw, group, sent_us)
+            outcomes |= zip(places, told, strict=True)
+        return [outcomes[place] for place in range(len(requests))]
+
+    async def _decide(self, requests: Sequence[Request], now_us: int, left_us: int) -> Sequence[Outcome]:
         encoder = Encoder(self._keyspace, self._calendars, now_us)
         args = encoder.encode(requests)
-        read_only = all(request.verb == PEEK for request in requests)
-        raw = await self._client.run(self._script, encoder.keys, args, read_only=read_only, deadline_us=left_us)
+        sent_us = self._clock.monotonic_us()
+        raw = await self._client.run(
+            self._script, encoder.keys, args, read_only=_reads_only(requests), deadline_us=left_us
+        )
+        return self._told(encoder, raw, requests, sent_us)
+
+    def _told(self, encoder: Encoder, raw: list[int], requests: Sequence[Request], sent_us: int) -> Sequence[Outcome]:
         if raw[1]:
             self._logger.warning("state.unreadable", values=raw[1])
-        return replies_of(raw, requests)
+        return encoder.replies(raw, requests, sent_us)
+
+    def _groups(self, requests: Sequence[Request]) -> Sequence[Sequence[int]]:
+        """Return the places of the requests, those of one hash tag together."""
+        if not self._keyspace.tags:
+            return [range(len(requests))]
+        groups: dict[int, list[int]] = {}
+        for place, request in enumerate(requests):
+            groups.setdefault(self._keyspace.tag(request.members[0][1]), []).append(place)
+        return list(groups.values())
+
+
+def _reads_only(requests: Sequence[Request]) -> bool:
+    return all(request.verb == PEEK for request in requests)

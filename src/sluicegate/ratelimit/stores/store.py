@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACQUIRE",
+    "IN_TURN",
     "PEEK",
     "REFUND",
     "RELEASE",
@@ -36,6 +37,7 @@ REFUND: Final = 3
 TAKE: Final = 4
 RENEW: Final = 5
 RELEASE: Final = 6
+IN_TURN: Final = 7  # an acquire that is answered once for each that asks alike
 
 Member = tuple["Limit", str, int]  # limit, key, cost
 
@@ -47,11 +49,14 @@ class Request(NamedTuple):
         verb: What is to be done.
         members: Limit, key and cost of each.
         detail: For a refund (decided_at_us, reset_at_us, serial); for a hold its holder.
+        times: For an acquire of one limit: as many times it is asked at once, for one reply whose first answer says
+            how many were granted.
     """
 
     verb: int
     members: tuple[Member, ...]
     detail: tuple[int, int, int] | str | None = None
+    times: int = 1
 
 
 class Reply(NamedTuple):
@@ -61,11 +66,13 @@ class Reply(NamedTuple):
         now_us: The store's time of the decision.
         serial: Tells it from others at the same microsecond.
         answers: For each member granted, remaining, retry_after_us, reset_after_us, one after the other.
+        sent_us: This process's monotonic time from before the request left; 0 where it never left.
     """
 
     now_us: int
     serial: int
     answers: Sequence[int]
+    sent_us: int = 0
 
 
 class Promise(Protocol):

@@ -1,0 +1,100 @@
+"""A request under several limits: what is known here already, what is left to ask, and how both end together.
+
+A known denial ends it at once. Units in hand are spent first, and put back when the store denies the rest;
+not when the caller is cancelled meanwhile, for then nobody knows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sluicegate.ratelimit.decision import NOTHING_TAKEN, Decision
+from sluicegate.ratelimit.stages import deny_cache
+from sluicegate.ratelimit.stores.store import ACQUIRE, Reply, Request
+
+if TYPE_CHECKING:
+    from sluicegate.ratelimit.engine import Engine
+    from sluicegate.ratelimit.limit import Limit
+    from sluicegate.utils import StoreError
+
+__all__ = ["Joint"]
+
+
+class Joint:
+    """One acquire of several limits, on its way.
+
+    Args:
+        engine: What asks and answers.
+        request: The checked request.
+
+    Attributes:
+        left: What the store has to be asked, or ``None`` when all is decided.
+        decisions: One for each member, when all is decided.
+    """
+
+    def __init__(self, engine: Engine, request: Request) -> None:
+        self._engine = engine
+        self._members = request.members
+        self._spent: dict[int, Decision] = {}
+        self.left: Request | None = request
+        self.decisions: tuple[Decision, ...] = ()
+        if engine.store.at_once:
+            return
+        if engine.denials.denials:
+            self._deny()
+        if self.left is not None and any(limit.plan.lease_us for limit, _, _ in self._members):
+            self._spend()
+
+    def settle(self, outcome: Reply | StoreError) -> None:
+        """End it with what the store answered to what was left, or its failure."""
+        assert self.left is not None
+        engine, asked = self._engine, self.left
+        self.left = None
+        answers = engine.answered(asked, outcome) if isinstance(outcome, Reply) else engine.fallen_back(asked, outcome)
+        if not all(answers):
+            self._put_back()
+        rest = iter(answers)
+        places = range(len(self._members))
+        self.decisions = engine.counted(tuple(self._spent[at] if at in self._spent else next(rest) for at in places))
+
+    def _deny(self) -> None:
+        """End it when one of the limits is known to deny; what remains of the others is then not known."""
+        find = self._engine.denials.find
+        found = [find(*member) for member in self._members]
+        known = next((denial for denial in found if denial is not None), None)
+        if known is None:
+            return
+        self.left = None
+        self.decisions = self._engine.counted(
+            tuple(
+                _untold(*member, known.decided_at_us) if denial is None else denial
+                for denial, member in zip(found, self._members, strict=True)
+            )
+        )
+
+    def _spend(self) -> None:
+        """Spend units in hand; what has none is left to ask."""
+        for at, (limit, key, cost) in enumerate(self._members):
+            decision = self._engine.leases.spend(limit, key, cost) if limit.plan.lease_us else None
+            if decision is not None:
+                self._spent[at] = decision
+        rest = tuple(member for at, member in enumerate(self._members) if at not in self._spent)
+        if rest:
+            self.left = Request(ACQUIRE, rest)
+        else:
+            self.left = None
+            self.decisions = self._engine.counted(tuple(self._spent.values()))
+
+    def _put_back(self) -> None:
+        for at, decision in self._spent.items():
+            self._engine.leases.put_back(decision)
+            remaining = None if decision.remaining is None else decision.remaining + decision.cost
+            self._spent[at] = decision._replace(
+                allowed=decision.limit.shadow, remaining=remaining, serial=NOTHING_TAKEN
+            )
+
+
+def _untold(limit: Limit, key: str, cost: int, at_us: int) -> Decision:
+    """Return what is said of a limit that was not asked, beside one that denies."""
+    allowed = limit.shadow
+    return Decision(allowed, limit, key, cost, None, 0, 0, at_us, deny_cache.SOURCE, False, False, NOTHING_TAKEN)  # noqa: FBT003 - a tuple's places

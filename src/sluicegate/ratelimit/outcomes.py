@@ -1,0 +1,16 @@
+"""How decisions are counted: a column for each way that one can end, and one for each stage that spared the store."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["CACHED", "COLUMNS", "DEGRADED", "EARLY", "LEASED", "OUTCOMES", "SHADOW_DENIED"]
+
+OUTCOMES: Final = ("denied", "allowed", "shadow_denied", "degraded_denied", "degraded_allowed")
+SHADOW_DENIED: Final = 2  # the first two are in the order of False and True
+DEGRADED: Final = 3  # stands before the degraded ones
+
+EARLY: Final = ("deny_cache", "lease")  # counted beside their outcome
+CACHED: Final = len(OUTCOMES)
+LEASED: Final = CACHED + 1
+COLUMNS: Final = LEASED + 1

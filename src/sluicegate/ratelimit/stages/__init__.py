@@ -1,0 +1,1 @@
+"""What may answer before the store is asked, a file each."""

@@ -1,0 +1,287 @@
+"""The leases of one limiter: spent here and now, filled and given back behind the caller's back.
+
+A decision that finds units in hand needs no network. At half of a parcel the next one is asked for, so
+in steady state nobody waits; who finds nothing asks the store for itself, as under a strict limit.
+When the store is away, what is in hand is spent to its end and nothing is taken ahead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from itertools import count, islice
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from sluicegate.ratelimit.decision import NOTHING_TAKEN, Decision
+from sluicegate.ratelimit.stages.lease import KEPT, STORE_SERIALS, Lease, Parcel, returnable
+from sluicegate.ratelimit.stores.store import ACQUIRE, REFUND, Reply, Request
+from sluicegate.utils import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from sluicegate.ratelimit.limit import Limit
+    from sluicegate.ratelimit.stores.store import Promise
+    from sluicegate.utils import Clock
+
+    Post = Callable[[Request, Promise], None]
+    AskAll = Callable[[Sequence[Request]], Awaitable[list[Reply | StoreError]]]
+
+__all__ = ["LEASES_MAX", "SOURCE", "LeaseBook"]
+
+SOURCE = "lease"
+LEASES_MAX = 10_000  # keys with a lease, some ten megabytes; others are decided as under a strict limit
+EVICTION_LOOKS_MAX = 8  # old leases that are looked at to make room for a new one
+PAUSE_US = 100_000  # between two tries to take ahead from a store that does not answer
+AT_ONCE_MAX = 128  # parcels given back together
+
+_decision_of = tuple.__new__  # a third of the cost of the generated constructor
+
+
+class LeaseBook:
+    """The leases of one limiter; any thread may spend, and one event loop fills and gives back.
+
+    Args:
+        clock: Measures how long units may be spent; only its monotonic time is read.
+        sleep: Waits by that clock.
+        ask_all: Asks the store, on the loop.
+        leases_max: How many keys may have one.
+
+    Attributes:
+        post: Hands a request to the store without waiting; set by who knows the loop.
+    """
+
+    def __init__(
+        self, clock: Clock, sleep: Callable[[float], Awaitable[None]], ask_all: AskAll, *, leases_max: int = LEASES_MAX
+    ) -> None:
+        self._clock = clock
+        self._sleep = sleep
+        self._ask_all = ask_all
+        self._leases_max = leases_max
+        self.post: Post
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all leases, as a forked child must: they are its parent's."""
+        self._lock = Lock()
+        self._leases: dict[str, Lease] = {}
+        self._ends: list[tuple[int, int, Lease, Parcel]] = []  # a heap of the times to look at parcels
+        self._numbers = count()
+        self._keeper: asyncio.Task[None] | None = None
+        self._pause_until_us = 0
+        self._closed = False
+
+    @property
+    def keys(self) -> int:
+        """The number of keys that have a lease, or might get one."""
+        return len(self._leases)
+
+    def spend(self, limit: Limit, key: str, cost: int) -> Decision | None:
+        """Spend *cost* units that are in hand; ``None`` where the store must be asked."""
+        lease = self._leases.get(limit.plan.prefix + key)
+        if lease is None:
+            self._begin(limit, key, cost)
+            return None
+        if lease.limit is not limit:
+            if not lease.limit.decides_like(limit):
+                self.drop(limit, key)  # another rule of the name has come
+                return None
+            lease.limit = limit
+        now_us = self._clock.monotonic_us()
+        with lease.lock:
+            lease.asked += cost
+            lease.asked_at_us = now_us
+            parcel = lease.spend(now_us, cost)
+            if parcel is not None:
+                parcel.spends += 1
+                serial = parcel.serial + parcel.spends * STORE_SERIALS
+                remaining = parcel.units + lease.left
+                if lease.following is not None:
+                    remaining += lease.following.units
+        if lease.following is None and not lease.filling and (parcel is None or parcel.units <= parcel.renewed_at):
+            self._fill(lease, now_us, cost)
+        if parcel is None:
+            return None
+        return _decision_of(Decision, (
+            True, limit, key, cost, remaining, 0, parcel.reset_after_us,
+            parcel.decided_at_us, SOURCE, False, False, serial,
+        ))  # fmt: skip
+
+    def put_back(self, decision: Decision) -> None:
+        """Put the units of *decision* back, which came from here and turned out not to be needed."""
+        lease = self._leases.get(decision.limit.plan.prefix + decision.key)
+        if lease is not None:
+            with lease.lock:
+                lease.put_back(decision.decided_at_us, decision.cost)
+
+    def learn(self, decision: Decision) -> None:
+        """Note what the store said of a key that may have a lease."""
+        lease = self._leases.get(decision.limit.plan.prefix + decision.key)
+        if lease is not None and decision.remaining is not None:
+            lease.left = decision.remaining
+
+    def look(self, limit: Limit, key: str, cost: int) -> Decision | None:
+        """Say what `spend` would, and take nothing; ``None`` where the store must be asked."""
+        lease = self._leases.get(limit.plan.prefix + key)
+        if lease is None:
+            return None
+        with lease.lock:
+            units = lease.in_hand(self._clock.monotonic_us())
+            parcel = lease.current or lease.following
+            if parcel is None or units < max(1, cost):
+                return None
+            return _decision_of(Decision, (
+                True, limit, key, cost, units + lease.left, 0, parcel.reset_after_us,
+                parcel.decided_at_us, SOURCE, False, False, NOTHING_TAKEN,
+            ))  # fmt: skip
+
+    def drop(self, limit: Limit, key: str, at_us: int | None = None) -> None:
+        """Give up the units of a key whose state was reset: they were taken out of what is forgotten.
+
+        Args:
+            limit: The rule.
+            key: Whose.
+            at_us: The store's time of the reset; ``None`` where there was none, and all is to be forgotten.
+        """
+        name = limit.plan.prefix + key
+        with self._lock:
+            lease = self._leases.get(name)
+            if lease is None:
+                return
+            if at_us is None:
+                del self._leases[name]
+        with lease.lock:
+            lease.current = lease.following = None
+            lease.void_us = at_us if at_us is not None else 1 << 62
+
+    async def aclose(self) -> None:
+        """Give back all that is in hand, and spend nothing any more."""
+        self._closed = True
+        leases, self._leases = self._leases, {}
+        back = []
+        now_us = self._clock.monotonic_us()
+        for lease in leases.values():
+            with lease.lock:
+                parcels = [parcel for parcel in (lease.current, lease.following) if parcel is not None]
+                lease.current = lease.following = None
+                back += [
+                    _refund(lease, each, each.units) for each in parcels if each.units and now_us < each.expires_us
+                ]
+        self._ends.clear()
+        keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            keeper.cancel()
+            await asyncio.wait({keeper})
+        for first in range(0, len(back), AT_ONCE_MAX):
+            answers = await self._ask_all(back[first : first + AT_ONCE_MAX])
+            if all(isinstance(answer, StoreError) for answer in answers):
+                break  # the store is away: what was taken is lost
+
+    def filled(self, lease: Lease, reply: Reply) -> None:
+        """Take in what the store granted ahead; runs on the loop."""
+        granted, lease.left, _, _ = reply.answers
+        with lease.lock:
+            lease.filling = False
+            if granted <= 0 or self._closed or reply.now_us <= lease.void_us:
+                return
+            parcel = Parcel(reply, lease.limit.plan)
+            now_us = self._clock.monotonic_us()
+            lease.accept(parcel, now_us)
+        look_at_us = parcel.expires_us - lease.limit.plan.lease_us // KEPT
+        heapq.heappush(self._ends, (look_at_us, next(self._numbers), lease, parcel))
+        if self._keeper is None or self._keeper.done():
+            self._keeper = asyncio.get_running_loop().create_task(self._keep())
+
+    def failed(self, lease: Lease) -> None:
+        """Note that nothing could be taken ahead."""
+        lease.filling = False
+        self._pause_until_us = self._clock.monotonic_us() + PAUSE_US
+
+    def _fill(self, lease: Lease, now_us: int, cost: int) -> None:
+        """Ask for the next parcel, once."""
+        if now_us < self._pause_until_us:
+            return
+        with lease.lock:
+            if lease.filling or lease.following is not None:
+                return
+            wish = lease.wish(now_us)
+            if wish < cost or not wish:
+                return
+            lease.filling = True
+        try:
+            self.post(Request(ACQUIRE, ((lease.limit, lease.key, 1),), None, wish), _Filling(self, lease))
+        except StoreError:
+            self.failed(lease)
+
+    def _begin(self, limit: Limit, key: str, cost: int) -> None:
+        """Begin to watch a key; where there is no room for one more, it goes without a lease."""
+        name = limit.plan.prefix + key
+        lease = Lease(limit, key, self._clock.monotonic_us())
+        lease.asked = cost
+        with self._lock:
+            if self._closed:
+                return
+            if len(self._leases) >= self._leases_max:
+                # The dict is in the order of their coming; those of which something is in hand stay.
+                old = [each for each, held in islice(self._leases.items(), EVICTION_LOOKS_MAX) if _is_bare(held)]
+                if not old:
+                    return
+                del self._leases[old[0]]
+            self._leases.setdefault(name, lease)
+
+    async def _keep(self) -> None:
+        """Give back in time what will not be needed, for as long as there is anything."""
+        while self._ends:
+            wait_us = self._ends[0][0] - self._clock.monotonic_us()
+            if wait_us > 0:
+                await self._sleep(wait_us / 1_000_000)
+                continue
+            back: list[Request] = []
+            while self._ends and len(back) < AT_ONCE_MAX and self._ends[0][0] <= self._clock.monotonic_us():
+                _, _, lease, parcel = heapq.heappop(self._ends)
+                back += self._given_up(lease, parcel)
+            if back:
+                await self._ask_all(back)
+            await asyncio.sleep(0)
+
+    def _given_up(self, lease: Lease, parcel: Parcel) -> list[Request]:
+        now_us = self._clock.monotonic_us()
+        with lease.lock:
+            if parcel is not lease.current and parcel is not lease.following:
+                return []
+            units = lease.given_up(parcel, now_us)
+            idle = lease.asked_at_us <= now_us - lease.limit.plan.lease_us
+            bare = not lease.in_hand(now_us) and not lease.filling
+        if idle and bare:
+            with self._lock:
+                self._leases.pop(lease.limit.plan.prefix + lease.key, None)
+        return [_refund(lease, parcel, units)] if units and now_us < parcel.expires_us else []
+
+
+class _Filling:
+    """Where the reply to a wish is delivered."""
+
+    __slots__ = ("_book", "_lease")
+
+    def __init__(self, book: LeaseBook, lease: Lease) -> None:
+        self._book = book
+        self._lease = lease
+
+    def done(self) -> bool:
+        return False
+
+    def set_result(self, result: Reply, /) -> None:
+        self._book.filled(self._lease, result)
+
+    def set_exception(self, _exception: BaseException, /) -> None:
+        self._book.failed(self._lease)
+
+
+def _is_bare(lease: Lease) -> bool:
+    return lease.current is None and lease.following is None and not lease.filling
+
+
+def _refund(lease: Lease, parcel: Parcel, units: int) -> Request:
+    plan = lease.limit.plan
+    return Request(REFUND, ((lease.limit, lease.key, units),), returnable(plan, parcel, units))
