@@ -18,7 +18,8 @@ from sluicegate.ratelimit.decision import Decision, JointDecision
 from sluicegate.ratelimit.decorating import Function, check_decoration, decorated, key_function
 from sluicegate.ratelimit.engine import DENY_CACHE_US, forget_parent_after_fork, in_order
 from sluicegate.ratelimit.joint import Joint
-from sluicegate.ratelimit.limiter import Limiter, store_at
+from sluicegate.ratelimit.limiter import Limiter
+from sluicegate.ratelimit.parts import store_at
 from sluicegate.ratelimit.stores.memory import KEYS_MAX
 from sluicegate.utils import InvalidInputError, LimiterClosedError, StoreError
 

@@ -139,27 +139,24 @@ class Engine:
             self.leases.drop(limit, key, outcome.now_us)
         return outcome
 
-    async def acquire_there(self, request: Request) -> Decision:
-        """Ask the store for the one member of an acquire, and make and count the decision."""
-        loop = asyncio.get_running_loop()
-        promise: asyncio.Future[Reply] = asyncio.Future(loop=loop)
-        try:
-            self.ask_there(request, promise, loop)
-            return self.acquired(request, await promise)
-        except StoreError as error:
-            return self.acquired(request, error)
-
     def acquired(self, request: Request, outcome: Reply | StoreError) -> Decision:
         """Do what `decided` does for the one member of an acquire, in as few steps as there are."""
         if isinstance(outcome, StoreError):
             return self.counted(self.fallen_back(request, outcome))[0]
         if self._watch.lost:
             self._watch.answered()
-        decision = self._decision(request[1][0], outcome[2], outcome)
-        limit = decision[1]
-        self._row(limit.name)[SHADOW_DENIED if decision[10] else decision[0]] += 1
-        if not decision[0] or limit.plan.lease_us:
-            self._note(decision, outcome.sent_us)
+        limit, key, cost = request[1][0]
+        now_us, serial, (granted, remaining, retry_after_us, reset_after_us), sent_us = outcome
+        allowed, shadow_denied = granted > 0, False
+        if not allowed and limit.shadow:
+            allowed = shadow_denied = True
+        self._row(limit.name)[SHADOW_DENIED if shadow_denied else allowed] += 1
+        decision = _decision_of(Decision, (
+            allowed, limit, key, cost, remaining, 0 if allowed else retry_after_us, reset_after_us,
+            now_us, self._source, False, shadow_denied, serial,
+        ))  # fmt: skip
+        if not allowed or limit.plan.lease_us:
+            self._note(decision, sent_us)
         return decision
 
     async def decisions(self, request: Request) -> tuple[Decision, ...]:

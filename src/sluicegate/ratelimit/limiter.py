@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+from asyncio import Future, get_running_loop
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Self, cast
 
-from sluicegate.database import Keyspace, connect
+from sluicegate.database import Keyspace
 from sluicegate.monitoring import StandardLogger
 from sluicegate.ratelimit.checking import (
     checked_acquire,
@@ -23,22 +24,22 @@ from sluicegate.ratelimit.decorating import Function, check_decoration, decorate
 from sluicegate.ratelimit.engine import DENY_CACHE_US, Engine, forget_parent_after_fork, in_order
 from sluicegate.ratelimit.holds import Hold, HoldKeeper
 from sluicegate.ratelimit.joint import Joint
+from sluicegate.ratelimit.parts import check_parts, store_at
 from sluicegate.ratelimit.statistics import Statistics
 from sluicegate.ratelimit.stores.memory import KEYS_MAX, MemoryStore
-from sluicegate.ratelimit.stores.redis import RedisStore
 from sluicegate.ratelimit.stores.store import Request
 from sluicegate.ratelimit.waiting import WaitingLines
-from sluicegate.utils import InvalidInputError, StoreError, SystemClock, checked_seconds, shape_of
+from sluicegate.utils import InvalidInputError, StoreError, SystemClock, checked_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.limit import Limit
-    from sluicegate.ratelimit.stores.store import Store
+    from sluicegate.ratelimit.stores.store import Reply, Store
     from sluicegate.utils import Clock
 
-__all__ = ["Limiter", "store_at"]
+__all__ = ["Limiter"]
 
 DENY_CACHE_SECONDS_MAX = 60.0  # for so long another process's reset or refund could go unnoticed
 WAIT_SECONDS_MAX = 86_400.0  # who waits longer should be queued by something that survives a restart
@@ -171,7 +172,14 @@ class Limiter:
         here = self._acquire_here(limit, key, cost)
         if type(here) is Decision:
             return here
-        return await self.engine.acquire_there(cast("Request", here))
+        # What would read better as one more coroutine is written out: every decision would pay for it twice.
+        request, engine, loop = cast("Request", here), self.engine, get_running_loop()
+        promise: Future[Reply] = Future(loop=loop)
+        try:
+            engine.ask_there(request, promise, loop)
+            return engine.acquired(request, await promise)
+        except StoreError as error:
+            return engine.acquired(request, error)
 
     async def acquire_all(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> JointDecision:
         """Take of several limits at once: all of them grant, or none is charged. One round trip.
@@ -368,33 +376,3 @@ class Limiter:
         self.engine.after_fork()
         self._keeper.after_fork()
         self._lines = WaitingLines(self.engine.clock, self.engine.sleep)
-
-
-def check_parts(clock: object, store: object, logger: object) -> None:
-    """Refuse parts that have not what is asked of them, before anything is decided with them.
-
-    Raises:
-        InvalidInputError: One of them is something else.
-    """
-    for where, part, wanted in (
-        ("clock", clock, ("now_us", "monotonic_us")),
-        ("store", store, ("source", "at_once", "start", "aclose", "after_fork")),
-        ("logger", logger, ("debug", "info", "warning", "error", "bind")),
-    ):
-        if part is not None and not all(hasattr(part, name) for name in wanted):
-            raise InvalidInputError(where, shape_of(part), f"an object with {', '.join(wanted)}")
-
-
-def store_at(url: str, *, deadline: float, connect_timeout: float, keyspace: Keyspace, logger: Logger) -> RedisStore:
-    """Return the store in Redis that a limiter is connected to; the arguments are those of `Limiter.connect`."""
-    checked_seconds(deadline, "deadline", at_least=0.001, at_most=10)
-    checked_seconds(connect_timeout, "connect_timeout", at_least=0.01, at_most=60)
-    if not isinstance(url, str):
-        raise InvalidInputError("redis url", shape_of(url), "text such as redis://127.0.0.1:6379")
-    return RedisStore(
-        connect(url, connect_timeout=connect_timeout),
-        SystemClock(),
-        logger,
-        keyspace=keyspace,
-        deadline_us=round(deadline * 1_000_000),
-    )
