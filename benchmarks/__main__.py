@@ -4,116 +4,97 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.contest import Load, Worker, take_rounds
-from benchmarks.environments import ROOT, packages_in
-from benchmarks.facts import machine_facts
+from benchmarks.compare import EARLIER, FIGURES
+from benchmarks.environments import ROOT
 from benchmarks.page import page_of
-from benchmarks.plan import GOALS, OURS, TASKS, THREADS, Extent, contests
-from benchmarks.probe import Probe
-from benchmarks.summary import summarised
-from tests.servers import RedisServer
+from benchmarks.plan import Extent, contests
+from benchmarks.plots import plots_of
+from benchmarks.suite import STEPS, measured
 
-FIGURES = ROOT / "benchmarks" / "figures.json"
 PAGE = ROOT / "docs" / "performance.md"
-SAMPLED_KEYS = 500
+PLOTS = ROOT / "docs" / "plots"
 
 
 def main() -> int:
-    """Measure, write the figures and the page, and say what was met."""
+    """Measure, write the figures, the page and the plots, and say what was met."""
     wanted = _arguments()
     if wanted.render:
         outcome = json.loads(wanted.figures.read_text("utf-8"))
     else:
-        extent = Extent.short() if wanted.quick else Extent()
-        outcome = measured(extent, wanted.only)
-        wanted.figures.write_text(json.dumps(outcome, indent=1) + "\n", "utf-8")
+        outcome = measured(Extent.short() if wanted.quick else Extent(), wanted.only)
+        if not wanted.only:
+            _keep(wanted.figures, outcome)
     if not wanted.only:
         wanted.page.write_text(page_of(outcome), "utf-8")
+        wanted.plots.mkdir(parents=True, exist_ok=True)
+        for name, text in plots_of(outcome).items():
+            (wanted.plots / f"{name}.svg").write_text(text, "utf-8")
     _say(outcome)
     return 0
 
 
-def measured(extent: Extent, only: list[str]) -> dict[str, Any]:
-    """Hold all contests of *extent*, or *only* some, and return the outcome."""
-    held = [contest for contest in contests(extent) if not only or contest.name in only]
-    contenders = sorted({contender for contest in held for _, contender, _ in contest.entries})
-    with RedisServer() as server:
-        probe = Probe(server.port)
-        facts = machine_facts(probe.version(), {contender: packages_in(contender) for contender in contenders})
-        probe.close()
-        outcome: dict[str, Any] = {"facts": facts, "extent": asdict(extent), "contests": {}}
-        for contest in held:
-            outcome["contests"][contest.name] = taken = take_rounds(contest, server.port)
-            taken["summary"] = summarised(taken)
-        if only:
-            return outcome
-        outcome["footprint"] = _footprint(extent, server.port)
-        outcome["idle"] = _idle(extent, server.port)
-        with Worker(OURS, Load(kind="memory"), server.port) as worker:
-            outcome["pieces_ns"] = worker.ask("pieces")["ns"]
-    outcome["goals"] = [
-        {
-            "text": goal.text,
-            "bound": goal.bound,
-            "at_least": goal.at_least,
-            "unit": goal.unit,
-            "figure": (figure := goal.figure(outcome)),
-            "met": goal.met_by(figure),
-        }
-        for goal in GOALS
-    ]
-    return outcome
-
-
-def _footprint(extent: Extent, port: int) -> dict[str, Any]:
-    footprint = {}
-    for contender in (OURS, "limits", *(() if extent.quick else ("throttled", "redispy"))):
-        with Worker(contender, Load(kind="threads", keys=extent.footprint_keys), port) as worker:
-            footprint[contender] = worker.ask("footprint", sampled=SAMPLED_KEYS)
-    return footprint
-
-
-def _idle(extent: Extent, port: int) -> dict[str, Any]:
-    idle = {}
-    for load in (Load(kind="tasks", callers=TASKS), Load(kind="threads", callers=THREADS)):
-        with Worker(OURS, load, port) as worker:
-            idle[load.kind] = worker.ask("idle", seconds=extent.idle_seconds)
-    return idle
+def _keep(figures: Path, outcome: dict[str, Any]) -> None:
+    if figures == FIGURES and figures.exists():
+        EARLIER.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(figures, EARLIER)
+    figures.write_text(json.dumps(outcome, indent=1) + "\n", "utf-8")
 
 
 def _say(outcome: dict[str, Any]) -> None:
     for name, contest in outcome["contests"].items():
         print(f"\n[{name}] ratio to {contest['reference']}")
         for label, figures in contest["summary"].items():
-            rate = figures["per_second"]
-            print(
-                f"  {label:16} {rate['median']:>11,.0f}/s [{rate['min']:,.0f} to {rate['max']:,.0f}]"
-                f"  x{figures['ratio']['median']:.2f} [{figures['ratio']['min']:.2f} to {figures['ratio']['max']:.2f}]"
-                f"  p50 {figures['p50_us']:,.1f}  p99 {figures['p99_us']:,.1f}  max {figures['max_us']:,.1f} µs"
-                f"  cpu {figures['client_us']:.2f}+{figures['redis_us']:.2f} µs"
-                f"  calls {figures['script_calls']:.3f}  refused {figures['refused']}"
-            )
+            print(f"  {label:24}" + _line(figures) + _admitted(contest.get("admitted", {}).get(label)))
+    for name in STEPS:
+        if (step := outcome.get(name.replace("-", "_"))) is not None:
+            print(f"\n[{name}] {json.dumps(step)}")
     print()
-    for goal in outcome.get("goals", ()):
-        sign = "≥" if goal["at_least"] else "≤"
-        print(
-            f"{'met   ' if goal['met'] else 'MISSED'} {goal['figure']:>11,.2f} "
-            f"(asked {sign} {goal['bound']:,g} {goal['unit']}): {goal['text']}"
-        )
+    for goal in outcome["goals"]:
+        print(_goal_line(goal))
+
+
+def _line(figures: dict[str, Any]) -> str:
+    rate, ratio = figures["per_second"], figures["ratio"]
+    lost = f"  unsent {figures['unsent']}  lag {figures['lag_p50_us']:,.0f} µs" if "unsent" in figures else ""
+    return (
+        f"{rate['median']:>11,.0f}/s [{rate['min']:,.0f} to {rate['max']:,.0f}]"
+        f"  x{ratio['median']:.2f} [{ratio['min']:.2f} to {ratio['max']:.2f}]"
+        f"  p50 {figures['p50_us']:,.1f}  p95 {figures['p95_us']:,.1f}  p99 {figures['p99_us']:,.1f}"
+        f"  p99.9 {figures.get('p999_us') or 0:,.1f}  max {figures['max_us']:,.1f} µs"
+        f"  cpu {figures['client_us']:.2f}+{figures['redis_us']:.2f} µs"
+        f"  calls {figures['script_calls']:.4f}  bytes {figures['wire_bytes']:.0f}  refused {figures['refused']}{lost}"
+    )
+
+
+def _admitted(answer: dict[str, Any] | None) -> str:
+    return f"  admitted {answer['admitted']} of {answer['hits']} at {answer['limit']}" if answer else ""
+
+
+def _goal_line(goal: dict[str, Any]) -> str:
+    sign = "≥" if goal["at_least"] else "≤"
+    bounds = [f"{name} {sign} {goal[name]:,g}" for name in ("floor", "goal") if goal[name] is not None]
+    word = {True: "met   ", False: "MISSED", None: "      "}[goal["met"]]
+    further = {True: "goal met", False: "goal missed", None: ""}[goal["goal_met"]]
+    return f"{word} {goal['figure']:>13,.3f} {goal['unit']:14} ({', '.join(bounds)}): {goal['text']}; {further}"
 
 
 def _arguments() -> argparse.Namespace:
+    names = [contest.name for contest in contests(Extent())] + list(STEPS)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="prove in seconds that all of this works, and no more")
-    parser.add_argument("--only", action="append", default=[], metavar="CONTEST", help="hold this contest; no page")
+    parser.add_argument("--quick", action="store_true", help="prove in a minute that all of this works, and no more")
+    parser.add_argument(
+        "--only", nargs="+", action="extend", default=[], metavar="NAME", choices=names,
+        help=f"measure these and keep nothing: {', '.join(names)}",
+    )  # fmt: skip
     parser.add_argument("--figures", type=Path, default=FIGURES, help="where the figures go")
     parser.add_argument("--page", type=Path, default=PAGE, help="where the page goes")
-    parser.add_argument("--render", action="store_true", help="write the page anew from the figures")
+    parser.add_argument("--plots", type=Path, default=PLOTS, help="the folder where the plots go")
+    parser.add_argument("--render", action="store_true", help="write the page and the plots anew from the figures")
     return parser.parse_args()
 
 

@@ -1,29 +1,25 @@
-"""Starts the contenders' processes and takes their rounds in turn: A B C, A B C.
+"""Has contestants take their rounds in turn: A B C, A B C.
 
-What disturbs the machine for a while disturbs every contender of that round, so a round's ratios
+What disturbs the machine for a while disturbs every contestant of that round, so a round's ratios
 hold where its absolute figures do not.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import selectors
-import subprocess
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
-from benchmarks.environments import ROOT, python_for
+from benchmarks.workload import Wish
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-__all__ = ["Contest", "Load", "Worker", "take_rounds"]
+__all__ = ["Contest", "Contestant", "Entry", "Load", "take_rounds"]
 
-ANSWER_SECONDS_MAX = 120  # a round is a few seconds; a contender that hangs must not hang the rest
+HITS, LIMIT_HIT = 150, 100  # of one fresh key, after the rounds
 _SPINS = 500_000
 
 
@@ -32,16 +28,39 @@ class Load:
     """How a contender is put under load.
 
     Attributes:
-        kind: ``tasks`` of one event loop, ``threads``, or ``memory``: one thread, state in the process.
-        callers: How many decide at once.
+        kind: ``tasks`` of one event loop; ``open``: the same with arrivals by a schedule; ``threads``;
+            ``memory``: one thread, state in the process; ``calls``: one thread that is answered out of
+            the process though the state is on the server; ``ceiling``: redis-benchmark; ``site``: requests
+            to an ASGI application.
+        callers: How many decide at once; of an open loop the most that may be under way at once.
         keys: How many keys there are.
         loop: The event loop of tasks: ``asyncio`` or ``uvloop``.
+        spread: How keys are drawn: ``uniform`` or ``zipf``.
+        per_second: The rate of an open loop.
+        processes: How many processes of it there are.
+        pipeline: For the ceiling: commands sent before answers are awaited.
+        keys_a_call: For the ceiling: keys in one script call.
+        pause_every: Decisions after which a task lets others run, whether or not it had to wait; 0 for never.
+        warm_up_seconds: How long it is used before each round without being measured.
+        wish: What is to be decided by.
     """
 
     kind: str
     callers: int = 1
     keys: int = 10_000
     loop: str = "asyncio"
+    spread: str = "uniform"
+    per_second: float = 0.0
+    processes: int = 1
+    pipeline: int = 1
+    keys_a_call: int = 1
+    pause_every: int = 0
+    warm_up_seconds: float = 0.1
+    wish: Wish = field(default_factory=Wish)
+
+
+Entry = tuple[str, str, Load]
+"""A label, whose it is, and the load."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,104 +69,71 @@ class Contest:
 
     Attributes:
         name: What it is called in the figures.
-        entries: A load for each label, and whose it is: ``(label, contender, load)``.
+        entries: A load for each label, and whose it is.
         reference: The label that the others are compared with.
         rounds: How often each has its turn.
         seconds: How long a turn is.
+        admission: Whether each is afterwards let hit one fresh key.
+        curves: Whether the latencies of all rounds together are kept as a curve.
     """
 
     name: str
-    entries: Sequence[tuple[str, str, Load]]
+    entries: Sequence[Entry]
     reference: str
     rounds: int
     seconds: float
+    admission: bool = True
+    curves: bool = False
 
 
-class Worker:
-    """One contender's process; a context manager that ends it.
-
-    Args:
-        contender: A module of `benchmarks.contenders`.
-        load: What it will be put under.
-        port: The server's port.
-    """
-
-    def __init__(self, contender: str, load: Load, port: int) -> None:
-        settings = {
-            "contender": contender,
-            "load": load.kind,
-            "loop": load.loop,
-            "callers": load.callers,
-            "keys": load.keys,
-            "port": port,
-        }
-        self._name = contender
-        self._process = subprocess.Popen(
-            [str(python_for(contender)), "-m", "benchmarks.worker", json.dumps(settings)],
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        try:
-            self._answer()
-        except BaseException:
-            self._end()
-            raise
+class Contestant(Protocol):
+    """One contender under one load; a context manager that ends it."""
 
     def __enter__(self) -> Self:
-        return self
+        """Return itself."""
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        try:
-            if kind is None:
-                self.ask("close")
-        finally:
-            self._end()
+    def __exit__(self, *_: object) -> None:
+        """End it."""
 
     def ask(self, verb: str, **details: Any) -> dict[str, Any]:
-        """Have the process do something, and return what it answers."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps({"do": verb, **details}).encode() + b"\n")
-        self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._process.stdout, selectors.EVENT_READ)
-            if not selector.select(ANSWER_SECONDS_MAX):
-                raise RuntimeError(f"{self._name} did not answer within {ANSWER_SECONDS_MAX} s")
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"{self._name} ended with status {self._process.wait()}")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def _end(self) -> None:
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        """Have it do something, and return what it answers."""
 
 
-def take_rounds(contest: Contest, port: int) -> dict[str, Any]:
-    """Hold *contest* and return each contender's samples, and how fast the machine was in each round."""
+def take_rounds(contest: Contest, opened: Callable[[str, Load], Contestant]) -> dict[str, Any]:
+    """Hold *contest* and return each contender's samples, and how fast the machine was in each round.
+
+    Args:
+        contest: What is to be held.
+        opened: Starts a contender under a load.
+    """
     with ExitStack() as stack:
-        workers = {
-            label: stack.enter_context(Worker(contender, load, port)) for label, contender, load in contest.entries
+        contestants = {
+            label: stack.enter_context(opened(contender, load)) for label, contender, load in contest.entries
         }
-        for worker in workers.values():
-            worker.ask("touch")
-        samples: dict[str, list[dict[str, Any]]] = {label: [] for label in workers}
+        for contestant in contestants.values():
+            contestant.ask("touch")
+        samples: dict[str, list[dict[str, Any]]] = {label: [] for label in contestants}
         spins = []
         for number in range(contest.rounds):
             print(f"  {contest.name}: round {number + 1} of {contest.rounds}", file=sys.stderr)
             spins.append(_spins_per_second())
-            for label, worker in workers.items():
-                samples[label].append(worker.ask("measure", seconds=contest.seconds))
-    return {"reference": contest.reference, "samples": samples, "spins_per_second": spins}
+            for label, contestant in contestants.items():
+                samples[label].append(contestant.ask("measure", seconds=contest.seconds))
+        taken: dict[str, Any] = {"reference": contest.reference, "samples": samples, "spins_per_second": spins}
+        if contest.curves:
+            taken["curves"] = {
+                label: contestant.ask("merge", histograms=[each["histogram"] for each in samples[label]])["curve"]
+                for label, contestant in contestants.items()
+            }
+        if contest.admission:
+            taken["admitted"] = {
+                label: contestant.ask("admission", key=f"fresh:{contest.name}:{label}", hits=HITS, limit=LIMIT_HIT)
+                for label, contestant in contestants.items()
+            }
+    for rounds in samples.values():
+        for each in rounds:
+            each.pop("histogram", None)
+    return taken
 
 
 def _spins_per_second() -> float:

@@ -17,7 +17,8 @@ __all__ = ["ROOT", "packages_in", "python_for"]
 ROOT = Path(__file__).resolve().parent.parent
 _REQUIREMENTS = ROOT / "benchmarks" / "requirements"
 _CACHE = ROOT / ".cache" / "benchmarks"
-_ENVIRONMENT_OF = {"bare": "sluicegate", "redispy": "sluicegate"}  # redis-py by hand has Sluicegate's redis-py
+# redis-py by hand, one call each or gathered, has Sluicegate's redis-py.
+_ENVIRONMENT_OF = {"bare": "sluicegate", "redispy": "sluicegate", "microbatch": "sluicegate", "ceiling": "sluicegate"}
 
 
 def python_for(contender: str) -> Path:

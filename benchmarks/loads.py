@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from resource import RUSAGE_SELF, getrusage
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
+
+from benchmarks.latencies import figures_of, folded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from benchmarks.contenders.target import Target
 
-__all__ = ["Sample", "run_calls", "run_tasks", "run_threads"]
+__all__ = ["Sample", "Used", "run_calls", "run_tasks", "run_threads"]
 
 CALLS_BETWEEN_LOOKS = 500  # decisions between two looks at the clock where a look would weigh
 LATENCY_SHARE = 0.3  # of a round in which each call is timed, where timing would weigh
@@ -36,10 +38,8 @@ class Sample:
         cpu_us: CPU of this process, all threads.
         system_us: As much of it as the kernel had.
         switches: How often a thread of this process gave way to another, or had to wait.
-        p50_us: Half of the latencies were at most this; so for the others.
-        p95_us: As above.
-        p99_us: As above.
-        max_us: The longest.
+        latencies: Percentiles in microseconds, the longest, and the histogram; see `benchmarks.latencies`.
+        extra: What only some loads have to tell.
     """
 
     decisions: int
@@ -48,14 +48,13 @@ class Sample:
     cpu_us: float
     system_us: float
     switches: int
-    p50_us: float
-    p95_us: float
-    p99_us: float
-    max_us: float
+    latencies: dict[str, Any]
+    extra: dict[str, Any] = field(default_factory=dict)
 
     def as_facts(self) -> dict[str, Any]:
-        """Return the fields by name."""
-        return asdict(self)
+        """Return the fields by name, all at one height."""
+        facts = asdict(self)
+        return facts | facts.pop("latencies") | facts.pop("extra")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +82,14 @@ class Used:
         )
 
 
-async def run_tasks(target: Target, next_key: Callable[[], str], *, callers: int, seconds: float) -> Sample:
-    """Let *callers* tasks of one event loop decide."""
+async def run_tasks(
+    target: Target, next_key: Callable[[], str], *, callers: int, seconds: float, pause_every: int = 0
+) -> Sample:
+    """Let *callers* tasks of one event loop decide.
+
+    What is answered in the process suspends nobody, so a task would keep the loop to itself; with *pause_every*
+    it lets the others run after so many decisions, as the rest of a request would.
+    """
     latencies_ns: list[int] = []
     refused: list[int] = []
     used, start_ns = Used.now(), perf_counter_ns()
@@ -92,13 +97,17 @@ async def run_tasks(target: Target, next_key: Callable[[], str], *, callers: int
 
     async def call() -> None:
         decide, read, record = target.decide, target.read, latencies_ns.append
-        now_ns, wrong = perf_counter_ns(), 0
+        now_ns, wrong, left = perf_counter_ns(), 0, pause_every
         while now_ns < end_ns:
             if not read(await decide(next_key())):
                 wrong += 1
             then_ns = perf_counter_ns()
             record(then_ns - now_ns)
             now_ns = then_ns
+            if pause_every and not (left := left - 1):
+                left = pause_every
+                await asyncio.sleep(0)
+                now_ns = perf_counter_ns()
         refused.append(wrong)
 
     async with asyncio.TaskGroup() as group:
@@ -171,18 +180,21 @@ def run_calls(target: Target, next_key: Callable[[], str], *, seconds: float) ->
         then_ns = perf_counter_ns()
         record(then_ns - now_ns)
         now_ns = then_ns
-    percentiles = _percentiles(latencies_ns)
-    return Sample(decisions=decisions, refused=wrong, seconds=spent_ns / 1e9, **asdict(used), **percentiles)
+    return Sample(
+        decisions=decisions,
+        refused=wrong,
+        seconds=spent_ns / 1e9,
+        **asdict(used),
+        latencies=figures_of(folded(latencies_ns)),
+    )
 
 
 def _sample(latencies_ns: list[int], refused: int, start_ns: int, before: Used) -> Sample:
     seconds, used = (perf_counter_ns() - start_ns) / 1e9, before.since()
-    decisions = len(latencies_ns) - refused
-    return Sample(decisions=decisions, refused=refused, seconds=seconds, **asdict(used), **_percentiles(latencies_ns))
-
-
-def _percentiles(latencies_ns: list[int]) -> dict[str, float]:
-    latencies_ns.sort()
-    last = len(latencies_ns) - 1
-    places = {"p50_us": 0.5, "p95_us": 0.95, "p99_us": 0.99, "max_us": 1.0}
-    return {name: latencies_ns[round(share * last)] / 1e3 for name, share in places.items()}
+    return Sample(
+        decisions=len(latencies_ns) - refused,
+        refused=refused,
+        seconds=seconds,
+        **asdict(used),
+        latencies=figures_of(folded(latencies_ns)),
+    )

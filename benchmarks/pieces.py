@@ -11,7 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.contenders import sluicegate as ours
-from benchmarks.workload import keys_named
+from benchmarks.workload import Wish, keys_named
 
 from sluicegate import Decision, SystemClock
 from sluicegate.monitoring import Counters
@@ -33,8 +33,8 @@ def pieces() -> dict[str, float]:
 
 
 def _pieces(keys: list[str]) -> dict[str, Callable[[str], Any]]:
-    target = ours.open_memory()
-    limit, lock, clock, row = ours.LIMIT, Lock(), SystemClock().now_us, Counters(5).row
+    target = ours.open_memory(Wish())
+    limit, lock, clock, row = ours.limit_of(Wish()), Lock(), SystemClock().now_us, Counters(5).row
     plan = limit.plan
     assert plan.plain is not None
     plain = plan.plain
@@ -58,6 +58,7 @@ def _pieces(keys: list[str]) -> dict[str, Callable[[str], Any]]:
         "making a Decision of twelve fields": lambda _key: tuple.__new__(Decision, fields),
         "counting it": counted,
         "reading every field of it": lambda key: target.read(decisions[key]),
+        "reading no more than the verdict": lambda key: bool(decisions[key]),
         "all of it: acquire, and reading the answer": lambda key: target.read(target.decide(key)),
     }
 

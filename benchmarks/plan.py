@@ -1,21 +1,36 @@
-"""What is measured, how long, and what is asked of the outcome."""
+"""What is measured, and how long."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
-from benchmarks.contest import Contest, Load
+from benchmarks.contest import Contest, Entry, Load
+from benchmarks.workload import Wish
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-__all__ = ["GOALS", "Extent", "Goal", "contests"]
+__all__ = ["KEY_COUNTS", "OURS", "PROCESSES", "TASKS", "THREADS", "Extent", "contests"]
 
 OURS = "sluicegate"
-TASKS = 128
-THREADS = 64
-FEW_KEYS, MANY_KEYS = "1,000 keys", "1,000,000 keys"
+TASKS, THREADS, VISITORS = 128, 64, 64
+PROCESSES = (1, 2, 4)
+KEY_COUNTS = (1_000, 10_000, 100_000, 1_000_000)
+OPEN_PER_SECOND, OPEN_LOW_PER_SECOND = 15_000, 3_000
+IN_FLIGHT_MAX = 256
+CEILING_CLIENTS = 50  # what redis-benchmark takes by itself
+LEASE_WARM_UP_SECONDS = 1.5  # longer than a lease lasts, so that its size is what the demand made it
+PAUSE_EVERY = 10
+LEASED = Wish(per_hour=600_000_000, burst=10_000_000, mode="leased")  # 10,000,000 a minute
+DENIED = Wish(per_hour=1, burst=1, denials=True)
+ALGORITHMS = (
+    "gcra",
+    "gcra-fraction",
+    "fixed_window",
+    "sliding_window_counter",
+    "sliding_window_log",
+    "calendar_quota",
+    "acquire_all",
+)
+QUICK_KEYS_MAX, QUICK_WARM_UP_SECONDS_MAX = 5_000, 0.3
+NOT_QUICK = frozenset({"throttled", "pyrate", "ceiling-1", "ceiling-128", "microbatch-1000", "microbatch-1000000"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,142 +41,191 @@ class Extent:
         rounds: Rounds of each contest that has a goal.
         rounds_reported: Rounds of the others.
         seconds: Length of one contender's turn.
+        open_seconds: The same in the open loop, where the tail needs more of them.
         idle_seconds: How long doing nothing is watched.
+        hammer_seconds: How long several processes hammer one key.
+        steps: Rates tried for the highest one that is held.
         footprint_keys: Keys put down to see what one takes on the server.
-        quick: Whether only the contests with a goal are held, to see that all of this works.
+        quick: Whether keys and contenders are fewer, to see that all of this works and no more.
     """
 
     rounds: int = 7
     rounds_reported: int = 5
     seconds: float = 1.5
+    open_seconds: float = 3.0
     idle_seconds: float = 3.0
+    hammer_seconds: float = 8.0
+    steps: int = 6
     footprint_keys: int = 1_000
     quick: bool = False
 
     @classmethod
     def short(cls) -> Extent:
         """Return the extent that proves no more than that the harness works."""
-        return cls(rounds=2, seconds=0.3, idle_seconds=0.5, footprint_keys=300, quick=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goal:
-    """One figure that must hold.
-
-    Attributes:
-        text: What it says.
-        bound: What is asked.
-        at_least: Whether the figure must be at least the bound; else at most.
-        unit: What stands behind the figures.
-        figure: Finds the figure in the outcome.
-    """
-
-    text: str
-    bound: float
-    at_least: bool
-    unit: str
-    figure: Callable[[dict[str, Any]], float]
-
-    def met_by(self, figure: float) -> bool:
-        """Say whether *figure* is good enough."""
-        return figure >= self.bound if self.at_least else figure <= self.bound
+        return cls(
+            rounds=2,
+            rounds_reported=1,
+            seconds=0.2,
+            open_seconds=0.3,
+            idle_seconds=1.0,
+            hammer_seconds=1.0,
+            steps=2,
+            footprint_keys=300,
+            quick=True,
+        )
 
 
 def contests(extent: Extent) -> list[Contest]:
     """Return the contests of *extent*."""
-    tasks, threads = Load(kind="tasks", callers=TASKS), Load(kind="threads", callers=THREADS)
-    memory, few, many = (Load(kind="memory", keys=keys) for keys in (10_000, 1_000, 1_000_000))
-    if extent.quick:
-        return [
-            _contest(extent, "tasks", tasks, (OURS, "limits"), "limits"),
-            _contest(extent, "threads", threads, (OURS, "redispy"), "redispy"),
-            _contest(extent, "memory", memory, (OURS, "limits"), "limits"),
-            _many_keys(extent, few, many),
-        ]
-    on_uvloop = Load(kind="tasks", callers=TASKS, loop="uvloop")
-    full_memory = Load(kind="memory", keys=100_000)
-    reported = replace(extent, rounds=extent.rounds_reported)
+    held = [*_awaited(extent), *_threaded(extent), *_in_process(extent), *_others(extent)]
+    return [_quickened(contest) for contest in held] if extent.quick else held
+
+
+def _awaited(extent: Extent) -> list[Contest]:
+    tasks = Load(kind="tasks", callers=TASKS)
+    on_uvloop = replace(tasks, loop="uvloop")
+    zipf = replace(tasks, spread="zipf")
+    opened = Load(kind="open", callers=IN_FLIGHT_MAX, per_second=OPEN_PER_SECOND)
+    low = replace(opened, per_second=OPEN_LOW_PER_SECOND)
+    peers = ("limits", "throttled", "pyrate", "redispy")
     return [
-        _contest(extent, "tasks", tasks, (OURS, "limits", "throttled", "redispy"), "limits"),
-        _contest(reported, "tasks-uvloop", on_uvloop, (OURS, "limits", "throttled", "redispy"), "limits"),
-        _contest(extent, "threads", threads, (OURS, "redispy", "limits"), "redispy"),
-        _contest(reported, "thread", Load(kind="threads"), (OURS, "redispy", "limits"), "redispy"),
-        _contest(extent, "memory", memory, (OURS, "limits", "throttled"), "limits"),
-        _contest(reported, "memory-full", full_memory, (OURS, "limits", "throttled"), "limits"),
-        _many_keys(extent, few, many),
-        replace(_many_keys(reported, few, many, "bare"), name="many-keys-bare"),
+        _contest(extent, "tasks", [*_same(tasks, OURS, *peers), *_floors(tasks), *_ceilings()], "limits"),
+        _contest(extent, "tasks-uvloop", [*_same(on_uvloop, OURS, *peers), *_floors(on_uvloop)], "limits"),
+        _contest(
+            extent,
+            "zipf",
+            [("sluicegate-uniform", OURS, tasks), *_same(zipf, OURS, "limits"), *_floors(zipf)],
+            "sluicegate-uniform",
+        ),
+        _opened(extent, "open", [*_same(opened, OURS, "limits", "redispy"), *_floors(opened)]),
+        _opened(_reported(extent), "open-low", [*_same(low, OURS, "redispy"), *_floors(low)[:1]]),
     ]
 
 
-def _contest(extent: Extent, name: str, load: Load, contenders: tuple[str, ...], reference: str) -> Contest:
-    entries = tuple((contender, contender, load) for contender in contenders)
-    return Contest(name=name, entries=entries, reference=reference, rounds=extent.rounds, seconds=extent.seconds)
+def _threaded(extent: Extent) -> list[Contest]:
+    entries = {
+        callers: _same(Load(kind="threads", callers=callers), OURS, "redispy", "limits") for callers in (64, 8, 1)
+    }
+    tasks = Load(kind="tasks", callers=TASKS)
+    fleets = [
+        (f"{contender}-{count}", contender, replace(tasks, processes=count))
+        for contender in (OURS, "redispy")
+        for count in PROCESSES
+    ]
+    return [
+        _contest(extent, "threads", entries[THREADS], "redispy"),
+        _contest(_reported(extent), "threads-8", entries[8], "redispy"),
+        _contest(extent, "thread", entries[1], "redispy"),
+        _contest(_reported(extent), "processes", fleets, f"{OURS}-1"),
+    ]
 
 
-def _many_keys(extent: Extent, few: Load, many: Load, contender: str = OURS) -> Contest:
-    entries = ((FEW_KEYS, contender, few), (MANY_KEYS, contender, many))
-    return Contest(name="many-keys", entries=entries, reference=FEW_KEYS, rounds=extent.rounds, seconds=extent.seconds)
+def _in_process(extent: Extent) -> list[Contest]:
+    memory, full = Load(kind="memory"), Load(kind="memory", keys=100_000)
+    verdict = replace(memory, wish=Wish(verdict=True))
+    roomy = Wish(keys_max=4 * max(KEY_COUNTS))  # parts of the store fill unevenly
+    many: list[Entry] = [(f"{OURS}-{keys}", OURS, Load(kind="memory", keys=keys, wish=roomy)) for keys in KEY_COUNTS]
+    flood = ("sluicegate-flood", OURS, Load(kind="memory", keys=KEY_COUNTS[-1]))
+    bare: list[Entry] = [
+        (f"bare-{keys}", "bare", Load(kind="memory", keys=keys)) for keys in (KEY_COUNTS[0], KEY_COUNTS[-1])
+    ]
+    here = Load(kind="memory", keys=1_000)
+    calls = replace(here, kind="calls")
+    local: list[Entry] = [
+        ("memory", OURS, here),
+        ("leased", OURS, replace(calls, wish=LEASED, warm_up_seconds=LEASE_WARM_UP_SECONDS)),
+        ("deny", OURS, replace(calls, wish=replace(DENIED, mode="cached"))),
+        ("attack", OURS, replace(calls, keys=1, wish=DENIED)),
+    ]
+    return [
+        _contest(
+            extent,
+            "memory",
+            [("sluicegate-verdict", OURS, verdict), *_same(memory, OURS, "limits", "throttled", "pyrate")],
+            "limits",
+        ),
+        _contest(_reported(extent), "memory-full", _same(full, OURS, "limits", "throttled"), "limits"),
+        _contest(_reported(extent), "keys-memory", [*many, flood, *bare], f"{OURS}-{KEY_COUNTS[0]}", admission=False),
+        _contest(extent, "local", local, "memory"),
+    ]
 
 
-def _rate_ratio(contest: str) -> Callable[[dict[str, Any]], float]:
-    return lambda outcome: float(outcome["contests"][contest]["summary"][OURS]["ratio"]["median"])
+def _others(extent: Extent) -> list[Contest]:
+    tasks = Load(kind="tasks", callers=TASKS)
+    paused = replace(tasks, pause_every=PAUSE_EVERY)
+    few = replace(paused, keys=1_000)
+    local: list[Entry] = [
+        ("strict", OURS, few),
+        ("leased", OURS, replace(few, wish=LEASED, warm_up_seconds=LEASE_WARM_UP_SECONDS)),
+        ("deny", OURS, replace(few, wish=replace(DENIED, mode="cached"))),
+    ]
+    denied = [
+        ("sluicegate-uncached", OURS, replace(paused, wish=replace(DENIED, mode="uncached"))),
+        *_same(replace(paused, wish=DENIED), OURS, "limits", "redispy"),
+    ]
+    keys: list[Entry] = [(f"{OURS}-{count}", OURS, replace(tasks, keys=count)) for count in KEY_COUNTS]
+    keys += [
+        (f"microbatch-{count}", "microbatch", replace(tasks, keys=count)) for count in (KEY_COUNTS[0], KEY_COUNTS[-1])
+    ]
+    algorithms: list[Entry] = [(name, OURS, replace(tasks, wish=Wish(algorithm=name))) for name in ALGORITHMS]
+    site = Load(kind="site", callers=VISITORS, loop="uvloop", warm_up_seconds=0.3)
+    sites: list[Entry] = [(mode, "site", replace(site, wish=Wish(mode=mode))) for mode in ("bare", "memory", "strict")]
+    sites.append(("leased", "site", replace(site, wish=LEASED, warm_up_seconds=LEASE_WARM_UP_SECONDS)))
+    reported = _reported(extent)
+    return [
+        _contest(reported, "local-tasks", local, "strict"),
+        _contest(reported, "denials", denied, "limits", admission=False),
+        _contest(reported, "keys-redis", keys, f"{OURS}-{KEY_COUNTS[0]}", admission=False),
+        _contest(reported, "algorithms", algorithms, "gcra"),
+        _contest(reported, "asgi", sites, "bare", admission=False),
+    ]
 
 
-GOALS = (
-    Goal(
-        text="strict on Redis, 128 callers of one asyncio loop, against the asynchronous fixed window of limits",
-        bound=5.0,
-        at_least=True,
-        unit="times",
-        figure=_rate_ratio("tasks"),
-    ),
-    Goal(
-        text="BlockingLimiter on Redis, 64 threads, against redis-py by hand with 64 threads",
-        bound=3.0,
-        at_least=True,
-        unit="times",
-        figure=_rate_ratio("threads"),
-    ),
-    Goal(
-        text="memory store through BlockingLimiter.acquire, against the memory fixed window of limits",
-        bound=3.0,
-        at_least=True,
-        unit="times",
-        figure=_rate_ratio("memory"),
-    ),
-    Goal(
-        text="memory store, p99 with 1,000,000 distinct keys, against 1,000 keys",
-        bound=1.5,
-        at_least=False,
-        unit="times",
-        figure=lambda outcome: outcome["contests"]["many-keys"]["summary"][MANY_KEYS]["p99_ratio"]["median"],
-    ),
-    Goal(
-        text="memory store, keys remembered with 1,000,000 distinct keys",
-        bound=100_000,
-        at_least=False,
-        unit="keys",
-        figure=lambda outcome: outcome["contests"]["many-keys"]["summary"][MANY_KEYS]["keys_remembered"],
-    ),
-    Goal(
-        text="a gcra key of 20 bytes on Redis, by MEMORY USAGE",
-        bound=120,
-        at_least=False,
-        unit="bytes",
-        figure=lambda outcome: outcome["footprint"][OURS]["bytes_a_key_max"],
-    ),
-    Goal(
-        text="idle: commands that Redis receives from a Limiter and a BlockingLimiter",
-        bound=0,
-        at_least=False,
-        unit="commands",
-        figure=lambda outcome: sum(each["commands"] for each in outcome["idle"].values()),
-    ),
-    Goal(
-        text="idle: CPU of a Limiter's or a BlockingLimiter's process, the more of both",
-        bound=1.0,
-        at_least=False,
-        unit="ms per second",
-        figure=lambda outcome: max(each["cpu_us"] / 1e3 / each["seconds"] for each in outcome["idle"].values()),
-    ),
-)
+def _contest(extent: Extent, name: str, entries: list[Entry], reference: str, *, admission: bool = True) -> Contest:
+    return Contest(
+        name=name,
+        entries=tuple(entries),
+        reference=reference,
+        rounds=extent.rounds,
+        seconds=extent.seconds,
+        admission=admission,
+    )
+
+
+def _opened(extent: Extent, name: str, entries: list[Entry]) -> Contest:
+    contest = _contest(extent, name, entries, "microbatch")
+    return replace(contest, seconds=extent.open_seconds, curves=True)
+
+
+def _reported(extent: Extent) -> Extent:
+    return replace(extent, rounds=extent.rounds_reported)
+
+
+def _same(load: Load, *contenders: str) -> list[Entry]:
+    return [(contender, contender, load) for contender in contenders]
+
+
+def _floors(load: Load) -> list[Entry]:
+    return [
+        ("microbatch", "microbatch", load),
+        ("microbatch-32", "microbatch", replace(load, wish=replace(load.wish, cap=32))),
+    ]
+
+
+def _ceilings() -> list[Entry]:
+    shapes = {"ceiling-16": (16, 1), "ceiling-1": (1, 1), "ceiling-128": (1, 128)}
+    return [
+        (label, "ceiling", Load(kind="ceiling", callers=CEILING_CLIENTS, pipeline=pipeline, keys_a_call=keys))
+        for label, (pipeline, keys) in shapes.items()
+    ]
+
+
+def _quickened(contest: Contest) -> Contest:
+    def quick(load: Load) -> Load:
+        keys = QUICK_KEYS_MAX if load.keys >= KEY_COUNTS[-1] else min(load.keys, KEY_COUNTS[0])
+        return replace(load, keys=keys, warm_up_seconds=min(load.warm_up_seconds, QUICK_WARM_UP_SECONDS_MAX))
+
+    entries = tuple(
+        (label, contender, quick(load)) for label, contender, load in contest.entries if label not in NOT_QUICK
+    )
+    return replace(contest, entries=entries)

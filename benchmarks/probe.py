@@ -9,7 +9,7 @@ from typing import Any
 
 __all__ = ["Probe", "ServerFigures"]
 
-_SCRIPT_CALLS = re.compile(r"^cmdstat_(?:evalsha|evalsha_ro|eval|fcall):calls=(\d+)", re.MULTILINE)
+_SCRIPTS = re.compile(r"^cmdstat_(?:evalsha|evalsha_ro|eval|fcall):calls=(\d+),usec=(\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,7 @@ class ServerFigures:
     Attributes:
         cpu_us: CPU of the whole server process, in microseconds.
         script_calls: Script calls received.
+        script_us: Time spent in them.
         commands: Commands run, those inside scripts included.
         wire_bytes: Bytes received and sent.
         memory_bytes: Memory in use, but for the buffers of its clients.
@@ -26,9 +27,19 @@ class ServerFigures:
 
     cpu_us: float
     script_calls: int
+    script_us: int
     commands: int
     wire_bytes: int
     memory_bytes: int
+
+    def since(self, before: ServerFigures) -> dict[str, float]:
+        """Return what the server spent since *before*, by the names that samples have for it."""
+        return {
+            "redis_cpu_us": self.cpu_us - before.cpu_us,
+            "redis_script_calls": self.script_calls - before.script_calls,
+            "redis_script_us": self.script_us - before.script_us,
+            "wire_bytes": self.wire_bytes - before.wire_bytes,
+        }
 
 
 class Probe:
@@ -44,7 +55,7 @@ class Probe:
 
     def command(self, *words: str) -> Any:
         """Send one command and return its reply."""
-        parts = b"".join(b"$%d\r\n%s\r\n" % (len(word), word.encode("ascii")) for word in words)
+        parts = b"".join(b"$%d\r\n%s\r\n" % (len(word.encode()), word.encode()) for word in words)
         self._socket.sendall(b"*%d\r\n" % len(words) + parts)
         return self._reply()
 
@@ -54,7 +65,8 @@ class Probe:
         facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
         return ServerFigures(
             cpu_us=(float(facts["used_cpu_user"]) + float(facts["used_cpu_sys"])) * 1e6,
-            script_calls=sum(map(int, _SCRIPT_CALLS.findall(text))),
+            script_calls=sum(int(calls) for calls, _ in _SCRIPTS.findall(text)),
+            script_us=sum(int(us) for _, us in _SCRIPTS.findall(text)),
             commands=int(facts["total_commands_processed"]),
             wire_bytes=int(facts["total_net_input_bytes"]) + int(facts["total_net_output_bytes"]),
             memory_bytes=int(facts["used_memory"]) - int(facts["mem_clients_normal"]),

@@ -3,36 +3,37 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import limits.aio.storage
 import limits.aio.strategies
 import limits.storage
 import limits.strategies
-from benchmarks.contenders.target import Target
-from benchmarks.workload import LIMIT_PER_HOUR
+from benchmarks.contenders.target import Target, given, not_given
 
-ITEM = limits.RateLimitItemPerHour(LIMIT_PER_HOUR)
+if TYPE_CHECKING:
+    from typing import Any
 
-
-def read(answer: bool) -> bool:  # noqa: FBT001 - all that it answers
-    """Return the answer, which has no other field."""
-    return answer
+    from benchmarks.workload import Wish
 
 
-async def open_async(url: str) -> Target:
+async def open_async(url: str, wish: Wish) -> Target:
     """Return the strategy that is awaited, on Redis."""
     storage = limits.aio.storage.RedisStorage(f"async+{url}", implementation="redispy")
-    strategy = limits.aio.strategies.FixedWindowRateLimiter(storage)
-    return Target(decide=partial(strategy.hit, ITEM), read=read)
+    return _target(limits.aio.strategies.FixedWindowRateLimiter(storage), wish)
 
 
-def open_blocking(url: str) -> Target:
+def open_blocking(url: str, wish: Wish) -> Target:
     """Return the strategy for threads, on Redis."""
-    strategy = limits.strategies.FixedWindowRateLimiter(limits.storage.RedisStorage(url))
-    return Target(decide=partial(strategy.hit, ITEM), read=read)
+    return _target(limits.strategies.FixedWindowRateLimiter(limits.storage.RedisStorage(url)), wish)
 
 
-def open_memory() -> Target:
+def open_memory(wish: Wish) -> Target:
     """Return the strategy with state in this process."""
-    strategy = limits.strategies.FixedWindowRateLimiter(limits.storage.MemoryStorage())
-    return Target(decide=partial(strategy.hit, ITEM), read=read)
+    return _target(limits.strategies.FixedWindowRateLimiter(limits.storage.MemoryStorage()), wish)
+
+
+def _target(strategy: Any, wish: Wish) -> Target:
+    # Yes or no is all that it answers.
+    item = limits.RateLimitItemPerHour(wish.burst)
+    return Target(decide=partial(strategy.hit, item), read=not_given if wish.denials else given)

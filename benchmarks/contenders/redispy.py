@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis
 import redis.asyncio
 from benchmarks.contenders.target import Target
-from benchmarks.workload import LIMIT_PER_HOUR
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from benchmarks.workload import Wish
 
 SCRIPT = Path(__file__).with_name("gcra.lua").read_text("ascii")
 CONNECTIONS_MAX = 256  # a connection for each caller, as redis-py would by itself before version 8
-INTERVAL_US = 3_600_000_000 // LIMIT_PER_HOUR
 
 
 def read(answer: list[int]) -> bool:
@@ -24,23 +22,27 @@ def read(answer: list[int]) -> bool:
     return allowed == 1
 
 
-async def open_async(url: str) -> Target:
+def read_denial(answer: list[int]) -> bool:
+    """Read every field of what should be a denial."""
+    return not read(answer)
+
+
+async def open_async(url: str, wish: Wish) -> Target:
     """Return the client that is awaited; its pool holds as many connections as there are callers."""
     client = redis.asyncio.Redis.from_url(url, max_connections=CONNECTIONS_MAX)
-    sha1 = await client.script_load(SCRIPT)
-
-    def decide(key: str) -> Awaitable[list[int]]:
-        return client.evalsha(sha1, 1, f"gcra:api:{key}", LIMIT_PER_HOUR, INTERVAL_US)
-
-    return Target(decide=decide, read=read, close=client.aclose)
+    return _target(client, await client.script_load(SCRIPT), client.aclose, wish)
 
 
-def open_blocking(url: str) -> Target:
+def open_blocking(url: str, wish: Wish) -> Target:
     """Return the blocking client, which threads share; its pool holds a connection for each of them."""
     client = redis.Redis.from_url(url, max_connections=CONNECTIONS_MAX)
-    sha1 = client.script_load(SCRIPT)
+    return _target(client, client.script_load(SCRIPT), client.close, wish)
 
-    def decide(key: str) -> list[int]:
-        return client.evalsha(sha1, 1, f"gcra:api:{key}", LIMIT_PER_HOUR, INTERVAL_US)
 
-    return Target(decide=decide, read=read, close=client.close)
+def _target(client: Any, sha1: str, close: Any, wish: Wish) -> Target:
+    evalsha, burst, interval_us = client.evalsha, wish.burst, wish.interval_us
+
+    def decide(key: str) -> Any:
+        return evalsha(sha1, 1, f"gcra:api:{key}", burst, interval_us)
+
+    return Target(decide=decide, read=read_denial if wish.denials else read, close=close)

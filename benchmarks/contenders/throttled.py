@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import throttled
 import throttled.asyncio
 from benchmarks.contenders.target import Target
-from benchmarks.workload import LIMIT_PER_HOUR
 
 if TYPE_CHECKING:
+    from benchmarks.workload import Wish
     from throttled import RateLimitResult
 
 KEYS_MAX = 2_000_000  # by default its memory store silently forgets beyond 1,024
@@ -22,23 +22,23 @@ def read(result: RateLimitResult) -> bool:
     return not result.limited
 
 
-async def open_async(url: str) -> Target:
+async def open_async(url: str, wish: Wish) -> Target:
     """Return the limiter that is awaited, on Redis."""
-    quota = throttled.asyncio.per_hour(LIMIT_PER_HOUR, burst=LIMIT_PER_HOUR)
+    quota = throttled.asyncio.per_hour(wish.per_hour, burst=wish.burst)
     store = throttled.asyncio.RedisStore(server=url)
     return Target(decide=throttled.asyncio.Throttled(using="gcra", quota=quota, store=store).limit, read=read)
 
 
-def open_blocking(url: str) -> Target:
+def open_blocking(url: str, wish: Wish) -> Target:
     """Return the limiter for threads, on Redis."""
-    return _target(throttled.RedisStore(server=url))
+    return _target(throttled.RedisStore(server=url), wish)
 
 
-def open_memory() -> Target:
+def open_memory(wish: Wish) -> Target:
     """Return the limiter with state in this process."""
-    return _target(throttled.MemoryStore(options={"MAX_SIZE": KEYS_MAX}))
+    return _target(throttled.MemoryStore(options={"MAX_SIZE": KEYS_MAX}), wish)
 
 
-def _target(store: throttled.BaseStore) -> Target:
-    quota = throttled.per_hour(LIMIT_PER_HOUR, burst=LIMIT_PER_HOUR)
+def _target(store: throttled.BaseStore, wish: Wish) -> Target:
+    quota = throttled.per_hour(wish.per_hour, burst=wish.burst)
     return Target(decide=throttled.Throttled(using="gcra", quota=quota, store=store).limit, read=read)
