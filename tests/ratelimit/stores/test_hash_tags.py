@@ -1,0 +1,119 @@
+"""Keys with hash tags: those of one tag are decided in one call, and all calls travel together."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from redis.crc import key_slot
+
+from sluicegate import InvalidInputError, Limit, Limiter
+from sluicegate.database import Keyspace, connect
+from sluicegate.monitoring import NullLogger
+from sluicegate.ratelimit.stores.redis import RedisStore
+from sluicegate.utils import SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import redis
+
+    from sluicegate.database import RedisClient, ScriptCall
+
+LIMIT = Limit("api", "30/minute")
+TAGS = 4
+KEYS = [f"user:{number}" for number in range(40)]
+
+
+class Watched:
+    """A client that notes what it is asked, before a real one does it."""
+
+    def __init__(self, client: RedisClient) -> None:
+        self._client = client
+        self.many: list[Sequence[ScriptCall]] = []
+        self.single = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    async def run(self, *args: Any, **named: Any) -> Any:
+        """Note it."""
+        self.single += 1
+        return await self._client.run(*args, **named)
+
+    async def run_many(self, calls: Sequence[ScriptCall]) -> list[Any]:
+        """Note them."""
+        self.many.append(calls)
+        return await self._client.run_many(calls)
+
+
+def tagged_limiter(url: str) -> tuple[Limiter, Watched]:
+    """Return a limiter whose keys have tags, and its client."""
+    client = Watched(connect(url))
+    store = RedisStore(client, SystemClock(), NullLogger(), keyspace=Keyspace("sg", tags=TAGS), deadline_us=5_000_000)
+    return Limiter(store=store, logger=NullLogger()), client
+
+
+async def test_keys_of_one_tag_are_decided_in_one_call(redis_url: str) -> None:
+    """Of a bulk on many keys each tag is one call of one slot, all calls travel together, and all are right."""
+    limiter, client = tagged_limiter(redis_url)
+    async with limiter:
+        decisions = await limiter.acquire_many([(LIMIT, key) for key in KEYS for _ in range(2)])
+    assert [decision.key for decision in decisions] == [key for key in KEYS for _ in range(2)]
+    assert sorted(decision.remaining or 0 for decision in decisions) == [28] * 40 + [29] * 40
+    assert client.single == 0
+    for calls in client.many:
+        slots = [{key_slot(str(key).encode()) for key in call.keys} for call in calls]
+        assert all(len(own) == 1 for own in slots)
+        assert len(set.union(*slots)) == len(calls) <= TAGS
+
+
+async def test_a_lone_request_is_a_lone_call(redis_url: str) -> None:
+    """What is all of one tag needs no pipeline."""
+    limiter, client = tagged_limiter(redis_url)
+    async with limiter:
+        assert (await limiter.acquire(LIMIT, "user:1")).allowed
+    assert (client.single, client.many) == (1, [])
+
+
+async def test_all_that_is_kept_for_a_key_has_its_tag(redis_url: str, redis_client: redis.Redis) -> None:
+    """State, companion and reset marker of a key lie in one slot, so that refunds and resets are one call."""
+    limiter, _ = tagged_limiter(redis_url)
+    async with limiter:
+        decision = await limiter.acquire(LIMIT, "user:1")
+        assert await limiter.refund(decision) == 1
+        await limiter.acquire(LIMIT, "user:1")
+        assert await limiter.reset(LIMIT, "user:1")
+    names = [name.decode() for name in redis_client.keys("sg:1:*")]  # type: ignore[union-attr] # awaited elsewhere
+    tags = {re.match(r"sg:1:(\{\d\}):", name)[1] for name in names}  # type: ignore[index] # each has one
+    assert len(names) == 2
+    assert len(tags) == 1
+
+
+async def test_limits_that_lie_apart_are_not_decided_together(redis_url: str) -> None:
+    """All or nothing over keys of several tags is refused, with what to do, and nothing is taken."""
+    limiter, _ = tagged_limiter(redis_url)
+    async with limiter:
+        with pytest.raises(InvalidInputError, match="leased limit"):
+            await limiter.acquire_all([(LIMIT, key) for key in KEYS[:8]])
+        assert (await limiter.peek(LIMIT, KEYS[0])).remaining == 30
+        together = await limiter.acquire_all([(LIMIT, "user:1"), (Limit("other", "5/s"), "user:1")])
+        assert together.allowed
+
+
+def test_tags_spread_the_keys() -> None:
+    """Each of the tags has its share of a thousand keys, and a key keeps its tag."""
+    keyspace = Keyspace("sg", tags=16)
+    tags = [keyspace.tag(f"user:{number}") for number in range(1_000)]
+    assert set(tags) == set(range(16))
+    assert max(tags.count(tag) for tag in range(16)) < 120
+    assert keyspace.tag("user:1") == tags[1]
+    assert Keyspace("sg").tag("user:1") == 0
+
+
+@pytest.mark.parametrize("tags", [-1, 16_385, 1.5, True, "4"])
+def test_a_wrong_number_of_tags_is_refused(tags: Any) -> None:
+    """The number of tags is a whole one from 0 to the slots of a Cluster."""
+    with pytest.raises(InvalidInputError, match="tags"):
+        Keyspace("sg", tags=tags)
