@@ -59,6 +59,15 @@ requirements: .venv/dev.stamp  ## Resolve the dependencies anew (UPGRADE=1 for n
 .venv/dev.stamp: requirements/dev.txt pyproject.toml tools/make_environment.sh
 	@tools/make_environment.sh dev
 
-bench: .venv/dev.stamp  ## Measure beside other limiters and write docs/performance.md (five minutes).
+bench: .venv/dev.stamp  ## Measure beside other limiters and write docs/performance.md (twenty minutes).
 	@tools/need_redis.sh
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.capacity
+
+.PHONY: bench-compare
+bench-compare: .venv/dev.stamp  ## Say what changed since the figures that are committed (BEFORE=file for others).
+	$(BIN)/python -m benchmarks.compare $(BEFORE)
+
+.PHONY: capacity
+capacity: .venv/dev.stamp  ## Write docs/capacity.md from the figures (OPTIONS="--price-core-hour 0.03" and others).
+	$(BIN)/python -m benchmarks.capacity $(OPTIONS)

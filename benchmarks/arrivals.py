@@ -35,7 +35,7 @@ class Schedule:
         """Return how many should have started by now."""
         if now_ns < self.start_ns:
             return 0
-        number = int((now_ns - self.start_ns) * self.per_second / 1e9) + 1
+        number = int((now_ns - self.start_ns) * self.per_second / 1e9) + 2
         while number > 0 and self.intended_ns(number - 1) > now_ns:  # the product is rounded
             number -= 1
         return min(self.count, number)

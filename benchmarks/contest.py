@@ -42,6 +42,8 @@ class Load:
         keys_a_call: For the ceiling: keys in one script call.
         pause_every: Decisions after which a task lets others run, whether or not it had to wait; 0 for never.
         warm_up_seconds: How long it is used before each round without being measured.
+        settle_seconds: How long it is left alone after each round, so that what it still does then is done
+            before others are measured.
         wish: What is to be decided by.
     """
 
@@ -56,6 +58,7 @@ class Load:
     keys_a_call: int = 1
     pause_every: int = 0
     warm_up_seconds: float = 0.1
+    settle_seconds: float = 0.0
     wish: Wish = field(default_factory=Wish)
 
 

@@ -89,8 +89,8 @@ def _goals(goals: Sequence[dict[str, Any]]) -> str:
 
 def _contest(name: str, contest: dict[str, Any]) -> str:
     in_memory, opened = name in IN_MEMORY, name.startswith("open")
-    unit, scale = ("µs", 1.0) if in_memory or name == "local" else ("ms", 1e3)
-    what = "requests/s" if name == "asgi" else "decisions/s"
+    unit, scale = ("µs", 1.0) if in_memory or name.startswith("local") else ("ms", 1e3)
+    what, one = ("requests/s", "request") if name == "asgi" else ("decisions/s", "decision")
     head = [
         "",
         what,
@@ -99,41 +99,39 @@ def _contest(name: str, contest: dict[str, Any]) -> str:
         "range",
         *(f"{place} {unit}" for place in ("p50", "p95", "p99", "p99.9", "max")),
     ]
-    head.append("client CPU µs")
-    if not in_memory:
-        head += ["of it kernel µs", "switches", "Redis CPU µs", "script µs", "script calls", "wire bytes"]
-    head += [
-        "refused",
-        *(("never sent", "send lag µs") if opened else ()),
-        *(("admitted",) if "admitted" in contest else ()),
-    ]
+    head += ["refused", *(("unanswered", "send lag µs") if opened else ()), *(("admitted",) * ("admitted" in contest))]
     rows = [
-        [name_of(label), *_row(figures, scale, in_memory=in_memory, opened=opened), *_hits(contest, label)]
+        [name_of(label), *_rates(figures, scale, opened=opened), *_hits(contest, label)]
         for label, figures in contest["summary"].items()
     ]
-    per = "per request" if name == "asgi" else "per decision"
-    costs = "CPU is" if in_memory else "CPU, script calls and wire bytes are"
+    costs = [[name_of(label), *_costs(figures, in_memory=in_memory)] for label, figures in contest["summary"].items()]
+    cost_head = [f"per {one}", "client CPU µs", "of it kernel µs", "switches"]
+    cost_head += [] if in_memory else ["Redis CPU µs", "in scripts µs", "script calls", "bytes on the wire"]
     text = (
         f"## {TITLES[name]}\n\n{table(head, rows)}\n"
-        f"Ratio: {what} against {name_of(contest['reference'])}, round by round. {costs} {per}.\n"
+        f"Ratio: {what} against {name_of(contest['reference'])}, round by round.\n\n{table(cost_head, costs)}"
     )
     return text + (f"\n{REMARKS[name]}\n" if name in REMARKS else "")
 
 
-def _row(figures: dict[str, Any], scale: float, *, in_memory: bool, opened: bool) -> list[str]:
+def _rates(figures: dict[str, Any], scale: float, *, opened: bool) -> list[str]:
     rate, ratio = figures["per_second"], figures["ratio"]
     row = [f"{rate['median']:,.0f}", f"{rate['min']:,.0f} to {rate['max']:,.0f}"]
     row += [f"{ratio['median']:.2f}", f"{ratio['min']:.2f} to {ratio['max']:.2f}"]
     latencies = [figures.get(name) for name in ("p50_us", "p95_us", "p99_us", "p999_us", "max_us")]
-    row += [short(latency / scale) if latency is not None else "-" for latency in latencies]
-    row.append(f"{figures['client_us']:.1f}")
-    if not in_memory:
-        row += [f"{figures['system_us']:.1f}", f"{figures['switches']:.2f}", f"{figures['redis_us']:.1f}"]
-        row += [f"{figures['script_us']:.1f}", f"{figures['script_calls']:.4f}", f"{figures['wire_bytes']:.0f}"]
+    row += [short(None if latency is None else latency / scale) for latency in latencies]
     row.append(f"{figures['refused']:,}")
     if opened:
-        row += [f"{figures['unsent']:,}", f"{figures['lag_p50_us']:,.0f}"]
+        row += [f"{figures['unsent'] + figures['unanswered']:,}", f"{figures['lag_p50_us']:,.0f}"]
     return row
+
+
+def _costs(figures: dict[str, Any], *, in_memory: bool) -> list[str]:
+    row = [f"{figures['client_us']:.2f}", f"{figures['system_us']:.2f}", f"{figures['switches']:.3f}"]
+    if in_memory:
+        return row
+    row += [f"{figures['redis_us']:.2f}", f"{figures['script_us']:.2f}", f"{figures['script_calls']:.4f}"]
+    return [*row, f"{figures['wire_bytes']:.0f}"]
 
 
 def _hits(contest: dict[str, Any], label: str) -> list[str]:

@@ -16,7 +16,8 @@ KEY_COUNTS = (1_000, 10_000, 100_000, 1_000_000)
 OPEN_PER_SECOND, OPEN_LOW_PER_SECOND = 15_000, 3_000
 IN_FLIGHT_MAX = 256
 CEILING_CLIENTS = 50  # what redis-benchmark takes by itself
-LEASE_WARM_UP_SECONDS = 1.5  # longer than a lease lasts, so that its size is what the demand made it
+# Longer than a lease lasts: before a round so that its size is what the demand made it, after it so that it is over.
+LEASE_WARM_UP_SECONDS, LEASE_SETTLE_SECONDS = 1.5, 1.2
 PAUSE_EVERY = 10
 LEASED = Wish(per_hour=600_000_000, burst=10_000_000, mode="leased")  # 10,000,000 a minute
 DENIED = Wish(per_hour=1, burst=1, denials=True)
@@ -133,7 +134,11 @@ def _in_process(extent: Extent) -> list[Contest]:
     calls = replace(here, kind="calls")
     local: list[Entry] = [
         ("memory", OURS, here),
-        ("leased", OURS, replace(calls, wish=LEASED, warm_up_seconds=LEASE_WARM_UP_SECONDS)),
+        (
+            "leased",
+            OURS,
+            replace(calls, wish=LEASED, warm_up_seconds=LEASE_WARM_UP_SECONDS, settle_seconds=LEASE_SETTLE_SECONDS),
+        ),
         ("deny", OURS, replace(calls, wish=replace(DENIED, mode="cached"))),
         ("attack", OURS, replace(calls, keys=1, wish=DENIED)),
     ]
@@ -156,7 +161,11 @@ def _others(extent: Extent) -> list[Contest]:
     few = replace(paused, keys=1_000)
     local: list[Entry] = [
         ("strict", OURS, few),
-        ("leased", OURS, replace(few, wish=LEASED, warm_up_seconds=LEASE_WARM_UP_SECONDS)),
+        (
+            "leased",
+            OURS,
+            replace(few, wish=LEASED, warm_up_seconds=LEASE_WARM_UP_SECONDS, settle_seconds=LEASE_SETTLE_SECONDS),
+        ),
         ("deny", OURS, replace(few, wish=replace(DENIED, mode="cached"))),
     ]
     denied = [
@@ -170,7 +179,13 @@ def _others(extent: Extent) -> list[Contest]:
     algorithms: list[Entry] = [(name, OURS, replace(tasks, wish=Wish(algorithm=name))) for name in ALGORITHMS]
     site = Load(kind="site", callers=VISITORS, loop="uvloop", warm_up_seconds=0.3)
     sites: list[Entry] = [(mode, "site", replace(site, wish=Wish(mode=mode))) for mode in ("bare", "memory", "strict")]
-    sites.append(("leased", "site", replace(site, wish=LEASED, warm_up_seconds=LEASE_WARM_UP_SECONDS)))
+    sites.append(
+        (
+            "leased",
+            "site",
+            replace(site, wish=LEASED, warm_up_seconds=LEASE_WARM_UP_SECONDS, settle_seconds=LEASE_SETTLE_SECONDS),
+        )
+    )
     reported = _reported(extent)
     return [
         _contest(reported, "local-tasks", local, "strict"),
@@ -223,7 +238,8 @@ def _ceilings() -> list[Entry]:
 def _quickened(contest: Contest) -> Contest:
     def quick(load: Load) -> Load:
         keys = QUICK_KEYS_MAX if load.keys >= KEY_COUNTS[-1] else min(load.keys, KEY_COUNTS[0])
-        return replace(load, keys=keys, warm_up_seconds=min(load.warm_up_seconds, QUICK_WARM_UP_SECONDS_MAX))
+        seconds = min(load.warm_up_seconds, QUICK_WARM_UP_SECONDS_MAX)
+        return replace(load, keys=keys, warm_up_seconds=seconds, settle_seconds=0.0)
 
     entries = tuple(
         (label, contender, quick(load)) for label, contender, load in contest.entries if label not in NOT_QUICK

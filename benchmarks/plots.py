@@ -66,7 +66,7 @@ def _curves(contest: dict[str, Any], title: str) -> str:
         lines,
         x_label="percentile of requests",
         y_label="milliseconds from the intended start",
-        x_ticks=[(number, f"{place:g}") for place, number in step.items()],
+        x_ticks=[(number, f"{place:g}" if place else "least") for place, number in step.items()],
         y_logarithmic=True,
     )
 

@@ -45,6 +45,7 @@ class Site:
             sample = self._asked("measure", **details)
             user_us, system_us = self._server_cpu_us()
             after = self._probe.figures()
+            self._asked("settle")
             return sample | {
                 "cpu_us": user_us + system_us - sum(cpu_us),
                 "system_us": system_us - cpu_us[1],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import time
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,7 @@ class Visitors:
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._port, self._callers = settings["site"], settings["callers"]
-        self._warm_up_seconds = settings["warm_up_seconds"]
+        self._warm_up_seconds, self._settle_seconds = settings["warm_up_seconds"], settings["settle_seconds"]
         self._next_key = next_key_of(settings["keys"], settings["spread"])
         self._runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
 
@@ -112,6 +113,11 @@ class Visitors:
     def measure(self, seconds: float) -> dict[str, Any]:
         """Ask for *seconds*, and return what came of it."""
         return self._runner.run(self._measured(seconds))
+
+    def settle(self) -> dict[str, Any]:
+        """Leave the site alone for a while."""
+        time.sleep(self._settle_seconds)
+        return {}
 
     async def _measured(self, seconds: float) -> dict[str, Any]:
         latencies_ns: list[int] = []

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["Bar", "Line", "bar_chart", "line_chart", "ticks_linear", "ticks_logarithmic"]
 
 WIDTH = 760
-MARGIN_LEFT, MARGIN_RIGHT, MARGIN_TOP, MARGIN_BOTTOM = 64, 24, 46, 52
+MARGIN_LEFT, MARGIN_RIGHT, MARGIN_TOP, MARGIN_BOTTOM = 72, 48, 64, 52
 BAR_HEIGHT, BAR_GAP, LABEL_WIDTH, VALUE_WIDTH = 20, 8, 230, 150
 PLOT_HEIGHT, LEGEND_ROW = 300, 18
 COLOURS = ("#0b6e99", "#c4561c", "#4a7c2b", "#7b4fa3", "#8a6d00", "#b0325f", "#4d5b6a")
@@ -60,12 +60,13 @@ class Line:
 
 def bar_chart(title: str, bars: Sequence[Bar], *, unit: str) -> str:
     """Return horizontal bars from zero, each with its range as a thin line and its figure beside it."""
-    height = MARGIN_TOP + len(bars) * (BAR_HEIGHT + BAR_GAP) + 16
+    first = MARGIN_TOP - 22
+    height = first + len(bars) * (BAR_HEIGHT + BAR_GAP) + 12
     room = WIDTH - LABEL_WIDTH - VALUE_WIDTH
     most = max((bar.high for bar in bars), default=1.0) or 1.0
     parts = [_HEAD.format(width=WIDTH, height=height, title=escape(title))]
     for place, bar in enumerate(bars):
-        top = MARGIN_TOP + place * (BAR_HEIGHT + BAR_GAP)
+        top = first + place * (BAR_HEIGHT + BAR_GAP)
         middle = top + BAR_HEIGHT / 2
         length, low, high = (room * value / most for value in (bar.value, bar.low, bar.high))
         colour = COLOURS[0] if bar.marked else "#9fb3c1"
@@ -75,7 +76,7 @@ def bar_chart(title: str, bars: Sequence[Bar], *, unit: str) -> str:
             f'<line x1="{LABEL_WIDTH + low:.1f}" x2="{LABEL_WIDTH + high:.1f}" y1="{middle:.1f}" y2="{middle:.1f}" '
             f'stroke="{INK}" stroke-width="1.5"/>\n'
             f'<text x="{LABEL_WIDTH + max(length, high) + 8:.1f}" y="{middle + 4:.1f}">'
-            f"{_figure(bar.value)} {escape(unit)}</text>\n"
+            f"{_figure(bar.value)}{escape(unit)}</text>\n"
         )
     return "".join(parts) + "</svg>\n"
 
@@ -116,7 +117,7 @@ def line_chart(
             f'stroke="{colour}" stroke-width="2"/>\n'
         )
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>\n' for x, y in points]
-    parts.append(_words(MARGIN_TOP - 8, 16, y_label))
+    parts.append(_words(42, 16, y_label))
     parts.append(_words(MARGIN_TOP + PLOT_HEIGHT + 38, MARGIN_LEFT, x_label))
     return "".join(parts + _legend([line.label for line in lines])) + "</svg>\n"
 

@@ -76,6 +76,7 @@ class Held:
         before = self._probe.figures()
         sample = self._run(seconds, rate)
         after = self._probe.figures()
+        self._sleep(self._settings["settle_seconds"])
         return sample.as_facts() | after.since(before) | {"keys_remembered": self._target.keys()}
 
     def merge(self, histograms: list[str]) -> dict[str, Any]:

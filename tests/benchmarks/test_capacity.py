@@ -1,0 +1,67 @@
+"""The arithmetic from microseconds to nodes and money."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from benchmarks.capacity import Assumptions, Costs, need
+
+COSTS = Costs(
+    client_us={"strict": 6.0, "leased": 2.0, "deny": 2.0},
+    redis_us={"strict": 5.0, "leased": 0.01, "deny": 0.0},
+    entry_us=5.0,
+    denied_us=4.0,
+)
+PLAIN = Assumptions(headroom=0.5, price_core_hour=1.0, price_gib_hour=0.0, replicas=0, own_core=0.0, hot_share=0.01)
+
+
+def test_strict_redis_grows_with_the_decisions() -> None:
+    """A million decisions of 5 µs are five busy cores, and ten where half of each is kept free."""
+    strict = need(1_000_000, "strict", COSTS, PLAIN)
+    assert (strict.redis_per_second, strict.masters, strict.client_cores) == (1_000_000, 10, 12.0)
+
+
+def test_one_master_is_the_least() -> None:
+    """However few the decisions, there is one master."""
+    assert need(10, "strict", COSTS, PLAIN).masters == 1
+
+
+def test_replicas_multiply_nodes_and_memory() -> None:
+    """Each replica is a node as large as its master."""
+    alone, twice = (need(1_000_000, "strict", COSTS, replace(PLAIN, replicas=number)) for number in (0, 1))
+    assert (twice.masters, twice.nodes) == (alone.masters, 2 * alone.nodes)
+    assert twice.memory_gib == pytest.approx(2 * alone.memory_gib)
+
+
+def test_leased_redis_grows_with_processes_and_keys_and_not_with_decisions() -> None:
+    """Each process renews each of its leases once in their time, however much they answer."""
+    busy = replace(PLAIN, leased_keys=100, lease_seconds=2.0, decisions_a_process=100_000)
+    assert need(1_000_000, "leased", COSTS, busy).redis_per_second == 10 * 100 / 2.0
+
+
+def test_leased_never_asks_more_often_than_it_decides() -> None:
+    """Where leases outnumber decisions, each decision is at most one entry."""
+    idle = replace(PLAIN, leased_keys=100_000, decisions_a_process=100)
+    assert need(10_000, "leased", COSTS, idle).redis_per_second == 10_000
+
+
+def test_only_denials_that_the_cache_does_not_answer_reach_redis() -> None:
+    """A cache that answers nine of ten leaves one of ten."""
+    denied = need(1_000_000, "deny", COSTS, replace(PLAIN, deny_cached=0.9))
+    assert denied.redis_per_second == pytest.approx(100_000)
+    assert denied.masters == 1
+
+
+def test_a_key_too_hot_for_one_master_is_told() -> None:
+    """No key is on two masters, so more masters do not help the busiest."""
+    hot = replace(PLAIN, hot_share=0.2)
+    fits = [need(scale, "strict", COSTS, hot).hot_key_fits for scale in (100_000, 1_000_000)]
+    assert fits == [True, False]
+
+
+def test_money_is_cores_for_a_month() -> None:
+    """Twelve client cores and ten of Redis for 730 hours at one an hour."""
+    strict = need(1_000_000, "strict", COSTS, PLAIN)
+    assert strict.money_a_month == pytest.approx(22 * 730)
+    assert strict.money_per_billion == pytest.approx(22 * 730 / (1_000_000 * 730 * 3_600) * 1e9)
