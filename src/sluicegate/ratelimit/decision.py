@@ -48,8 +48,8 @@ class Decision(_Fields):
         remaining: Units that could still be taken now; ``None`` when unknown.
         retry_after_us: The wait in microseconds: 0 when allowed, -1 for never, -2 for unknown.
         reset_after_us: Microseconds until nothing is left of the past under any of the limit's rates.
-        decided_at_us: The store's time of the decision, in microseconds since the epoch.
-        source: What answered: ``memory``, ``redis`` or ``fallback``.
+        decided_at_us: The store's time of the decision, in microseconds since the epoch; of a lease, of the taking.
+        source: What answered: ``memory``, ``redis``, ``lease``, ``deny_cache`` or ``fallback``.
         degraded: Whether it was decided without the authority that should have decided.
         shadow_denied: Whether a shadow limit would have denied it.
         serial: Tells this decision from others of its key at the same microsecond; -1 when the store

@@ -227,7 +227,7 @@ def _decision_members() -> Json:
         "reset_after": {**seconds, "description": "Seconds until nothing is left of the past"},
         "reset_at": {**seconds, "description": "When nothing is left of the past, in seconds since the epoch"},
         "delay": {**seconds, "description": "For leaky_bucket: seconds after which to run the request"},
-        "source": {"type": "string", "enum": ["memory", "redis", "fallback"]},
+        "source": {"type": "string", "enum": ["memory", "redis", "lease", "deny_cache", "fallback"]},
         "degraded": {"type": "boolean", "description": "Whether it was decided without the store"},
         "shadow_denied": {"type": "boolean", "description": "Whether a limit on trial would have denied it"},
         "id": _or_null(
