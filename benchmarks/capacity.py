@@ -18,7 +18,7 @@ from benchmarks.capacity_page import capacity_page
 from benchmarks.compare import FIGURES
 from benchmarks.environments import ROOT
 
-__all__ = ["SCALES", "Assumptions", "Costs", "Need", "costs_in", "need"]
+__all__ = ["SCALES", "Assumptions", "Costs", "Need", "Point", "costs_in", "need"]
 
 PAGE = ROOT / "docs" / "capacity.md"
 SCALES = (10**4, 10**5, 10**6, 10**7, 10**8)
@@ -60,20 +60,49 @@ class Assumptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """What a strict decision costs at one rate, which is what decides how many share a script call.
+
+    Attributes:
+        per_second: Decisions a second of one process.
+        client_us: CPU of the process for one of them.
+        redis_us: CPU of Redis for one of them.
+    """
+
+    per_second: float
+    client_us: float
+    redis_us: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:
     """Measured microseconds of CPU per decision.
 
     Attributes:
-        client_us: Of the client process, by mode.
-        redis_us: Of Redis, by mode.
-        entry_us: Of Redis for one entry of a batch: a strict decision, or the renewal of a lease.
-        denied_us: Of Redis for a denial that it decides itself.
+        strict: Of strict decisions at several rates, the lowest first.
+        client_us: Of the client process where it answers by itself: ``leased`` and ``deny``.
+        denial: What a denial that Redis decides costs it, against an admission.
     """
 
+    strict: tuple[Point, ...]
     client_us: dict[str, float]
-    redis_us: dict[str, float]
-    entry_us: float
-    denied_us: float
+    denial: float
+
+    def at(self, per_second: float) -> Point:
+        """Return what a strict decision costs at *per_second*: between the measured rates, never beyond them."""
+        low = high = self.strict[0]
+        for point in self.strict:
+            low, high = high, point
+            if point.per_second >= per_second:
+                break
+        if not low.per_second < per_second < high.per_second:
+            return low if per_second <= low.per_second else high
+        share = math.log(per_second / low.per_second) / math.log(high.per_second / low.per_second)
+        return Point(
+            per_second=per_second,
+            client_us=low.client_us + share * (high.client_us - low.client_us),
+            redis_us=low.redis_us + share * (high.redis_us - low.redis_us),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +115,7 @@ class Need:
         processes: Client processes that ask.
         client_cores: Cores that they spend on deciding.
         redis_per_second: Entries of batches that Redis decides in a second.
+        entry_us: What one of them costs there.
         masters: Redis masters.
         nodes: Redis nodes, replicas included.
         memory_gib: Redis memory, replicas included.
@@ -98,6 +128,7 @@ class Need:
     processes: int
     client_cores: float
     redis_per_second: float
+    entry_us: float
     masters: int
     nodes: int
     memory_gib: float
@@ -113,11 +144,12 @@ class Need:
 def need(per_second: int, mode: str, costs: Costs, assumed: Assumptions) -> Need:
     """Return what *per_second* decisions of *mode* need."""
     processes = math.ceil(per_second / assumed.decisions_a_process)
-    redis_per_second, entry_us, hot = _asked_of_redis(per_second, mode, processes, costs, assumed)
-    busy = redis_per_second * entry_us / 1e6 / assumed.headroom
-    masters = max(1, math.ceil(busy))
+    entries, hot = _asked_of_redis(per_second, mode, processes, assumed)
+    scale = costs.denial if mode == "deny" else 1.0
+    masters, entry_us = _masters(entries, entries / processes, scale, costs, assumed)
     nodes = masters * (1 + assumed.replicas)
-    client_cores = per_second * costs.client_us[mode] / 1e6 / assumed.headroom
+    client_us = costs.at(per_second / processes / masters).client_us if mode == "strict" else costs.client_us[mode]
+    client_cores = per_second * client_us / 1e6 / assumed.headroom
     memory_gib = assumed.keys * assumed.bytes_a_key * (1 + assumed.replicas) / 2**30
     cores = client_cores + nodes * (1 + assumed.own_core)
     hourly = cores * assumed.price_core_hour + memory_gib * assumed.price_gib_hour
@@ -126,7 +158,8 @@ def need(per_second: int, mode: str, costs: Costs, assumed: Assumptions) -> Need
         mode=mode,
         processes=processes,
         client_cores=client_cores,
-        redis_per_second=redis_per_second,
+        redis_per_second=entries,
+        entry_us=entry_us,
         masters=masters,
         nodes=nodes,
         memory_gib=memory_gib,
@@ -135,28 +168,48 @@ def need(per_second: int, mode: str, costs: Costs, assumed: Assumptions) -> Need
     )
 
 
-def _asked_of_redis(
-    per_second: int, mode: str, processes: int, costs: Costs, assumed: Assumptions
-) -> tuple[float, float, float]:
-    """Return the entries a second that reach Redis, what one costs there, and how many are for the busiest key."""
+def _asked_of_redis(per_second: int, mode: str, processes: int, assumed: Assumptions) -> tuple[float, float]:
+    """Return the entries a second that reach Redis, and how many of them are for the busiest key."""
     if mode == "leased":
         # A lease is renewed once in its time by each process for each key it holds, however many it answers.
         renewals = processes * assumed.leased_keys / assumed.lease_seconds
-        return min(float(per_second), renewals), costs.entry_us, processes / assumed.lease_seconds
-    if mode == "deny":
-        asked = per_second * (1 - assumed.deny_cached)
-        return asked, costs.denied_us, asked * assumed.hot_share
-    return float(per_second), costs.entry_us, per_second * assumed.hot_share
+        return min(float(per_second), renewals), processes / assumed.lease_seconds
+    asked = per_second * (1 - assumed.deny_cached) if mode == "deny" else float(per_second)
+    return asked, asked * assumed.hot_share
+
+
+def _masters(
+    entries: float, of_a_process: float, scale: float, costs: Costs, assumed: Assumptions
+) -> tuple[int, float]:
+    """Return how many masters decide *entries* a second, and what one of these costs there.
+
+    Each process talks to each master, so with more masters fewer entries share a call, and each costs more.
+    """
+    masters = 1
+    while True:
+        entry_us = scale * costs.at(of_a_process / masters).redis_us
+        needed = max(1, math.ceil(entries * entry_us / 1e6 / assumed.headroom))
+        if needed <= masters:
+            return masters, entry_us
+        masters = needed
 
 
 def costs_in(outcome: dict[str, Any]) -> Costs:
     """Return the costs that a run measured, or raise `KeyError` where it did not."""
-    local, denials = outcome["contests"]["local-tasks"]["summary"], outcome["contests"]["denials"]["summary"]
+    contests = outcome["contests"]
+    local, denials = contests["local-tasks"]["summary"], contests["denials"]["summary"]
+    strict = [contests[name]["summary"]["sluicegate"] for name in ("open-low", "open", "tasks") if name in contests]
     return Costs(
-        client_us={mode: float(local[mode]["client_us"]) for mode in MODES},
-        redis_us={mode: float(local[mode]["redis_us"]) for mode in MODES},
-        entry_us=float(outcome["contests"]["tasks"]["summary"]["sluicegate"]["redis_us"]),
-        denied_us=float(denials["sluicegate-uncached"]["redis_us"]),
+        strict=tuple(
+            Point(
+                per_second=figures["per_second"]["median"],
+                client_us=figures["client_us"],
+                redis_us=figures["redis_us"],
+            )
+            for figures in strict
+        ),
+        client_us={mode: float(local[mode]["client_us"]) for mode in ("leased", "deny")},
+        denial=denials["sluicegate-uncached"]["redis_us"] / contests["tasks"]["summary"]["sluicegate"]["redis_us"],
     )
 
 
@@ -171,7 +224,11 @@ def main() -> int:
     wanted = parser.parse_args()
     assumed = Assumptions(**{field.name: getattr(wanted, field.name) for field in fields(Assumptions)})
     outcome = json.loads(wanted.figures.read_text("utf-8"))
-    costs = costs_in(outcome)
+    try:
+        costs = costs_in(outcome)
+    except KeyError as missing:
+        print(f"{wanted.figures} has no figure {missing}: measure first, with make bench")
+        return 1
     needs = [need(per_second, mode, costs, assumed) for mode in MODES for per_second in SCALES]
     wanted.page.write_text(capacity_page(outcome, costs, assumed, needs), "utf-8")
     for each in needs:

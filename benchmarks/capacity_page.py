@@ -59,12 +59,23 @@ def capacity_page(outcome: dict[str, Any], costs: Costs, assumed: Assumptions, n
 
 
 def _measured(costs: Costs) -> str:
-    rows = [(mode, f"{costs.client_us[mode]:.2f}", f"{costs.redis_us[mode]:.3f}") for mode in _MODES]
+    strict = [
+        (
+            f"strict, {point.per_second:,.0f} decisions/s of one process",
+            f"{point.client_us:.2f}",
+            f"{point.redis_us:.2f}",
+        )
+        for point in costs.strict
+    ]
+    here = [(f"{mode}, answered in the process", f"{us:.2f}", "-") for mode, us in costs.client_us.items()]
     return (
         "## Measured\n\n"
-        + table(("128 callers of one asyncio loop, 1,000 keys", "client CPU µs", "Redis CPU µs"), rows)
-        + f"\nAn entry of a batch costs Redis {costs.entry_us:.2f} µs when it is admitted (10,000 keys), and "
-        f"{costs.denied_us:.2f} µs when it is denied there.\n"
+        + table(("per decision", "client CPU µs", "Redis CPU µs"), strict + here)
+        + "\nThe more a process decides in a second, the more decisions share a script call, and the less each costs: "
+        "the last of the strict rows is a closed loop at full load, the others are open loops, in which the client's CPU "
+        "has a task for each request and the timer that starts it. Between these rates the model goes along the "
+        "logarithm of the rate; beyond them it takes the nearest. A denial that Redis decides costs it "
+        f"{costs.denial:.2f} times an admission.\n"
     )
 
 
@@ -102,6 +113,7 @@ def _needs(needs: Sequence[Need], mode: str) -> str:
             f"{each.processes:,}",
             short(each.client_cores),
             short(each.redis_per_second),
+            f"{each.entry_us:.1f}",
             f"{each.masters:,}",
             f"{each.nodes:,}",
             f"{each.memory_gib:.1f}",
@@ -116,6 +128,7 @@ def _needs(needs: Sequence[Need], mode: str) -> str:
         "processes",
         "client cores for deciding",
         "entries/s at Redis",
+        "µs each",
         "masters",
         "nodes",
         "GiB",
@@ -137,10 +150,13 @@ def _formulas() -> str:
     return (
         "## How it is computed\n\n"
         "- processes = decisions/s ÷ decisions of a process\n"
-        "- client cores = decisions/s · client µs ÷ 10^6 ÷ headroom\n"
         "- entries/s at Redis: strict, all; denied, those that the cache does not answer; leased, processes · leased "
         "keys ÷ lease seconds, at most all\n"
-        "- masters = entries/s · µs of an entry ÷ 10^6 ÷ headroom, rounded up; nodes = masters · (1 + replicas)\n"
+        "- µs of an entry: the measured costs at (entries/s ÷ processes ÷ masters), since every process talks to every "
+        "master, and with more masters fewer entries share a call\n"
+        "- masters = entries/s · µs of an entry ÷ 10^6 ÷ headroom, rounded up, until that agrees with the µs; "
+        "nodes = masters · (1 + replicas)\n"
+        "- client cores = decisions/s · client µs ÷ 10^6 ÷ headroom, strict at the same rate as the entries\n"
         "- money = (client cores + nodes · (1 + own cores)) · price of a core hour + GiB · price of a GiB hour, "
         "for 730 hours\n"
         "- the busiest key fits when the entries/s for it · µs ÷ 10^6 ≤ headroom; leased, it is renewed once a lease "

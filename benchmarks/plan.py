@@ -31,7 +31,12 @@ ALGORITHMS = (
     "acquire_all",
 )
 QUICK_KEYS_MAX, QUICK_WARM_UP_SECONDS_MAX = 5_000, 0.3
-NOT_QUICK = frozenset({"throttled", "pyrate", "ceiling-1", "ceiling-128", "microbatch-1000", "microbatch-1000000"})
+NOT_QUICK = frozenset({
+    *("threads-8", "open-low", "memory-full"),
+    *("throttled", "pyrate", "ceiling-1", "ceiling-128", "microbatch-1000", "microbatch-1000000", "bare-1000"),
+    *("sluicegate-4", "redispy-2", "redispy-4", "sluicegate-100000", "bare-1000000", "attack"),
+    *("gcra-fraction", "sliding_window_counter", "calendar_quota"),
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +84,7 @@ class Extent:
 def contests(extent: Extent) -> list[Contest]:
     """Return the contests of *extent*."""
     held = [*_awaited(extent), *_threaded(extent), *_in_process(extent), *_others(extent)]
-    return [_quickened(contest) for contest in held] if extent.quick else held
+    return [_quickened(contest) for contest in held if contest.name not in NOT_QUICK] if extent.quick else held
 
 
 def _awaited(extent: Extent) -> list[Contest]:

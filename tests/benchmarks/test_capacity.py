@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from benchmarks.capacity import Assumptions, Costs, need
+from benchmarks.capacity import Assumptions, Costs, Point, need
 
 COSTS = Costs(
-    client_us={"strict": 6.0, "leased": 2.0, "deny": 2.0},
-    redis_us={"strict": 5.0, "leased": 0.01, "deny": 0.0},
-    entry_us=5.0,
-    denied_us=4.0,
+    strict=(Point(per_second=100, client_us=6.0, redis_us=5.0),),
+    client_us={"leased": 2.0, "deny": 2.0},
+    denial=0.8,
+)
+SHARED = replace(
+    COSTS,
+    strict=(
+        Point(per_second=1_000, client_us=100.0, redis_us=30.0),
+        Point(per_second=10_000, client_us=40.0, redis_us=10.0),
+        Point(per_second=100_000, client_us=8.0, redis_us=5.0),
+    ),
 )
 PLAIN = Assumptions(headroom=0.5, price_core_hour=1.0, price_gib_hour=0.0, replicas=0, own_core=0.0, hot_share=0.01)
 
@@ -65,3 +72,31 @@ def test_money_is_cores_for_a_month() -> None:
     strict = need(1_000_000, "strict", COSTS, PLAIN)
     assert strict.money_a_month == pytest.approx(22 * 730)
     assert strict.money_per_billion == pytest.approx(22 * 730 / (1_000_000 * 730 * 3_600) * 1e9)
+
+
+@pytest.mark.parametrize(("rate", "redis_us"), [(1, 30.0), (1_000, 30.0), (10_000, 10.0), (10**6, 5.0)])
+def test_a_measured_rate_costs_what_was_measured_and_none_beyond_is_invented(rate: int, redis_us: float) -> None:
+    """Below the lowest rate and above the highest the nearest cost holds."""
+    assert SHARED.at(rate).redis_us == redis_us
+
+
+def test_between_two_rates_the_cost_goes_along_the_logarithm() -> None:
+    """Half of the way, by factors, is half of the difference."""
+    point = SHARED.at(1_000 * 10**0.5)
+    assert (point.client_us, point.redis_us) == (pytest.approx(70), pytest.approx(20))
+
+
+def test_a_process_that_decides_more_costs_redis_less() -> None:
+    """Decisions of one process share script calls, those of many do not."""
+    few, many = (
+        need(100_000, "strict", SHARED, replace(PLAIN, decisions_a_process=number)) for number in (100_000, 1_000)
+    )
+    assert (few.masters, many.masters) == (1, 6)
+    assert few.client_cores < many.client_cores
+
+
+def test_more_masters_split_the_calls_of_a_process() -> None:
+    """What a process asks is divided among the masters, so that an entry costs as at the lower rate."""
+    strict = need(1_000_000, "strict", SHARED, replace(PLAIN, decisions_a_process=10_000))
+    assert strict.entry_us == 30.0
+    assert strict.masters == 60
