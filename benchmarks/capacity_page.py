@@ -72,9 +72,9 @@ def _measured(costs: Costs) -> str:
         "## Measured\n\n"
         + table(("per decision", "client CPU µs", "Redis CPU µs"), strict + here)
         + "\nThe more a process decides in a second, the more decisions share a script call, and the less each costs: "
-        "the last of the strict rows is a closed loop at full load, the others are open loops, in which the client's CPU "
-        "has a task for each request and the timer that starts it. Between these rates the model goes along the "
-        "logarithm of the rate; beyond them it takes the nearest. A denial that Redis decides costs it "
+        "the last of the strict rows is a closed loop at full load, the others are open loops, in which the CPU "
+        "of the client has a task for each request and the timer that starts it. Between these rates the model goes "
+        "along the logarithm of the rate; beyond them it takes the nearest. A denial that Redis decides costs it "
         f"{costs.denial:.2f} times an admission.\n"
     )
 
