@@ -34,6 +34,7 @@ SHARED = Limit("shared", "50/day")
 HELD = Limit("held", "3", algorithm="concurrency", hold_seconds=0.9)
 
 STORES = ("memory", "redis")
+LOOPS = ("asyncio", "uvloop")  # of the thread in the background
 
 
 # The jobs, which run in the process that forks.
@@ -227,13 +228,13 @@ JOBS: dict[str, Any] = {job.__name__: job for job in (blocking, awaited, unused,
 # The tests.
 
 
-def done(job: str, store: str, request: pytest.FixtureRequest) -> Any:
+def done(job: str, store: str, request: pytest.FixtureRequest, loop: str = "uvloop") -> Any:
     """Let a process of its own do *job*; return what it found. Whatever hangs is ended with all its children."""
     url = request.getfixturevalue("redis_url") if store == "redis" else "memory"
     # What measures coverage keeps a lock of its own in each traced thread, which no child could ever take.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.processes.test_fork", job, url],
+        [sys.executable, "-m", "tests.processes.test_fork", job, url, loop],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
@@ -250,12 +251,13 @@ def done(job: str, store: str, request: pytest.FixtureRequest) -> Any:
     return json.loads(told)
 
 
+@pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("store", STORES)
 def test_the_child_of_a_blocking_limiter_decides_and_shares_no_socket(
-    store: str, request: pytest.FixtureRequest
+    store: str, loop: str, request: pytest.FixtureRequest
 ) -> None:
     """Children and a grandchild go on from the state there was, with sockets of their own, and so does the parent."""
-    told = done("blocking", store, request)
+    told = done("blocking", store, request, loop)
     first, second = told["children"]
     grandchild = first.pop("grandchild")
     assert told["before"] == [49, 48]
@@ -305,15 +307,18 @@ def test_the_parents_holds_are_lost_in_the_child_and_kept_in_the_parent(
     assert (told["lost"], told["remaining"]) == (False, 2)
 
 
+@pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("store", STORES)
-def test_a_fork_while_locks_are_held_hangs_nobody(store: str, request: pytest.FixtureRequest) -> None:
+def test_a_fork_while_locks_are_held_hangs_nobody(store: str, loop: str, request: pytest.FixtureRequest) -> None:
     """Whatever threads of the parent did at that instant, children decide on every key, and the threads go on."""
-    told = done("hammered", store, request)
+    told = done("hammered", store, request, loop)
     assert told["children"] == [[True] * 96] * len(told["children"])
     assert told["wrong"] == []
     assert told["counted"] == told["asked"] > 0
 
 
 if __name__ == "__main__":
+    if sys.argv[3] == "asyncio":
+        sys.modules["uvloop"] = None  # type: ignore[assignment] # so that it cannot be imported
     found = JOBS[sys.argv[1]](sys.argv[2])
     print(json.dumps(asyncio.run(found) if asyncio.iscoroutine(found) else found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections import Counter
@@ -53,6 +54,19 @@ def in_threads(work: Any, threads: int = THREADS) -> list[Any]:
 
     with ThreadPoolExecutor(threads) as pool:
         return [future.result(WAIT_SECONDS_MAX) for future in [pool.submit(run, number) for number in range(threads)]]
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_the_loop_in_the_background_is_uvloops_where_it_is_installed(
+    redis_url: str, loop: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With uvloop and without it threads are answered, by the loop that there is."""
+    if loop == "asyncio":
+        monkeypatch.setitem(sys.modules, "uvloop", None)
+    with BlockingLimiter.connect(redis_url, deadline=DEADLINE_S, logger=NullLogger()) as own:
+        decisions = in_threads(lambda _: own.acquire(Limit("api", "50/day"), "key"), 8)
+        assert sorted(decision.remaining for decision in decisions) == list(range(42, 50))
+        assert type(own._background.loop()).__module__.split(".")[0] == loop
 
 
 def test_each_of_64_threads_gets_its_own_answers(limiter: BlockingLimiter) -> None:
