@@ -40,6 +40,7 @@ class Joint:
         self.decisions: tuple[Decision, ...] = ()
         if engine.store.at_once:
             return
+        engine.check_open()
         if engine.denials.denials:
             self._deny()
         if self.left is not None and any(limit.plan.lease_us for limit, _, _ in self._members):
@@ -59,8 +60,7 @@ class Joint:
 
     def _deny(self) -> None:
         """End it when one of the limits is known to deny; what remains of the others is then not known."""
-        find = self._engine.denials.find
-        found = [find(*member) for member in self._members]
+        found = [self._denial_of(*member) for member in self._members]
         known = next((denial for denial in found if denial is not None), None)
         if known is None:
             return
@@ -71,6 +71,12 @@ class Joint:
                 for denial, member in zip(found, self._members, strict=True)
             )
         )
+
+    def _denial_of(self, limit: Limit, key: str, cost: int) -> Decision | None:
+        """Return a known denial, unless units that came after it are in hand."""
+        denial = self._engine.denials.find(limit, key, cost)
+        in_hand = denial is not None and limit.plan.lease_us > 0
+        return None if in_hand and self._engine.leases.look(limit, key, cost) is not None else denial
 
     def _spend(self) -> None:
         """Spend units in hand; what has none is left to ask."""

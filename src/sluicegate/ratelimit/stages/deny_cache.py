@@ -32,6 +32,7 @@ class _Denial(NamedTuple):
     decision: Decision
     until_us: int  # when to ask again
     known_us: int  # when the answer came
+    least: int  # the least cost that is known to be denied
 
 
 class DenyCache:
@@ -62,9 +63,9 @@ class DenyCache:
         denial = self.denials.get(limit.plan.prefix + key)
         if denial is None:
             return None
-        before, until_us, known_us = denial
+        before, until_us, known_us, least = denial
         now_us = self._monotonic_us()
-        if now_us >= until_us or cost < before[3] or not (before[1] is limit or before[1].decides_like(limit)):
+        if now_us >= until_us or cost < least or not (before[1] is limit or before[1].decides_like(limit)):
             return None
         passed_us = now_us - known_us
         wait_us = before[5]
@@ -88,17 +89,19 @@ class DenyCache:
         until_us = sent_us + wait_us
         if until_us <= known_us:
             return
-        name = decision.limit.plan.prefix + decision.key
+        plan = decision.limit.plan
+        name = plan.prefix + decision.key
+        least = plan.capacity + 1 if decision.never else decision.cost
         with self._lock:
             if decision.decided_at_us <= self._voided.get(name, -1):
                 return  # a reset or refund was decided after it, and its answer was faster
             known = self.denials.pop(name, None)
-            if known is not None and known[0].cost < decision.cost and known.until_us >= until_us:
+            if known is not None and known.least < least and known.until_us >= until_us:
                 self.denials[name] = known  # it says more
                 return
             if len(self.denials) >= self._denials_max:
                 del self.denials[next(iter(self.denials))]
-            self.denials[name] = _Denial(decision, until_us, known_us)
+            self.denials[name] = _Denial(decision, until_us, known_us, least)
 
     def forget(self, limit: Limit, key: str, at_us: int) -> None:
         """Forget a key that was reset, or to which units came back.

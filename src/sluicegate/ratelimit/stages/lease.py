@@ -44,25 +44,43 @@ class Parcel:
         plan: The limit's.
     """
 
-    __slots__ = ("decided_at_us", "expires_us", "renewed_at", "reset_after_us", "serial", "spends", "units")
+    __slots__ = (
+        "carried",
+        "carrier",
+        "decided_at_us",
+        "expires_us",
+        "look_at_us",
+        "renewed_at",
+        "reset_after_us",
+        "serial",
+        "step_us",
+        "units",
+    )
 
     def __init__(self, reply: Reply, plan: Plan) -> None:
         self.units, _, _, self.reset_after_us = reply.answers
         self.decided_at_us = reply.now_us
-        self.serial = reply.serial
-        self.spends = 0
+        self.serial = reply.serial  # of the last use; it grows by more than the store numbers at one microsecond
+        self.carried = 0  # units of the parcel before it that its first use took along
+        self.carrier = -1  # the serial of that use
         self.renewed_at = self.units // RENEWED_AT
+        self.step_us = 0
+        if plan.algorithm.takes_burst:  # each unit has the reset that it would have had, had it been taken alone
+            self.step_us = min(_slowest_us(plan, 1) + 1, self.reset_after_us // self.units)
+            if plan.plain is not None:
+                self.step_us = plan.plain[0]
         life_us = plan.lease_us
         if plan.algorithm.windowed:
             # By the store's clock the answer is no older than the question, so the window ends no sooner than that.
             left_us = _window_end_us(plan, reply.now_us) - reply.now_us
             life_us = min(life_us, left_us - left_us // DRIFT)
         self.expires_us = reply.sent_us + life_us
+        self.look_at_us = self.expires_us - life_us // KEPT
 
     def next_serial(self) -> int:
         """Return a serial that tells one more use of it from all others, and from what the store numbers."""
-        self.spends += 1
-        return self.serial + self.spends * STORE_SERIALS
+        self.serial += STORE_SERIALS
+        return self.serial
 
 
 class Lease:
@@ -75,17 +93,23 @@ class Lease:
         current: What is spent from.
         following: What will be spent from next.
         asked: Units that were asked for since *since_us*, granted or not.
-        since_us: Since when they are counted, by the monotonic clock.
+        since_us: Since when they are counted, by the monotonic clock; while one is filling, since it was asked for.
+        asked_before: Units that were asked for from *before_us* until then.
+        before_us: When the parcel before the last was asked for.
         asked_at_us: When the last were asked for.
         left: What was left at the store when it was last heard of.
         filling: Whether a parcel is on its way.
         void_us: The store's time of the last reset; parcels of before are worth nothing.
+        dropped: Whether it was given up; a parcel that still comes is only given back.
     """
 
     __slots__ = (
         "asked",
         "asked_at_us",
+        "asked_before",
+        "before_us",
         "current",
+        "dropped",
         "filling",
         "following",
         "key",
@@ -102,11 +126,12 @@ class Lease:
         self.lock = Lock()
         self.current: Parcel | None = None
         self.following: Parcel | None = None
-        self.asked = 0
-        self.since_us = self.asked_at_us = now_us
+        self.asked = self.asked_before = 0
+        self.since_us = self.before_us = self.asked_at_us = now_us
         self.left = 0
         self.filling = False
         self.void_us = -1
+        self.dropped = False
 
     def in_hand(self, now_us: int) -> int:
         """Return how many units could be spent now."""
@@ -134,6 +159,7 @@ class Lease:
             return None
         if rest and current is not None:
             current.units = 0
+            following.carried, following.carrier = rest, following.serial + STORE_SERIALS
         following.units -= cost - rest
         self.current, self.following = following, None
         return following
@@ -151,27 +177,39 @@ class Lease:
         elapsed_us = now_us - self.since_us
         wish = wish_of(asked=self.asked, elapsed_us=elapsed_us, left=self.left, lease_us=self.limit.plan.lease_us)
         if wish:
+            self.asked_before, self.before_us = self.asked, self.since_us
             self.asked, self.since_us = 0, now_us
         elif elapsed_us > self.limit.plan.lease_us:  # what was long ago says little
             self.asked //= 2
             self.since_us = now_us - elapsed_us // 2
         return wish
 
-    def put_back(self, decided_at_us: int, cost: int) -> None:
-        """Put units back into the parcel that they were taken from, if it is still there."""
+    def put_back(self, decided_at_us: int, serial: int, cost: int) -> None:
+        """Put units back into the parcel that they were taken from, if it is still there.
+
+        Those that came out of an older parcel are lost: they would outlive it.
+        """
         for parcel in (self.current, self.following):
             if parcel is not None and parcel.decided_at_us == decided_at_us:
-                parcel.units += cost
+                parcel.units += cost - parcel.carried if serial == parcel.carrier else cost
                 return
+
+    def idle(self, now_us: int) -> bool:
+        """Say whether nobody has asked for a while."""
+        return self.asked_at_us <= now_us - self.limit.plan.lease_us // KEPT
 
     def given_up(self, parcel: Parcel, now_us: int) -> int:
         """Take out of a parcel that has little of its life left what will not be needed; return how much."""
         units = parcel.units
-        if self.asked_at_us > now_us - self.limit.plan.lease_us // KEPT:
-            rest_us = max(0, parcel.expires_us - now_us)
-            elapsed_us = max(ELAPSED_MIN_US, now_us - self.since_us)
-            units -= min(units, -(-self.asked * rest_us // elapsed_us))
+        if (
+            (parcel is self.current or parcel is self.following)
+            and now_us < parcel.expires_us
+            and not self.idle(now_us)
+        ):
+            elapsed_us = max(ELAPSED_MIN_US, now_us - self.before_us)
+            units -= min(units, -(-(self.asked + self.asked_before) * (parcel.expires_us - now_us) // elapsed_us))
         parcel.units -= units
+        parcel.reset_after_us -= units * parcel.step_us  # they were the last of it
         return units
 
 
@@ -200,8 +238,13 @@ def returnable(plan: Plan, parcel: Parcel, units: int) -> tuple[int, int, int]:
     """
     reset_after_us = parcel.reset_after_us
     if plan.algorithm.takes_burst:
-        reset_after_us = min(reset_after_us, max(time_of(units, *rule[1:4])[0] for rule in plan.rules))
+        reset_after_us = min(reset_after_us + units * parcel.step_us, _slowest_us(plan, units))
     return parcel.decided_at_us, parcel.decided_at_us + reset_after_us, parcel.next_serial()
+
+
+def _slowest_us(plan: Plan, units: int) -> int:
+    """Return how long *units* take to come back under the slowest of the limit's rates, in whole microseconds."""
+    return max(time_of(units, *rule[1:4])[0] for rule in plan.rules)
 
 
 def _window_end_us(plan: Plan, now_us: int) -> int:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from contextlib import suppress
 from itertools import count, islice
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from sluicegate.ratelimit.decision import NOTHING_TAKEN, Decision
-from sluicegate.ratelimit.stages.lease import KEPT, STORE_SERIALS, Lease, Parcel, returnable
+from sluicegate.ratelimit.stages.lease import STORE_SERIALS, Lease, Parcel, returnable
 from sluicegate.ratelimit.stores.store import ACQUIRE, REFUND, Reply, Request
-from sluicegate.utils import StoreError
+from sluicegate.utils import CorruptStateError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from sluicegate.ratelimit.limit import Limit
     from sluicegate.ratelimit.stores.store import Promise
@@ -34,6 +35,8 @@ SOURCE = "lease"
 LEASES_MAX = 10_000  # keys with a lease, some ten megabytes; others are decided as under a strict limit
 EVICTION_LOOKS_MAX = 8  # old leases that are looked at to make room for a new one
 PAUSE_US = 100_000  # between two tries to take ahead from a store that does not answer
+FILLING_US_MAX = 12_000_000  # longer than any deadline: then its event loop has ended, and no answer comes
+CLOSING_S_MAX = 0.1  # to wait for parcels that are on their way when it is closed
 AT_ONCE_MAX = 128  # parcels given back together
 
 _decision_of = tuple.__new__  # a third of the cost of the generated constructor
@@ -69,8 +72,10 @@ class LeaseBook:
         self._ends: list[tuple[int, int, Lease, Parcel]] = []  # a heap of the times to look at parcels
         self._numbers = count()
         self._keeper: asyncio.Task[None] | None = None
+        self._giving = False  # whether the keeper is in the midst of giving back
         self._pause_until_us = 0
         self._closed = False
+        self._landed: asyncio.Event | None = None  # tells who closes that a parcel has come
 
     @property
     def keys(self) -> int:
@@ -94,17 +99,20 @@ class LeaseBook:
             lease.asked_at_us = now_us
             parcel = lease.spend(now_us, cost)
             if parcel is not None:
-                parcel.spends += 1
-                serial = parcel.serial + parcel.spends * STORE_SERIALS
-                remaining = parcel.units + lease.left
+                units = parcel.units
+                serial = parcel.serial = parcel.serial + STORE_SERIALS
+                reset_after_us = parcel.reset_after_us - units * parcel.step_us
+                remaining = units + lease.left
                 if lease.following is not None:
                     remaining += lease.following.units
+            elif lease.filling and now_us - lease.since_us > FILLING_US_MAX:
+                lease.filling = False
         if lease.following is None and not lease.filling and (parcel is None or parcel.units <= parcel.renewed_at):
             self._fill(lease, now_us, cost)
         if parcel is None:
             return None
         return _decision_of(Decision, (
-            True, limit, key, cost, remaining, 0, parcel.reset_after_us,
+            True, limit, key, cost, remaining, 0, reset_after_us,
             parcel.decided_at_us, SOURCE, False, False, serial,
         ))  # fmt: skip
 
@@ -113,7 +121,7 @@ class LeaseBook:
         lease = self._leases.get(decision.limit.plan.prefix + decision.key)
         if lease is not None:
             with lease.lock:
-                lease.put_back(decision.decided_at_us, decision.cost)
+                lease.put_back(decision.decided_at_us, decision.serial, decision.cost)
 
     def learn(self, decision: Decision) -> None:
         """Note what the store said of a key that may have a lease."""
@@ -137,12 +145,12 @@ class LeaseBook:
             ))  # fmt: skip
 
     def drop(self, limit: Limit, key: str, at_us: int | None = None) -> None:
-        """Give up the units of a key whose state was reset: they were taken out of what is forgotten.
+        """Spend no more of the units of a key whose state was reset: they were taken out of what is forgotten.
 
         Args:
             limit: The rule.
             key: Whose.
-            at_us: The store's time of the reset; ``None`` where there was none, and all is to be forgotten.
+            at_us: The store's time of the reset; ``None`` where nobody knows of one, and all is to be forgotten.
         """
         name = limit.plan.prefix + key
         with self._lock:
@@ -152,27 +160,27 @@ class LeaseBook:
             if at_us is None:
                 del self._leases[name]
         with lease.lock:
+            if at_us is None:
+                lease.dropped = True  # what there is is given back in its time, if it still counts
+            else:
+                lease.void_us = at_us
+                for parcel in (lease.current, lease.following):
+                    if parcel is not None:
+                        parcel.units = 0
             lease.current = lease.following = None
-            lease.void_us = at_us if at_us is not None else 1 << 62
 
     async def aclose(self) -> None:
-        """Give back all that is in hand, and spend nothing any more."""
+        """Give back all that is in hand or on its way, and spend nothing any more."""
         self._closed = True
         leases, self._leases = self._leases, {}
-        back = []
-        now_us = self._clock.monotonic_us()
-        for lease in leases.values():
+        await self._all_landed(leases.values())
+        await self._end_keeper()
+        ends, self._ends = self._ends, []
+        back: list[Request] = []
+        for _, _, lease, parcel in ends:
             with lease.lock:
-                parcels = [parcel for parcel in (lease.current, lease.following) if parcel is not None]
                 lease.current = lease.following = None
-                back += [
-                    _refund(lease, each, each.units) for each in parcels if each.units and now_us < each.expires_us
-                ]
-        self._ends.clear()
-        keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            keeper.cancel()
-            await asyncio.wait({keeper})
+            back += self._given_up(lease, parcel)
         for first in range(0, len(back), AT_ONCE_MAX):
             answers = await self._ask_all(back[first : first + AT_ONCE_MAX])
             if all(isinstance(answer, StoreError) for answer in answers):
@@ -183,20 +191,23 @@ class LeaseBook:
         granted, lease.left, _, _ = reply.answers
         with lease.lock:
             lease.filling = False
-            if granted <= 0 or self._closed or reply.now_us <= lease.void_us:
-                return
-            parcel = Parcel(reply, lease.limit.plan)
-            now_us = self._clock.monotonic_us()
-            lease.accept(parcel, now_us)
-        look_at_us = parcel.expires_us - lease.limit.plan.lease_us // KEPT
-        heapq.heappush(self._ends, (look_at_us, next(self._numbers), lease, parcel))
-        if self._keeper is None or self._keeper.done():
-            self._keeper = asyncio.get_running_loop().create_task(self._keep())
+            if granted > 0 and reply.now_us > lease.void_us:
+                parcel = Parcel(reply, lease.limit.plan)
+                if not (self._closed or lease.dropped):  # else it only has to be given back
+                    lease.accept(parcel, self._clock.monotonic_us())
+                self._look_later(lease, parcel, parcel.look_at_us)
+        if self._landed is not None:
+            self._landed.set()
 
-    def failed(self, lease: Lease) -> None:
+    def failed(self, lease: Lease, error: BaseException) -> None:
         """Note that nothing could be taken ahead."""
         lease.filling = False
-        self._pause_until_us = self._clock.monotonic_us() + PAUSE_US
+        if isinstance(error, CorruptStateError):
+            lease.left = 0  # it is this key's own: nothing is taken ahead before the store has told of it again
+        else:
+            self._pause_until_us = self._clock.monotonic_us() + PAUSE_US
+        if self._landed is not None:
+            self._landed.set()
 
     def _fill(self, lease: Lease, now_us: int, cost: int) -> None:
         """Ask for the next parcel, once."""
@@ -211,8 +222,8 @@ class LeaseBook:
             lease.filling = True
         try:
             self.post(Request(ACQUIRE, ((lease.limit, lease.key, 1),), None, wish), _Filling(self, lease))
-        except StoreError:
-            self.failed(lease)
+        except StoreError as error:
+            self.failed(lease, error)
 
     def _begin(self, limit: Limit, key: str, cost: int) -> None:
         """Begin to watch a key; where there is no room for one more, it goes without a lease."""
@@ -222,41 +233,87 @@ class LeaseBook:
         with self._lock:
             if self._closed:
                 return
-            if len(self._leases) >= self._leases_max:
-                # The dict is in the order of their coming; those of which something is in hand stay.
-                old = [each for each, held in islice(self._leases.items(), EVICTION_LOOKS_MAX) if _is_bare(held)]
-                if not old:
-                    return
-                del self._leases[old[0]]
+            if len(self._leases) >= self._leases_max and not self._made_room(lease.since_us):
+                return
             self._leases.setdefault(name, lease)
+
+    def _made_room(self, now_us: int) -> bool:
+        """Give up one of the oldest leases of which nothing is in hand; the others become the youngest."""
+        for name, lease in list(islice(self._leases.items(), EVICTION_LOOKS_MAX)):
+            del self._leases[name]
+            if not lease.filling and not lease.in_hand(now_us):
+                return True
+            self._leases[name] = lease
+        return False
+
+    def _look_later(self, lease: Lease, parcel: Parcel, at_us: int) -> None:
+        """Have *parcel* looked at in time; runs on the loop."""
+        entry = (at_us, next(self._numbers), lease, parcel)
+        heapq.heappush(self._ends, entry)
+        if self._closed:
+            return
+        keeper, loop = self._keeper, asyncio.get_running_loop()
+        if keeper is not None and not keeper.done() and keeper.get_loop() is loop:
+            if self._giving or self._ends[0] is not entry:
+                return
+            keeper.cancel()  # it sleeps too long
+        self._giving = False
+        self._keeper = loop.create_task(self._keep())
 
     async def _keep(self) -> None:
         """Give back in time what will not be needed, for as long as there is anything."""
-        while self._ends:
+        while self._ends and not self._closed:
             wait_us = self._ends[0][0] - self._clock.monotonic_us()
             if wait_us > 0:
                 await self._sleep(wait_us / 1_000_000)
                 continue
-            back: list[Request] = []
-            while self._ends and len(back) < AT_ONCE_MAX and self._ends[0][0] <= self._clock.monotonic_us():
-                _, _, lease, parcel = heapq.heappop(self._ends)
-                back += self._given_up(lease, parcel)
-            if back:
-                await self._ask_all(back)
+            self._giving = True
+            try:
+                await self._give_back()
+            finally:
+                self._giving = False
             await asyncio.sleep(0)
+
+    async def _end_keeper(self) -> None:
+        keeper, self._keeper = self._keeper, None
+        if keeper is None or keeper.done() or keeper.get_loop() is not asyncio.get_running_loop():
+            return
+        if not self._giving:  # else it ends by itself
+            keeper.cancel()
+        await asyncio.wait({keeper})
+
+    async def _give_back(self) -> None:
+        """Give back what is due, the most that goes together."""
+        back: list[Request] = []
+        now_us = self._clock.monotonic_us()
+        while self._ends and len(back) < AT_ONCE_MAX and self._ends[0][0] <= now_us:
+            _, number, lease, parcel = heapq.heappop(self._ends)
+            back += self._given_up(lease, parcel)
+            if parcel.units:  # what may still be needed is looked at once more, when it no longer can be spent
+                heapq.heappush(self._ends, (parcel.expires_us, number, lease, parcel))
+        if back:
+            await self._ask_all(back)
 
     def _given_up(self, lease: Lease, parcel: Parcel) -> list[Request]:
         now_us = self._clock.monotonic_us()
         with lease.lock:
-            if parcel is not lease.current and parcel is not lease.following:
-                return []
             units = lease.given_up(parcel, now_us)
-            idle = lease.asked_at_us <= now_us - lease.limit.plan.lease_us
-            bare = not lease.in_hand(now_us) and not lease.filling
-        if idle and bare:
+            done = lease.idle(now_us) and not lease.filling and not lease.in_hand(now_us)
+        if done:
             with self._lock:
-                self._leases.pop(lease.limit.plan.prefix + lease.key, None)
-        return [_refund(lease, parcel, units)] if units and now_us < parcel.expires_us else []
+                name = lease.limit.plan.prefix + lease.key
+                if self._leases.get(name) is lease:
+                    del self._leases[name]
+        return [_refund(lease, parcel, units)] if units else []
+
+    async def _all_landed(self, leases: Iterable[Lease]) -> None:
+        """Wait a little for the parcels that are on their way."""
+        landed = self._landed = asyncio.Event()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSING_S_MAX):
+                while any(lease.filling for lease in leases):
+                    landed.clear()
+                    await landed.wait()
 
 
 class _Filling:
@@ -274,12 +331,8 @@ class _Filling:
     def set_result(self, result: Reply, /) -> None:
         self._book.filled(self._lease, result)
 
-    def set_exception(self, _exception: BaseException, /) -> None:
-        self._book.failed(self._lease)
-
-
-def _is_bare(lease: Lease) -> bool:
-    return lease.current is None and lease.following is None and not lease.filling
+    def set_exception(self, exception: BaseException, /) -> None:
+        self._book.failed(self._lease, exception)
 
 
 def _refund(lease: Lease, parcel: Parcel, units: int) -> Request:
