@@ -78,19 +78,21 @@ async def fleet_by_hand(
     """Make *count* limiters on a real server, which takes its time from the clock that they share."""
     clock = HandClock(server)
     async with AsyncExitStack() as stack:
-        limiters = []
-        for _ in range(count):
-            store = RedisStore(
-                connect(url),
-                clock,
-                NullLogger(),
-                keyspace=Keyspace("sg"),
-                deadline_us=DEADLINE_US,
-                script=lasting_script(),
-            )
-            limiter = Limiter(clock=clock, store=store, logger=NullLogger(), deny_cache_s=deny_cache_s)
-            limiters.append(await stack.enter_async_context(limiter))
-        yield Fleet(clock, limiters)
+        made = [limiter_by_hand(url, clock, deny_cache_s=deny_cache_s) for _ in range(count)]
+        yield Fleet(clock, [await stack.enter_async_context(limiter) for limiter in made])
+
+
+def limiter_by_hand(url: str, clock: HandClock, *, deny_cache_s: float = 0, prefix: str = "sg") -> Limiter:
+    """Return a limiter on a real server that takes its time from *clock*."""
+    store = RedisStore(
+        connect(url),
+        clock,
+        NullLogger(),
+        keyspace=Keyspace(prefix),
+        deadline_us=DEADLINE_US,
+        script=lasting_script(),
+    )
+    return Limiter(clock=clock, store=store, logger=NullLogger(), deny_cache_s=deny_cache_s)
 
 
 def is_busy(limiter: Limiter) -> bool:
