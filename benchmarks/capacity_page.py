@@ -74,7 +74,10 @@ def _measured(costs: Costs) -> str:
         + "\nThe more a process decides in a second, the more decisions share a script call, and the less each costs: "
         "the last of the strict rows is a closed loop at full load, the others are open loops, in which the CPU "
         "of the client has a task for each request and the timer that starts it. Between these rates the model goes "
-        "along the logarithm of the rate; beyond them it takes the nearest. A denial that Redis decides costs it "
+        "along the logarithm of the rate; beyond them it takes the nearest.\n\n"
+        "A server that is often idle wakes for each call and finds its caches cold. Of the open loops that is taken "
+        "off, since these masters are busy: by as much as redis-py by hand, which sends a call for each decision at "
+        "every rate, costs Redis more there than at full load. A denial that Redis decides costs it "
         f"{costs.denial:.2f} times an admission.\n"
     )
 

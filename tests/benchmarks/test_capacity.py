@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from benchmarks.capacity import Assumptions, Costs, Point, need
+from benchmarks.capacity import Assumptions, Costs, Point, costs_in, need
 
 COSTS = Costs(
     strict=(Point(per_second=100, client_us=6.0, redis_us=5.0),),
@@ -100,3 +101,26 @@ def test_more_masters_split_the_calls_of_a_process() -> None:
     strict = need(1_000_000, "strict", SHARED, replace(PLAIN, decisions_a_process=10_000))
     assert strict.entry_us == 30.0
     assert strict.masters == 60
+
+
+def figures(per_second: float, client_us: float, redis_us: float) -> dict[str, Any]:
+    """Return what a summary says of a contender."""
+    return {"per_second": {"median": per_second}, "client_us": client_us, "redis_us": redis_us}
+
+
+def test_what_an_idle_server_costs_more_is_taken_off() -> None:
+    """Where a call by hand costs a server that idles twice as much as a busy one, so does each of ours."""
+    outcome = {
+        "contests": {
+            name: {"summary": summary}
+            for name, summary in {
+                "open-low": {"sluicegate": figures(3_000, 99, 40), "redispy": figures(3_000, 99, 20)},
+                "tasks": {"sluicegate": figures(150_000, 6, 5), "redispy": figures(20_000, 40, 10)},
+                "local-tasks": {mode: figures(1, 2, 0) for mode in ("leased", "deny")},
+                "denials": {"sluicegate-uncached": figures(1, 1, 4)},
+            }.items()
+        }
+    }
+    costs = costs_in(outcome)
+    assert [point.redis_us for point in costs.strict] == [20, 5]
+    assert costs.denial == 0.8
