@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sluicegate.database.connections import CONNECTIONS_MAX
+from sluicegate.database.standalone import StandaloneClient
 from sluicegate.utils import (
     LimiterClosedError,
     OutcomeUnknownError,
@@ -33,11 +35,9 @@ from tests.servers import RedisServer, free_port
 from tests.timing import GRACE_S, lag_watched, timed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
     import redis
-
-    from sluicegate.database.standalone import StandaloneClient
 
 DEADLINE_US = 50_000
 STORM_S = 1.0
@@ -161,6 +161,8 @@ async def test_a_wrong_password_is_tried_once(guarded: RedisServer) -> None:
     url = guarded.url.replace("redis://", "redis://:hunter2@")
     with FaultProxy(guarded.port) as proxy:
         async with connected(url.replace(str(guarded.port), str(proxy.port))) as client:
+            first = await outcome_of_count(client, deadline_us=5_000_000)  # however long the attempt takes here
+            assert isinstance(first, StoreAuthenticationError)
             assert await besiege(client, 0.5) == {StoreAuthenticationError}
             error = await outcome_of_count(client, deadline_us=DEADLINE_US)
         assert proxy.connections == 1
@@ -206,6 +208,66 @@ async def test_a_tls_handshake_that_is_refused_is_not_repeated() -> None:
             with pytest.raises(StoreAuthenticationError, match="SSL"):
                 await count(client)
     assert heard == [b"\x16"]  # what a handshake begins with
+
+
+@asynccontextmanager
+async def speaking(*replies: bytes) -> AsyncIterator[str]:
+    """A server that answers what it hears with one reply after another, whatever was asked; its port and host."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        for reply in replies:
+            await reader.readuntil(b"\r\n")
+            writer.write(reply)
+        with suppress(OSError):
+            await reader.read()  # until the client has gone
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@pytest.mark.parametrize("greeting", [b"+OK\r\n", b"*0\r\n", b":3\r\n"])
+async def test_a_handshake_that_is_none_is_a_failed_attempt(greeting: bytes) -> None:
+    """A server that answers the credentials with nonsense is away, like one that does not answer."""
+    async with speaking(greeting) as host, connected(f"redis://:secret@{host}?protocol=3") as client:
+        for _ in range(2):
+            assert isinstance(await outcome_of_count(client, deadline_us=5_000_000), StoreUnavailableError)
+
+
+async def test_a_server_that_says_too_much_at_first_is_not_used(redis_client: redis.Redis) -> None:
+    """What stands behind the handshake's replies is no caller's reply: the attempt has failed."""
+    greeting = [b"%1\r\n$5\r\nproto\r\n:3\r\n+OK\r\n+OK\r\n:4711\r\n"]
+    async with speaking(*greeting) as host, connected(f"redis://{host}?protocol=3") as client:
+        error = await outcome_of_count(client, deadline_us=5_000_000)
+    assert isinstance(error, StoreUnavailableError)
+    assert "said what nobody had asked for" in error.reason
+
+
+async def test_what_the_server_pushes_is_no_reply(redis_url: str, redis_client: redis.Redis) -> None:
+    """A message that the server pushes while a call waits is passed over, and the call has its own reply."""
+    async with connected(f"{redis_url}?protocol=3") as client:
+        await client.execute("CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "list")
+        before = await connection_id(client)
+        waiting = asyncio.create_task(client.execute("BLPOP", "list", 5))
+        await until(lambda: blocked(redis_client) == 1)
+        redis_client.set("list of others", "", ex=60)
+        await asyncio.sleep(0.02)  # the message arrives
+        assert not waiting.done()
+        redis_client.rpush("list", "own")
+        assert await waiting == [b"list", b"own"]
+        await asyncio.sleep(0.02)  # the message of the list itself arrives when nobody waits
+        assert await connection_id(client) != before
+
+
+async def test_a_client_that_is_dropped_closes_its_connections(redis_url: str, redis_client: redis.Redis) -> None:
+    """Who forgets to close is warned, and the server is left no connection."""
+    client = StandaloneClient(redis_url)
+    await count(client)
+    del client
+    with pytest.warns(ResourceWarning, match="unclosed Connection"):
+        gc.collect()
+    await until(lambda: len(redis_client.client_list()) == 1)
 
 
 async def test_what_the_server_closed_meanwhile_is_replaced_unseen(

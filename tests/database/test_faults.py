@@ -192,6 +192,32 @@ async def test_every_call_is_answered_when_all_connections_are_cut(
     assert unknown > 0
 
 
+async def test_a_lost_load_leaves_no_doubt(proxy: FaultProxy, redis_client: redis.Redis) -> None:
+    """Whether a script was loaded may be unknown; that it has not run is not."""
+    async with connected(proxy.url) as client:
+        await asyncio.gather(*[client.execute("BLPOP", "none", 0.05) for _ in range(2)])  # opens two connections
+        redis_client.script_flush()
+        proxy.cut_after = 0
+        with pytest.raises(StoreUnavailableError) as caught:
+            await count(client)
+        assert caught.value.operation == "run count"
+        assert counted(redis_client) == 0
+        assert await count(client) == 1
+
+
+async def test_a_load_that_hangs_leaves_no_doubt(proxy: FaultProxy, redis_client: redis.Redis) -> None:
+    """Who gives up while a script is still being loaded is told that nothing was sent, and nothing was."""
+    async with connected(proxy.url) as client:
+        await count(client)
+        redis_client.flushall()
+        redis_client.script_flush()
+        proxy.before_request = lambda data: setattr(proxy, "swallow", b"LOAD" in data)
+        error = await outcome_of_count(client, deadline_us=SHORT_US)
+        assert type(error) is StoreUnavailableError
+        assert error.reason == "no answer within 50 ms"
+    assert counted(redis_client) == 0
+
+
 async def test_a_lost_connection_is_replaced_at_once(proxy: FaultProxy, through: StandaloneClient) -> None:
     """A connection that was lost is no failed attempt: the next call waits for no pause."""
     for number in range(1, 20):

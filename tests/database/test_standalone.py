@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sluicegate.database import Script, ScriptCall
+from sluicegate.database import Script, ScriptCall, connect
 from sluicegate.utils import (
     ConfigurationError,
     LimiterClosedError,
@@ -183,6 +184,16 @@ async def test_several_calls_survive_a_flush(client: StandaloneClient, redis_cli
     assert calls_of(redis_client, "script|load") == 2
 
 
+async def test_several_calls_keep_their_places_when_some_are_run_again(client: StandaloneClient) -> None:
+    """A call that fails when it is run again has its error in its place, and those behind it their replies."""
+    calls = [call_of(COUNT), call_of(FAILING), call_of(COUNT)]
+    await client.run_many(calls)
+    await client.execute("SCRIPT", "FLUSH")
+    replies = await client.run_many(calls)
+    assert numbers_or_kinds(replies) == [3, ScriptError, 4]
+    assert str(replies[1]).startswith("run failing: ")
+
+
 async def test_no_calls_are_no_round_trip(redis_url: str) -> None:
     """An empty list is answered without a server."""
     async with connected(f"redis://127.0.0.1:{free_port()}") as client:
@@ -226,16 +237,22 @@ async def test_calls_that_are_cancelled_at_random_cross_no_answers(
 
 
 async def test_cancelling_the_first_caller_leaves_the_load_to_the_others(
-    client: StandaloneClient, redis_client: redis.Redis
+    proxy: FaultProxy, redis_client: redis.Redis
 ) -> None:
     """A script that many wait for is loaded though the one who began it has gone."""
     redis_client.script_flush()
-    first = asyncio.create_task(count(client))
-    others = [asyncio.create_task(count(client)) for _ in range(3)]
-    await until(lambda: bool(client._loading))
-    first.cancel()
-    assert sorted(await asyncio.gather(*others)) == [1, 2, 3]
+    redis_client.config_resetstat()
+    async with connected(proxy.url) as client:
+        await client.execute("PING")
+        proxy.delay_s = 0.05  # so that the load is seen while it is under way
+        first = asyncio.create_task(count(client))
+        others = [asyncio.create_task(count(client)) for _ in range(3)]
+        await until(lambda: calls_of(redis_client, "script|load") == 1)
+        first.cancel()
+        proxy.delay_s = 0.0
+        assert sorted(await asyncio.gather(*others)) == [1, 2, 3]
     assert first.cancelled()
+    assert calls_of(redis_client, "script|load") == 1
 
 
 async def test_the_identity_is_what_the_server_says(client: StandaloneClient, redis_client: redis.Redis) -> None:
@@ -319,6 +336,17 @@ async def test_a_start_gives_up_at_the_connect_timeout() -> None:
         error, seconds = await timed(asyncio.gather(client.start(), return_exceptions=True))
     assert isinstance(error[0], StoreUnavailableError)
     assert 0.2 <= seconds <= 0.3 + 2 * GRACE_S + lag.worst_s
+
+
+def test_a_missing_hiredis_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the other half of the extra cannot be imported, the error says what to install."""
+    for name in ("standalone", "connections", "channel"):
+        monkeypatch.delitem(sys.modules, f"sluicegate.database.{name}", raising=False)
+    monkeypatch.setitem(sys.modules, "hiredis", None)
+    with pytest.raises(ConfigurationError) as caught:
+        connect("redis://127.0.0.1")
+    (problem,) = caught.value.problems
+    assert (problem.found, problem.accepted) == ("no package hiredis", "pip install 'sluicegate[redis]'")
 
 
 async def test_a_closed_client_takes_no_calls(redis_url: str) -> None:

@@ -9,13 +9,13 @@ then everybody is told why the last one failed.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
+from sluicegate.database.channel import forget, let_go, taken_over
 from sluicegate.database.classification import classified
 from sluicegate.utils import (
     LimiterClosedError,
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from redis.asyncio import Connection
+
+    from sluicegate.database.channel import Channel
 
 __all__ = ["CONNECTIONS_MAX", "Connections", "awaited"]
 
@@ -49,16 +51,26 @@ class Connections:
     def __init__(self, make: Callable[[], Connection], *, timeout_s: float) -> None:
         self._make = make
         self._timeout_s = timeout_s
-        self._all: set[Connection] = set()
-        self._idle: list[Connection] = []
+        self._all: dict[Channel, Connection] = {}  # who lets go of a connection has it closed, with a warning
+        self._idle: list[Channel] = []
         self._opening: asyncio.Task[None] | None = None
+        self._unopened: Connection | None = None
         self._retry_at_s = 0.0
         self._backoff_s = BACKOFF_MIN_S
         self._failure: StoreError | None = None
         self._closed = False
 
-    async def take(self, operation: str) -> Connection:
-        """Return a connection for the caller's own use, until it is put back.
+    def idle(self) -> Channel | None:
+        """Return an open connection for the caller's own use, until it is put back, or none where all are in use."""
+        while self._idle:
+            channel = self._idle.pop()
+            if channel.usable:
+                return channel
+            self._drop(channel)
+        return None
+
+    async def take(self, operation: str) -> Channel:
+        """Return a connection like `idle`, and open one where that has none.
 
         Args:
             operation: What it is for; messages say so.
@@ -67,22 +79,20 @@ class Connections:
             StoreError: There is none, and why.
         """
         while not self._closed:
-            while self._idle:
-                connection = self._idle.pop()
-                if await _is_fresh(connection):
-                    return connection
-                await self._drop(connection)
-            if len(self._all) >= CONNECTIONS_MAX and (self._opening is None or self._opening.done()):
+            channel = self.idle()
+            if channel is not None:
+                return channel
+            if len(self._all) >= CONNECTIONS_MAX:
                 raise StoreOverloadedError(operation, f"all {CONNECTIONS_MAX} connections are in use")
             await self._opened(operation)
         raise LimiterClosedError("the client is closed")
 
-    async def put_back(self, connection: Connection, *, spoiled: bool) -> None:
-        """Give *connection* back; a *spoiled* one, on which a reply may still come, is closed."""
-        if spoiled or self._closed:
-            await self._drop(connection)
+    def put_back(self, channel: Channel) -> None:
+        """Give *channel* back; one on which a reply may still come is closed."""
+        if channel.usable and channel in self._all:
+            self._idle.append(channel)
         else:
-            self._idle.append(connection)
+            self._drop(channel)
 
     def retry_now(self) -> None:
         """Forget that the last attempt failed."""
@@ -95,17 +105,20 @@ class Connections:
         if opening is not None:
             opening.cancel()
             await asyncio.wait([opening])
-        for connection in list(self._all):
-            await self._drop(connection)
+        for channel in list(self._all):
+            self._drop(channel)
         self._idle.clear()
 
     def after_fork(self) -> None:
         """Let go of the parent's sockets in a forked child, without a word to the server."""
-        for connection in self._all:
-            _let_go(connection)
-        self._all = set()
+        for connection in self._all.values():
+            let_go(connection)
+        if self._unopened is not None:
+            let_go(self._unopened)
+        self._all = {}
         self._idle = []
         self._opening = None
+        self._unopened = None
         self._retry_at_s = 0.0
 
     async def _opened(self, operation: str) -> None:
@@ -123,21 +136,25 @@ class Connections:
             raise type(error)(operation, error.reason) from None
 
     async def _open(self) -> None:
-        connection = self._make()
-        self._all.add(connection)
+        connection = self._unopened = self._make()
         try:
             async with asyncio.timeout(self._timeout_s):
                 await connection.connect()  # type: ignore[no-untyped-call] # redis-py's own
+            channel = await taken_over(connection)
         except BaseException as error:
-            await self._drop(connection)
-            if isinstance(error, RedisError | OSError):
+            with suppress(RedisError, OSError):
+                await connection.disconnect(nowait=True)
+            if isinstance(error, Exception):  # of any kind: redis-py trips over a handshake that is none
                 raise self._failed(error) from error
             raise
+        finally:
+            self._unopened = None
         self._failure = None
         self._backoff_s = BACKOFF_MIN_S
-        self._idle.append(connection)
+        self._all[channel] = connection
+        self._idle.append(channel)
 
-    def _failed(self, error: RedisError | OSError) -> StoreError:
+    def _failed(self, error: Exception) -> StoreError:
         failure = classified(error, "connect", sent=False)
         if isinstance(error, TimeoutError):
             failure = StoreUnavailableError("connect", f"no connection within {self._timeout_s:g} s")
@@ -148,10 +165,11 @@ class Connections:
         self._failure = failure
         return failure
 
-    async def _drop(self, connection: Connection) -> None:
-        self._all.discard(connection)
-        with suppress(RedisError, OSError):
-            await connection.disconnect(nowait=True)
+    def _drop(self, channel: Channel) -> None:
+        connection = self._all.pop(channel, None)
+        if connection is not None:  # else it is closed, or was let go of
+            channel.close()
+            forget(connection)
 
 
 async def awaited(task: asyncio.Task[None]) -> None:
@@ -173,35 +191,3 @@ def _hear(opening: asyncio.Task[None]) -> None:
     """Hear how it ended, for nobody may wait for it any more."""
     if not opening.cancelled():
         opening.exception()
-
-
-async def _is_fresh(connection: Connection) -> bool:
-    """Say whether the server still holds its end, and has said nothing that nobody asked for."""
-    try:
-        return not await connection.can_read()
-    except (RedisError, OSError):
-        return False
-
-
-def _let_go(connection: Connection) -> None:
-    """Let go of a socket whose loop is gone, without a word to the server, so that nothing is left to warn of later.
-
-    The null device takes the socket's place first: in a forked child the parent goes on using it, and whoever closes
-    that number later closes nothing else. None of this has a public way in asyncio or redis-py.
-    """
-    writer: Any = getattr(connection, "_writer", None)
-    if writer is None:
-        return
-    sock = writer.get_extra_info("socket")
-    if sock is None or sock.fileno() < 0:
-        return
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, sock.fileno())
-    os.close(null)
-    own = getattr(writer.transport, "_sock", None)
-    if own is not None:  # asyncio's own transport: another loop's closes the number by itself
-        own.close()
-        writer.transport._sock = None  # noqa: SLF001 - as above
-        writer.transport._closing = True  # noqa: SLF001
-    for name in ("_writer", "_reader"):
-        setattr(connection, name, None)

@@ -1,4 +1,4 @@
-"""One Redis or Valkey server, over redis-py's asyncio connections.
+"""One Redis or Valkey server: scripts are run on connections that redis-py opens.
 
 redis-py's own retries are off, because they would repeat commands that consume. Each call owns its
 connection from the first byte sent to the last byte read; if it ends in between, for whatever
@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from redis.asyncio import Connection, ConnectionPool
+from hiredis import pack_command
+from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import InvalidResponse, NoScriptError, RedisError
+from redis.exceptions import NoScriptError, RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from sluicegate.database.classification import UNNAMED, classified, code_of
@@ -26,7 +26,6 @@ from sluicegate.database.connections import Connections, awaited
 from sluicegate.utils import (
     ConfigurationError,
     InvalidInputError,
-    LimiterClosedError,
     OutcomeUnknownError,
     ScriptError,
     StoreError,
@@ -37,18 +36,15 @@ from sluicegate.utils import (
     shape_of,
 )
 
-try:
-    from hiredis import pack_command
-except ImportError:  # then redis-py packs, in Python
-    pack_command = None  # type: ignore[assignment] # told apart where it is used
-
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from sluicegate.database.client import ScriptCall
     from sluicegate.database.scripts import Script
 
 __all__ = ["StandaloneClient"]
+
+Waited = TypeVar("Waited")
 
 COMMAND_DEADLINE_US = 1_000_000  # for commands that no request waits for
 START_PAUSE_S = 0.05  # between two looks for a server that starts just now
@@ -74,34 +70,35 @@ class StandaloneClient:
         self._connections = Connections(self._factory.make_connection, timeout_s=connect_timeout)
         self._known: set[str] = set()  # SHA-1 of scripts that this server has confirmed
         self._loading: dict[str, asyncio.Task[None]] = {}
-        self._closed = False
 
     async def run(
-        self, script: Script, keys: Sequence[bytes], args: Sequence[Argument], *, read_only: bool, deadline_us: int
+        self, script: Script, keys: Sequence[Argument], args: Sequence[Argument], *, read_only: bool, deadline_us: int
     ) -> Any:  # noqa: ANN401 - whatever the script returns
         """Run *script* and return its reply; see `RedisClient`."""
-        async with self._conversation(f"run {script.name}", deadline_us) as conversation:
-            return await self._run_on(conversation, script, keys, args, read_only=read_only)
+        return await self._run(_Call.of(f"run {script.name}", deadline_us), script, keys, args, read_only=read_only)
 
     async def run_many(self, calls: Sequence[ScriptCall]) -> list[Any]:
         """Run several scripts in one round trip; see `RedisClient`."""
         if not calls:
             return []
-        async with self._conversation("run scripts", min(call.deadline_us for call in calls)) as conversation:
-            for script in {call.script.sha1: call.script for call in calls}.values():
-                if script.sha1 not in self._known:
-                    await self._load(script)
-            for call in calls:
-                command = "EVALSHA_RO" if call.read_only else "EVALSHA"
-                await conversation.send(command, call.script.sha1, len(call.keys), *call.keys, *call.args)
-            replies = [await conversation.outcome() for _ in calls]
-            return [await self._settled(conversation, call, reply) for call, reply in zip(calls, replies, strict=True)]
+        together = _Call.of("run scripts", min(call.deadline_us for call in calls))
+        for script in {call.script.sha1: call.script for call in calls}.values():
+            if script.sha1 not in self._known:
+                await self._in_time(together, self._loaded(together.operation, script))
+        packed = b"".join(
+            _packed("EVALSHA", call.script.sha1, call.keys, call.args, read_only=call.read_only) for call in calls
+        )
+        replies = await self._asked(together, packed, len(calls))
+        for call, reply in zip(calls, replies, strict=True):
+            if isinstance(reply, NoScriptError):
+                self._known.discard(call.script.sha1)
+        return [await self._settled(together, call, reply) for call, reply in zip(calls, replies, strict=True)]
 
     async def execute(self, *command: Argument, deadline_us: int = COMMAND_DEADLINE_US) -> Any:  # noqa: ANN401
         """Send one command and return its reply; see `RedisClient`."""
-        async with self._conversation(str(command[0]), deadline_us) as conversation:
-            await conversation.send(*command)
-            return await conversation.read()
+        call = _Call.of(str(command[0]), deadline_us)
+        (reply,) = await self._asked(call, pack_command(command))  # type: ignore[arg-type] # of any length
+        return _value(call, reply)
 
     def nodes(self) -> tuple[str, ...]:
         """Return the server's address, without credentials."""
@@ -130,7 +127,6 @@ class StandaloneClient:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        self._closed = True
         for task in list(self._loading.values()):
             task.cancel()
         await self._connections.aclose()
@@ -166,35 +162,72 @@ class StandaloneClient:
         lines = text.decode("utf-8", "replace").splitlines()
         return dict(line.split(":", 1) for line in lines if ":" in line)
 
-    async def _run_on(
-        self,
-        conversation: _Conversation,
-        script: Script,
-        keys: Sequence[bytes],
-        args: Sequence[Argument],
-        *,
-        read_only: bool,
+    async def _run(
+        self, call: _Call, script: Script, keys: Sequence[Argument], args: Sequence[Argument], *, read_only: bool
     ) -> Any:  # noqa: ANN401 - whatever the script returns
-        suffix = "_RO" if read_only else ""
         for _ in range(2):
             if script.sha1 not in self._known:
-                await self._load(script)
-            await conversation.send("EVALSHA" + suffix, script.sha1, len(keys), *keys, *args)
-            try:
-                return await conversation.read()
-            except NoScriptError:
-                self._known.discard(script.sha1)  # a restart, or somebody flushed the scripts; nothing has run
+                await self._in_time(call, self._loaded(call.operation, script))
+            (reply,) = await self._asked(call, _packed("EVALSHA", script.sha1, keys, args, read_only=read_only))
+            if not isinstance(reply, NoScriptError):
+                return _value(call, reply)
+            self._known.discard(script.sha1)  # a restart, or somebody flushed the scripts; nothing has run
         # They are flushed faster than loaded: the text itself cannot be flushed away.
-        await conversation.send("EVAL" + suffix, script.source, len(keys), *keys, *args)
-        return await conversation.read()
+        (reply,) = await self._asked(call, _packed("EVAL", script.source, keys, args, read_only=read_only))
+        return _value(call, reply)
 
-    async def _settled(self, conversation: _Conversation, call: ScriptCall, reply: Any) -> Any:  # noqa: ANN401 - a reply
-        if isinstance(reply, NoScriptError):
-            return await self._run_on(conversation, call.script, call.keys, call.args, read_only=call.read_only)
-        return classified(reply, f"run {call.script.name}", sent=True) if isinstance(reply, RedisError) else reply
+    async def _settled(self, together: _Call, call: ScriptCall, reply: Any) -> Any:  # noqa: ANN401 - a reply
+        """Return what came of one of several calls, its error in its place; one that met no script is run again."""
+        own = together._replace(operation=f"run {call.script.name}")
+        try:
+            if isinstance(reply, NoScriptError):
+                return await self._run(own, call.script, call.keys, call.args, read_only=call.read_only)
+            return _value(own, reply)
+        except StoreError as error:
+            return error
+
+    async def _asked(self, call: _Call, packed: bytes, expected: int = 1) -> list[Any]:
+        """Send and return the replies, with the errors among them that the server sent."""
+        channel = self._connections.idle()
+        if channel is None:
+            channel = await self._in_time(call, self._connections.take(call.operation))
+        try:
+            replies = await channel.ask(packed, expected, call.due_s)
+        except TimeoutError:
+            raise OutcomeUnknownError(call.operation, call.lateness) from None
+        except RedisError as error:
+            raise classified(error, call.operation, sent=True) from error
+        else:
+            for reply in replies:
+                if isinstance(reply, RedisError) and _ends_connection(reply):
+                    channel.close()
+            return replies
+        finally:
+            self._connections.put_back(channel)
+
+    async def _in_time(self, call: _Call, waited: Awaitable[Waited]) -> Waited:
+        """Wait for what comes before anything of the call is sent."""
+        try:
+            async with asyncio.timeout_at(call.due_s):
+                return await waited
+        except TimeoutError:
+            raise StoreUnavailableError(call.operation, call.lateness) from None
+
+    async def _loaded(self, operation: str, script: Script) -> None:
+        """Come back when the server knows *script*, and tell in the caller's own name when that fails."""
+        # A connection is had first, beside the loader's: so two are open before two batches go side by side.
+        channel = await self._connections.take(operation)
+        try:
+            await self._load(script)
+        except OutcomeUnknownError as error:  # whether it is loaded; what was to run has not been sent
+            raise StoreUnavailableError(operation, error.reason) from None
+        except StoreError as error:
+            raise type(error)(operation, error.reason) from None
+        finally:
+            self._connections.put_back(channel)
 
     async def _load(self, script: Script) -> None:
-        """Load *script* once, however many ask for it; its own connection, so that none is held waiting."""
+        """Load *script* once, however many ask for it."""
         task = self._loading.get(script.sha1)
         if task is None:
             task = self._loading[script.sha1] = asyncio.create_task(self._load_once(script))
@@ -212,72 +245,43 @@ class StandaloneClient:
         if not task.cancelled():
             task.exception()  # nobody may wait for it any more
 
-    @asynccontextmanager
-    async def _conversation(self, operation: str, deadline_us: int) -> AsyncIterator[_Conversation]:
-        if self._closed:
-            raise LimiterClosedError("the client is closed")
-        conversation = None
-        try:
-            async with asyncio.timeout(deadline_us / 1_000_000):
-                conversation = _Conversation(await self._connections.take(operation))
-                yield conversation
-        except StoreError:
-            raise
-        except TimeoutError:
-            reason = f"no answer within {deadline_us / 1000:g} ms"
-            wanted = OutcomeUnknownError if conversation is not None and conversation.sent else StoreUnavailableError
-            raise wanted(operation, reason) from None
-        except (RedisError, OSError, EOFError) as error:
-            failure = classified(error, operation, sent=conversation is not None and conversation.sent)
-            if conversation is not None and isinstance(failure, StoreTopologyError):
-                conversation.misled = True  # the name may lead to the right node by now
-            raise failure from error
-        finally:
-            if conversation is not None:
-                await self._connections.put_back(
-                    conversation.connection, spoiled=conversation.awaited > 0 or conversation.misled
-                )
+
+class _Call(NamedTuple):
+    """What is asked, as messages call it, and when it is given up by the loop's time."""
+
+    operation: str
+    deadline_us: int
+    due_s: float
+
+    @classmethod
+    def of(cls, operation: str, deadline_us: int) -> _Call:
+        """Begin now."""
+        return cls(operation, deadline_us, asyncio.get_running_loop().time() + deadline_us / 1_000_000)
+
+    @property
+    def lateness(self) -> str:
+        """What is told when the time is over."""
+        return f"no answer within {self.deadline_us / 1000:g} ms"
 
 
-class _Conversation:
-    """One call's use of a connection: whether anything left, and how many answers are still due."""
-
-    __slots__ = ("awaited", "connection", "misled", "sent")
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.sent = False
-        self.awaited = 0
-        self.misled = False
-
-    async def send(self, *command: Argument) -> None:
-        self.sent = True
-        self.awaited += 1
-        connection = self.connection
-        packed = connection.pack_command(*command) if pack_command is None else pack_command(command)  # type: ignore[arg-type] # of any length
-        await connection.send_packed_command(packed, check_health=False)
-
-    async def read(self) -> Any:  # noqa: ANN401 - whatever the server replies
-        reply = await self.outcome()
-        if isinstance(reply, RedisError):
-            raise reply
-        return reply
-
-    async def outcome(self) -> Any:  # noqa: ANN401 - whatever the server replies
-        """Read a reply, or the error that the server sent in its place."""
-        try:
-            reply = await self.connection.read_response(disconnect_on_error=False)
-        except RedisError as error:
-            if _is_broken(error):
-                raise
-            reply = error
-        self.awaited -= 1
-        return reply
+def _packed(command: str, script: str, keys: Sequence[Argument], args: Sequence[Argument], *, read_only: bool) -> bytes:
+    words = (f"{command}_RO" if read_only else command, script, len(keys), *keys, *args)
+    packed: bytes = pack_command(words)  # type: ignore[arg-type] # of any length
+    return packed
 
 
-def _is_broken(error: RedisError) -> bool:
-    """Say whether *error* speaks of the connection, not of one command."""
-    return isinstance(error, InvalidResponse) or (isinstance(error, RedisConnectionError) and code_of(error) == UNNAMED)
+def _value(call: _Call, reply: Any) -> Any:  # noqa: ANN401 - whatever the server replies
+    """Return a reply that is a value, and raise what one means that is an error."""
+    if isinstance(reply, RedisError):
+        raise classified(reply, call.operation, sent=True) from reply
+    return reply
+
+
+def _ends_connection(error: RedisError) -> bool:
+    """Say whether *error* speaks of the connection, not of one command, or of a node that was the wrong one."""
+    if isinstance(error, RedisConnectionError) and code_of(error) == UNNAMED:
+        return True
+    return isinstance(classified(error, "", sent=True), StoreTopologyError)  # the name may lead to another by now
 
 
 def _factory_of(url: str, connect_timeout_s: float) -> ConnectionPool:
