@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sluicegate.integrations.client_address import ClientAddress
 from sluicegate.integrations.descriptors import descriptor_readers
-from sluicegate.integrations.headers import RATELIMIT_DRAFT, checked_draft, limit_headers
+from sluicegate.integrations.headers import RATELIMIT_DRAFT, HeaderFields
 from sluicegate.integrations.problem import PROBLEM_MEDIA_TYPE, Problem, denial_problem, undecidable_problem
 from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, Rules, largest_meeting
 from sluicegate.utils import InvalidInputError, LimitExceededError, shape_of
@@ -37,7 +37,6 @@ DECISIONS_KEY: Final = "sluicegate.decisions"
 
 _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 _FIELDS = frozenset({b"ratelimit", b"ratelimit-policy"})
-_HELD = "concurrency"
 _NAMES_SHOWN_MAX = 5  # enough to find the rules by
 _ADDRESS_OF_CONNECTION = ClientAddress()
 
@@ -71,7 +70,7 @@ class RateLimitMiddleware:
             than 32 rules are seen to cover one request.
     """
 
-    __slots__ = ("_asked", "_draft", "_limiter", "_scope_types", "_told_of_too_many", "app")
+    __slots__ = ("_asked", "_fields", "_limiter", "_scope_types", "_told_of_too_many", "app")
 
     def __init__(
         self,
@@ -84,7 +83,6 @@ class RateLimitMiddleware:
         websockets: bool = False,
         draft: int | None = RATELIMIT_DRAFT,
     ) -> None:
-        checked_draft(draft)
         if isinstance(limits, Rules):
             self._asked: Choose = _asked_by_rules(limits, client_address, descriptors)
         elif callable(limits):
@@ -94,7 +92,7 @@ class RateLimitMiddleware:
         self.app = app
         self._limiter = limiter
         self._scope_types = ("http", "websocket") if websockets else ("http",)
-        self._draft = draft
+        self._fields = HeaderFields(draft=draft)
         self._told_of_too_many = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,11 +114,16 @@ class RateLimitMiddleware:
         if len(asked) > RULES_AT_ONCE_MAX:
             await _refuse(scope, send, undecidable_problem(len(asked)), [])
             return
-        async with AsyncExitStack() as held:
-            if await self._granted(asked, taken, held):
-                await self.app(scope, receive, self._telling(send, taken))
-                return
-        await _refuse(scope, send, denial_problem(taken), limit_headers(taken, draft=self._draft))
+        # Which limits hold their units is asked first: leaving a context costs as much as a decision.
+        if any(pair[0].plan.holds for pair in asked):
+            async with AsyncExitStack() as held:
+                if await self._held(asked, taken, held) and await self._granted(asked, taken):
+                    await self.app(scope, receive, self._telling(send, taken))
+                    return
+        elif await self._granted(asked, taken):
+            await self.app(scope, receive, self._telling(send, taken))
+            return
+        await _refuse(scope, send, denial_problem(taken), self._fields.of(taken))
 
     def _those_that_bind(self, asked: Asked) -> Asked:
         """Return those that are enforced, with as many on trial as there is room for, and tell the log once."""
@@ -134,9 +137,9 @@ class RateLimitMiddleware:
         trials = [pair for pair in asked if pair[0].shadow]
         return enforced + trials[: max(0, RULES_AT_ONCE_MAX - len(enforced))]
 
-    async def _granted(self, asked: Asked, taken: list[Decision], held: AsyncExitStack) -> bool:
-        # Holds first: they can be given back whole when a rate denies, and then nothing was consumed.
-        for limit, key in dict.fromkeys(pair[:2] for pair in asked if pair[0].algorithm == _HELD):
+    async def _held(self, asked: Asked, taken: list[Decision], held: AsyncExitStack) -> bool:
+        """Enter the holds, which come first: they can be given back whole when a rate denies."""
+        for limit, key in dict.fromkeys(pair[:2] for pair in asked if pair[0].plan.holds):
             hold = self._limiter.hold(limit, key)
             try:
                 await held.enter_async_context(hold)
@@ -145,7 +148,11 @@ class RateLimitMiddleware:
                 return False
             if hold.decision is not None:
                 taken.append(hold.decision)
-        rates = [pair for pair in asked if pair[0].algorithm != _HELD]
+        return True
+
+    async def _granted(self, asked: Asked, taken: list[Decision]) -> bool:
+        """Take of the limits that are no holds."""
+        rates = [pair for pair in asked if not pair[0].plan.holds]
         if len(rates) == 1:
             decision = await self._limiter.acquire(*rates[0])
             taken.append(decision)
@@ -160,9 +167,8 @@ class RateLimitMiddleware:
         async def send_with_fields(message: Message) -> None:
             if message["type"] in _STARTS:
                 headers = list(message.get("headers", ()))
-                if not any(bytes(name).lower() in _FIELDS for name, _ in headers):
-                    headers += _encoded(limit_headers(taken, draft=self._draft))
-                    message = {**message, "headers": headers}
+                if _FIELDS.isdisjoint([bytes(name).lower() for name, _ in headers]):
+                    message = {**message, "headers": headers + _encoded(self._fields.of(taken))}
             await send(message)
 
         return send_with_fields

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
     from sluicegate.ratelimit import Limit, Rate
 
-__all__ = ["RATELIMIT_DRAFT", "checked_draft", "denies", "limit_headers", "policy_name", "shown_decisions"]
+__all__ = [
+    "RATELIMIT_DRAFT",
+    "HeaderFields",
+    "checked_draft",
+    "denies",
+    "limit_headers",
+    "policy_name",
+    "shown_decisions",
+]
 
 RATELIMIT_DRAFT: Final = 10
 """The number of the draft that the fields follow; the newest whose text has been read."""
@@ -26,6 +34,7 @@ _SECOND_US = 1_000_000
 _PACED = ("gcra", "token_bucket", "leaky_bucket")
 _WINDOWS = ("fixed_window", "calendar_quota")
 _NO_FIXED_LENGTH = ("month", "year")
+_POLICIES_MAX = 1_024  # limits are few; a program that makes them without end must not fill the memory
 
 
 def limit_headers(
@@ -46,22 +55,56 @@ def limit_headers(
     Raises:
         InvalidInputError: *draft* is not one that can be rendered.
     """
-    checked_draft(draft)
-    decisions = shown_decisions(decision)
-    fields = []
-    retry_after_s = _retry_after_s(decisions)
-    if retry_after_s is not None:
-        fields.append(("Retry-After", str(retry_after_s)))
-    if draft is not None and decisions:
-        tightest = _tightest_by_name(decisions)
-        services = [
-            _service_item(name, shown, retry_after_s) for name, shown in tightest.items() if shown.remaining is not None
-        ]
-        if services:
-            fields.append(("RateLimit", ", ".join(services)))
-        policies = [item for name, shown in tightest.items() for item in _policy_items(name, shown.limit)]
-        fields.append(("RateLimit-Policy", ", ".join(policies)))
-    return fields
+    return HeaderFields(draft=draft).of(decision)
+
+
+class HeaderFields:
+    """Renders the fields of one decision after another, and remembers of each limit what never changes.
+
+    Args:
+        draft: As for `limit_headers`.
+
+    Raises:
+        InvalidInputError: *draft* is not one that can be rendered.
+    """
+
+    __slots__ = ("_draft", "_policies")
+
+    def __init__(self, *, draft: int | None = RATELIMIT_DRAFT) -> None:
+        checked_draft(draft)
+        self._draft = draft
+        self._policies: dict[object, tuple[str, str]] = {}  # by plan
+
+    def of(self, decision: Decision | JointDecision | Sequence[Decision]) -> list[tuple[str, str]]:
+        """Return the fields; see `limit_headers`."""
+        decisions = shown_decisions(decision)
+        fields = []
+        retry_after_s = _retry_after_s(decisions)
+        if retry_after_s is not None:
+            fields.append(("Retry-After", str(retry_after_s)))
+        if self._draft is not None and decisions:
+            tightest = _tightest_by_limit(decisions)
+            policies = [self._policy(shown.limit) for shown in tightest]
+            services = [
+                _service_item(name, shown, retry_after_s)
+                for shown, (name, _) in zip(tightest, policies, strict=True)
+                if shown.remaining is not None
+            ]
+            if services:
+                fields.append(("RateLimit", ", ".join(services)))
+            fields.append(("RateLimit-Policy", ", ".join([items for _, items in policies])))
+        return fields
+
+    def _policy(self, limit: Limit) -> tuple[str, str]:
+        """Return the limit's name as it is shown, and its policy."""
+        known = self._policies.get(limit.plan)
+        if known is None:
+            name = _quoted(policy_name(limit))
+            known = name, ", ".join(_policy_items(name, limit))
+            if len(self._policies) >= _POLICIES_MAX:
+                self._policies.clear()
+            self._policies[limit.plan] = known
+        return known
 
 
 def shown_decisions(decision: Decision | JointDecision | Sequence[Decision]) -> Sequence[Decision]:
@@ -108,15 +151,17 @@ def _retry_after_s(decisions: Sequence[Decision]) -> int | None:
     return _whole_seconds(max(waits_us)) if waits_us and min(waits_us) >= 0 else None
 
 
-def _tightest_by_name(decisions: Sequence[Decision]) -> dict[str, Decision]:
+def _tightest_by_limit(decisions: Sequence[Decision]) -> list[Decision]:
     """One decision for each limit: a limit asked for two keys is told by the one with least left."""
+    if len(decisions) == 1:
+        return [*decisions]
     found: dict[str, Decision] = {}
     for decision in decisions:
-        name = policy_name(decision.limit)
+        name = decision.limit.name
         known = found.get(name)
         if known is None or _tightness(decision) < _tightness(known):
             found[name] = decision
-    return found
+    return list(found.values())
 
 
 def _tightness(decision: Decision) -> tuple[bool, bool, int]:
@@ -124,7 +169,7 @@ def _tightness(decision: Decision) -> tuple[bool, bool, int]:
 
 
 def _service_item(name: str, decision: Decision, retry_after_s: int | None) -> str:
-    item = f"{_quoted(name)};r={decision.remaining}"
+    item = f"{name};r={decision.remaining}"
     more_us = _more_after_us(decision)
     # Whoever obeys Retry-After must not be told by another limit to wait longer.
     if more_us is None or (retry_after_s is not None and _whole_seconds(more_us) > retry_after_s):
@@ -164,10 +209,10 @@ def _unit_after_us(decision: Decision, rate: Rate, used: int) -> int | None:
 
 def _policy_items(name: str, limit: Limit) -> list[str]:
     if limit.algorithm == "concurrency":
-        return [f'{_quoted(name)};q={limit.plan.capacity};qu="concurrent-requests"']
+        return [f'{name};q={limit.plan.capacity};qu="concurrent-requests"']
     items = []
     for rate in limit.rates:
-        item = f"{_quoted(name)};q={rate.limit}"
+        item = f"{name};q={rate.limit}"
         if rate.unit not in _NO_FIXED_LENGTH:
             item += f";w={_whole_seconds(rate.period_us)}"
         if rate.burst is not None and rate.burst != rate.limit:

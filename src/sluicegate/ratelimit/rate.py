@@ -5,7 +5,7 @@ The text is read by splitting, in one pass; no regular expression ever meets a u
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from sluicegate.utils import InvalidInputError, shape_of
@@ -40,6 +40,7 @@ _RATE_ACCEPTED = (
     "'LIMIT/UNIT', 'LIMIT per N UNITS', each with an optional 'burst N', several joined by ';', "
     "with units s, min, h, d, w (month and year for calendar_quota)"
 )
+_SHORTEST_DAYS = {"month": 28, "year": 365}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +53,22 @@ class Rate:
         unit: ``second``, ``minute``, ``hour``, ``day``, ``week``, ``month`` or ``year``.
         burst: The capacity: the most that can be admitted at one instant. Not an addition to the
             limit. ``None`` means as much as the limit.
+        period_us: The period in microseconds; for months and years the shortest that the calendar has.
     """
 
     limit: int
     count: Fraction
     unit: str
     burst: int | None = None
+    period_us: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_whole("rate limit", self.limit)
         if self.burst is not None:
             _check_whole("rate burst", self.burst)
         _check_count(self.count, self.unit)
+        unit_us = _UNITS_US.get(self.unit) or _SHORTEST_DAYS[self.unit] * _UNITS_US["day"]
+        object.__setattr__(self, "period_us", int(self.count * unit_us))
         if self.unit in _UNITS_US:
             period_us = self.count * _UNITS_US[self.unit]
             if period_us.denominator != 1 or not 1 <= period_us <= PERIOD_US_MAX:
@@ -120,15 +125,6 @@ class Rate:
         if len(parts) > RATES_MAX:
             raise InvalidInputError("rate", f"{len(parts)} rates", f"at most {RATES_MAX} rates")
         return tuple(_parse_one(part, text) for part in parts)
-
-    @property
-    def period_us(self) -> int:
-        """The period in microseconds; for months and years the shortest that the calendar has."""
-        if self.unit == "month":
-            return int(self.count) * 28 * _UNITS_US["day"]
-        if self.unit == "year":
-            return int(self.count) * 365 * _UNITS_US["day"]
-        return int(self.count * _UNITS_US[self.unit])
 
     @property
     def period(self) -> float:
