@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from benchmarks.contest import Contest, Entry, Load
 from benchmarks.workload import Wish
 
-__all__ = ["KEY_COUNTS", "OURS", "PROCESSES", "TASKS", "THREADS", "Extent", "contests"]
+__all__ = ["KEY_COUNTS", "OURS", "PROCESSES", "TASKS", "THREADS", "Extent", "contests", "planned_seconds"]
 
 OURS = "sluicegate"
 TASKS, THREADS, VISITORS = 128, 64, 64
@@ -19,6 +19,8 @@ CEILING_CLIENTS = 50  # what redis-benchmark takes by itself
 # Longer than a lease lasts: before a round so that its size is what the demand made it, after it so that it is over.
 LEASE_WARM_UP_SECONDS, LEASE_SETTLE_SECONDS = 1.5, 1.2
 PAUSE_EVERY = 10
+START_SECONDS = 1.0  # of a process: its imports, its keys, the first decision for each of them
+OPEN_GRACE_SECONDS = 1.0  # at most, for a contender that does not keep up
 LEASED = Wish(per_hour=600_000_000, burst=10_000_000, mode="leased")  # 10,000,000 a minute
 DENIED = Wish(per_hour=1, burst=1, denials=True)
 ALGORITHMS = (
@@ -85,6 +87,17 @@ def contests(extent: Extent) -> list[Contest]:
     """Return the contests of *extent*."""
     held = [*_awaited(extent), *_threaded(extent), *_in_process(extent), *_others(extent)]
     return [_quickened(contest) for contest in held if contest.name not in NOT_QUICK] if extent.quick else held
+
+
+def planned_seconds(extent: Extent) -> float:
+    """Return how long all of *extent* takes on two cores that have nothing else to do, roughly."""
+    seconds = extent.hammer_seconds * 2 + extent.idle_seconds * 2
+    seconds += extent.steps * (extent.open_seconds + extent.seconds + OPEN_GRACE_SECONDS)
+    for contest in contests(extent):
+        for _, _, load in contest.entries:
+            around = load.warm_up_seconds + load.settle_seconds + (OPEN_GRACE_SECONDS if load.kind == "open" else 0)
+            seconds += START_SECONDS * load.processes + contest.rounds * (contest.seconds + around)
+    return seconds
 
 
 def _awaited(extent: Extent) -> list[Contest]:

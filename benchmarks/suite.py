@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from benchmarks.facts import machine_facts
 from benchmarks.goals import WINDOWS, judged
 from benchmarks.held_rate import held_rate
 from benchmarks.leases import hammered
-from benchmarks.plan import OURS, TASKS, THREADS, Extent, contests
+from benchmarks.plan import OURS, TASKS, THREADS, Extent, contests, planned_seconds
 from benchmarks.probe import Probe
 from benchmarks.summary import summarised
 from benchmarks.workload import Wish
@@ -34,6 +35,8 @@ STEPS = ("held-rate", "hammered", "footprint", "idle", "pieces")
 def measured(extent: Extent, only: Sequence[str]) -> dict[str, Any]:
     """Take all of *extent*, or *only* some, and return the outcome."""
     held = [contest for contest in contests(extent) if not only or contest.name in only]
+    if not only:
+        print(f"about {planned_seconds(extent) / 60:.1f} minutes", file=sys.stderr)
     contenders = {contender for contest in held for _, contender, _ in contest.entries}
     with RedisServer() as server:
         probe = Probe(server.port)
