@@ -19,7 +19,7 @@ CEILING_CLIENTS = 50  # what redis-benchmark takes by itself
 # Longer than a lease lasts: before a round so that its size is what the demand made it, after it so that it is over.
 LEASE_WARM_UP_SECONDS, LEASE_SETTLE_SECONDS = 1.5, 1.2
 PAUSE_EVERY = 10
-START_SECONDS = 1.0  # of a process: its imports, its keys, the first decision for each of them
+START_SECONDS, START_KEYS_PER_SECOND = 0.5, 50_000  # of a process: its imports, and the first decision for each key
 OPEN_GRACE_SECONDS = 1.0  # at most, for a contender that does not keep up
 LEASED = Wish(per_hour=600_000_000, burst=10_000_000, mode="leased")  # 10,000,000 a minute
 DENIED = Wish(per_hour=1, burst=1, denials=True)
@@ -96,7 +96,8 @@ def planned_seconds(extent: Extent) -> float:
     for contest in contests(extent):
         for _, _, load in contest.entries:
             around = load.warm_up_seconds + load.settle_seconds + (OPEN_GRACE_SECONDS if load.kind == "open" else 0)
-            seconds += START_SECONDS * load.processes + contest.rounds * (contest.seconds + around)
+            seconds += START_SECONDS * load.processes + load.keys / START_KEYS_PER_SECOND
+            seconds += contest.rounds * (contest.seconds + around)
     return seconds
 
 
