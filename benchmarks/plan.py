@@ -196,7 +196,7 @@ def _others(extent: Extent) -> list[Contest]:
         (f"microbatch-{count}", "microbatch", replace(tasks, keys=count)) for count in (KEY_COUNTS[0], KEY_COUNTS[-1])
     ]
     algorithms: list[Entry] = [(name, OURS, replace(tasks, wish=Wish(algorithm=name))) for name in ALGORITHMS]
-    site = Load(kind="site", callers=VISITORS, loop="uvloop", warm_up_seconds=0.3)
+    site = Load(kind="site", callers=VISITORS, keys=1_000, loop="uvloop", warm_up_seconds=0.3)
     sites: list[Entry] = [(mode, "site", replace(site, wish=Wish(mode=mode))) for mode in ("bare", "memory", "strict")]
     sites.append(
         (

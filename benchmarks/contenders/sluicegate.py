@@ -60,14 +60,17 @@ def open_memory(wish: Wish) -> Target:
 
 
 def limit_of(wish: Wish) -> Limit:
-    """Return the limit that is wished for."""
+    """Return the limit that is wished for.
+
+    Limits of one contest have names of their own where their rates differ, for keys on the server are by name.
+    """
     if wish.mode == "leased":
-        return Limit("api", _rate(wish), mode="leased", lease_seconds=LEASE_SECONDS)
+        return Limit("lsd", _rate(wish), mode="leased", lease_seconds=LEASE_SECONDS)
     match wish.algorithm:
         case "gcra" | "acquire_all":
-            return Limit("api", _rate(wish))
+            return Limit("dny" if wish.denials else "api", _rate(wish))
         case "gcra-fraction":
-            return Limit("api", f"7000/hour burst {wish.burst}")  # 514,285 5/7 microseconds a unit
+            return Limit("frc", f"7000/hour burst {wish.burst}")  # 514,285 5/7 microseconds a unit
         case "sliding_window_log":
             return Limit("api", f"{min(wish.burst, LOG_LIMIT_MAX)}/hour", algorithm=wish.algorithm)
         case "calendar_quota":
