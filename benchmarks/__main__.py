@@ -35,7 +35,7 @@ def main() -> int:
         for name, text in plots_of(outcome).items():
             (wanted.plots / f"{name}.svg").write_text(text, "utf-8")
     _say(outcome)
-    return 0
+    return 1 if outcome["failed"] else 0
 
 
 def _keep(figures: Path, outcome: dict[str, Any]) -> None:
@@ -53,6 +53,8 @@ def _say(outcome: dict[str, Any]) -> None:
     for name in STEPS:
         if (step := outcome.get(name.replace("-", "_"))) is not None:
             print(f"\n[{name}] {json.dumps(step)}")
+    for name, failure in outcome["failed"].items():
+        print(f"\n[{name}] NOT MEASURED: {failure}")
     print()
     for goal in outcome["goals"]:
         print(_goal_line(goal))

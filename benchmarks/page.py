@@ -12,7 +12,7 @@ from benchmarks.wording import HEADER, NOTES, REMARKS, TITLES, name_of
 from benchmarks.workload import Wish
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 __all__ = ["page_of"]
 
@@ -33,23 +33,30 @@ def page_of(outcome: dict[str, Any]) -> str:
     """Return the page for *outcome*."""
     wish = Wish()
     plots = plots_of(outcome)
-    parts = [HEADER.rstrip("\n") + "\n", _machine(outcome), _goals(outcome["goals"])]
+    parts = [HEADER.rstrip("\n") + "\n", _machine(outcome), *_failed(outcome["failed"]), _goals(outcome["goals"])]
     for name, contest in outcome["contests"].items():
         parts.append(_contest(name, contest))
         plot = PLOT_AFTER.get(name)
         if plot in plots:
             parts.append(f"![{TITLES[name]}](plots/{plot}.svg)\n")
         if name == "open":
-            parts.append(held_rate(outcome["held_rate"]))
-    parts += [
-        admitted(outcome["contests"]),
-        hammered(outcome["hammered"]),
-        pieces(outcome["pieces"]),
-        footprint(outcome["footprint"]),
-        idle(outcome["idle"]),
-        NOTES.format(per_hour=wish.per_hour, burst=wish.burst, hits=HITS, limit=LIMIT_HIT),
-    ]
+            parts += _told("held_rate", held_rate, outcome)
+    parts.append(admitted(outcome["contests"]))
+    for name, tell in (("hammered", hammered), ("pieces", pieces), ("footprint", footprint), ("idle", idle)):
+        parts += _told(name, tell, outcome)
+    parts.append(NOTES.format(per_hour=wish.per_hour, burst=wish.burst, hits=HITS, limit=LIMIT_HIT))
     return "\n".join(parts)
+
+
+def _told(name: str, tell: Callable[[Any], str], outcome: dict[str, Any]) -> list[str]:
+    return [tell(outcome[name])] if name in outcome else []
+
+
+def _failed(failed: dict[str, str]) -> list[str]:
+    if not failed:
+        return []
+    lines = [f"- {TITLES.get(name, name)}: {failure}" for name, failure in failed.items()]
+    return ["**Not measured in this run**, because a contender failed there:\n\n" + "\n".join(lines) + "\n"]
 
 
 def _machine(outcome: dict[str, Any]) -> str:

@@ -44,19 +44,30 @@ def measured(extent: Extent, only: Sequence[str]) -> dict[str, Any]:
         outcome: dict[str, Any] = {
             "facts": machine_facts(probe.version(), packages),
             "extent": asdict(extent),
-            "contests": {contest.name: _held(contest, server.port, probe) for contest in held},
+            "contests": {},
+            "failed": {},
         }
+        for contest in held:
+            _attempt(contest.name, partial(_held, contest, server.port), outcome, outcome["contests"], probe)
         for name, step in _steps(extent, server.port).items():
             if not only or name in only:
-                probe.command("FLUSHALL")
-                outcome[name.replace("-", "_")] = step()
+                _attempt(name.replace("-", "_"), step, outcome, outcome, probe)
         probe.close()
     outcome["goals"] = judged(outcome)
     return outcome
 
 
-def _held(contest: Contest, port: int, probe: Probe) -> dict[str, Any]:
+def _attempt(name: str, step: Callable[[], Any], outcome: dict[str, Any], found: dict[str, Any], probe: Probe) -> None:
+    """Take one step; when a contender fails there, say so and go on, for the others took minutes."""
     probe.command("FLUSHALL")
+    try:
+        found[name] = step()
+    except (RuntimeError, OSError) as failure:
+        print(f"{name} failed: {failure}", file=sys.stderr)
+        outcome["failed"][name] = str(failure)
+
+
+def _held(contest: Contest, port: int) -> dict[str, Any]:
     taken = take_rounds(contest, partial(opened_at, port))
     taken["summary"] = summarised(taken)
     taken["owners"] = {label: contender for label, contender, _ in contest.entries}
