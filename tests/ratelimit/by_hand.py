@@ -28,6 +28,7 @@ local server = redis
 local redis = setmetatable({}, { __index = server })
 function redis.call(command, key, ...)
   if command == 'SET' then return server.call('SET', key, (...), 'PX', 600000) end
+  if command == 'PSETEX' then return server.call('PSETEX', key, 600000, select(2, ...)) end
   if command == 'PEXPIRE' then return server.call('PEXPIRE', key, 600000) end
   return server.call(command, key, ...)
 end
