@@ -101,7 +101,7 @@ class RateLimitMiddleware:
             await self.app(scope, receive, send)
             return
         asked = self._asked(scope)
-        if isawaitable(asked):
+        if type(asked) is not list and isawaitable(asked):  # a look at the type is an eighth of the question
             asked = await asked
         if not asked:
             await self.app(scope, receive, send)
@@ -123,7 +123,7 @@ class RateLimitMiddleware:
         elif await self._granted(asked, taken):
             await self.app(scope, receive, self._telling(send, taken))
             return
-        await _refuse(scope, send, denial_problem(taken), self._fields.of(taken))
+        await _refuse(scope, send, denial_problem(taken), self._fields.encoded(taken))
 
     def _those_that_bind(self, asked: Asked) -> Asked:
         """Return those that are enforced, with as many on trial as there is room for, and tell the log once."""
@@ -164,12 +164,14 @@ class RateLimitMiddleware:
         return True
 
     def _telling(self, send: Send, taken: list[Decision]) -> Send:
-        async def send_with_fields(message: Message) -> None:
+        """Return a *send* that adds the fields; what only passes through costs no coroutine of its own."""
+
+        def send_with_fields(message: Message) -> Awaitable[None]:
             if message["type"] in _STARTS:
                 headers = list(message.get("headers", ()))
                 if _FIELDS.isdisjoint([bytes(name).lower() for name, _ in headers]):
-                    message = {**message, "headers": headers + _encoded(self._fields.of(taken))}
-            await send(message)
+                    message = {**message, "headers": headers + self._fields.encoded(taken)}
+            return send(message)
 
         return send_with_fields
 
@@ -193,7 +195,7 @@ def _asked_by_rules(
     return asked
 
 
-async def _refuse(scope: Scope, send: Send, problem: Problem, fields: list[tuple[str, str]]) -> None:
+async def _refuse(scope: Scope, send: Send, problem: Problem, fields: list[tuple[bytes, bytes]]) -> None:
     prefix = "http"
     if scope["type"] == "websocket":
         if "websocket.http.response" not in (scope.get("extensions") or {}):
@@ -205,13 +207,9 @@ async def _refuse(scope: Scope, send: Send, problem: Problem, fields: list[tuple
     headers = [
         (b"content-type", PROBLEM_MEDIA_TYPE.encode()),
         (b"content-length", str(len(body)).encode()),
-        *_encoded(fields),
+        *fields,
     ]
     await send({"type": f"{prefix}.response.start", "status": problem.status, "headers": headers})
     if scope.get("method") == "HEAD":
         body = b""
     await send({"type": f"{prefix}.response.body", "body": body})
-
-
-def _encoded(fields: list[tuple[str, str]]) -> list[tuple[bytes, bytes]]:
-    return [(name.lower().encode(), value.encode()) for name, value in fields]

@@ -57,6 +57,7 @@ class ClientAddress:
     _unix_trusted: bool = field(init=False, repr=False, compare=False)
     _address_of: Callable[[str], _Address | None] = field(init=False, repr=False, compare=False)
     _masked: Callable[[_Address], str] = field(init=False, repr=False, compare=False)
+    _client_at: Callable[[str | None], str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if str(self.header).lower() not in _READERS:
@@ -71,6 +72,7 @@ class ClientAddress:
         set_(self, "_unix_trusted", unix_trusted)
         set_(self, "_address_of", lru_cache(_CACHED_MAX)(_address_of))
         set_(self, "_masked", lru_cache(_CACHED_MAX)(_masking(self.ipv6_prefix)))
+        set_(self, "_client_at", lru_cache(_CACHED_MAX)(_client_at(_masking(self.ipv6_prefix))))
 
     def of(self, scope: Mapping[str, Any]) -> str:
         """Return who the client of an ASGI connection is; see `resolve`."""
@@ -91,9 +93,9 @@ class ClientAddress:
             An IPv4 address, an IPv6 network (``2001:db8::/64``) or address, or `UNKNOWN_CLIENT`.
             IPv4 addresses within IPv6 (mapped, NAT64) are taken out first.
         """
-        address = self._address_of(peer) if peer else None
-        if self.trusted_proxies:
-            address = self._walked(address, headers)
+        if not self.trusted_proxies:
+            return self._client_at(peer)
+        address = self._walked(self._address_of(peer) if peer else None, headers)
         return UNKNOWN_CLIENT if address is None else self._masked(address)
 
     def _walked(self, address: _Address | None, headers: Iterable[tuple[bytes, bytes]]) -> _Address | None:
@@ -141,6 +143,16 @@ def _masking(ipv6_prefix: int) -> Callable[[_Address], str]:
         return str(IPv6Network((int(address), ipv6_prefix), strict=False))
 
     return masked
+
+
+def _client_at(masked: Callable[[_Address], str]) -> Callable[[str | None], str]:
+    """Return what tells the client by the connection alone."""
+
+    def client_at(peer: str | None) -> str:
+        address = _address_of(peer) if peer else None
+        return UNKNOWN_CLIENT if address is None else masked(address)
+
+    return client_at
 
 
 def _checked_proxies(value: object) -> tuple[int | tuple[str, ...], tuple[_Network, ...] | None, bool]:

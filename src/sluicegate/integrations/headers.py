@@ -95,6 +95,17 @@ class HeaderFields:
             fields.append(("RateLimit-Policy", ", ".join([items for _, items in policies])))
         return fields
 
+    def encoded(self, decisions: Sequence[Decision]) -> list[tuple[bytes, bytes]]:
+        """Return the fields of *decisions* as ASGI has them: bytes, with names in small letters."""
+        if len(decisions) == 1 and self._draft is not None:
+            (decision,) = decisions
+            # The commonest of all, written down by itself: it stands on every response.
+            if decision.allowed and decision.remaining is not None and not decision.limit.shadow:
+                name, items = self._policy(decision.limit)
+                service = _service_item(name, decision, None)
+                return [(b"ratelimit", service.encode()), (b"ratelimit-policy", items.encode())]
+        return [(name.lower().encode(), value.encode()) for name, value in self.of(decisions)]
+
     def _policy(self, limit: Limit) -> tuple[str, str]:
         """Return the limit's name as it is shown, and its policy."""
         known = self._policies.get(limit.plan)
