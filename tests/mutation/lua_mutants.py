@@ -105,7 +105,7 @@ def _described(path: str, text: str, start: int, end: int, by: str) -> Mutant:
     first = lines[number - 1]
     newline = text.find("\n", end)
     last = len(text) if newline < 0 else newline
-    functions = re.findall(r"^local function (\w+)", text[:start], re.MULTILINE)
+    functions = re.findall(r"^ *local function (\w+)", text[:start], re.MULTILINE)
     before = _on_one_line(text[first:last])
     after = _on_one_line(text[first:start] + by + text[end:last])
     return Mutant(path, number, functions[-1] if functions else "", before, after)

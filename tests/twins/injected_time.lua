@@ -6,7 +6,8 @@ local server, redis = redis, {}
 local INJECTED_EXPIRIES, INJECTED_PX = 'twins:expiries', 3600000
 local injected_now_us = tonumber(string.match(KEYS[#KEYS], '^%-?%d+'))
 
-local function injected_expire(key, milliseconds)
+local function injected_expire(key, text)
+  local milliseconds = tonumber(text)
   if milliseconds < 1 or milliseconds % 1 ~= 0 then error('an expiry of ' .. milliseconds .. ' ms') end
   server.call('HSET', INJECTED_EXPIRIES, key, string.format('%.0f', injected_now_us + milliseconds * 1000))
 end
@@ -24,6 +25,10 @@ end
 function redis.call(command, key, ...)
   if command == 'SET' then
     local value, _, milliseconds = ...
+    injected_expire(key, milliseconds)
+    return server.call('SET', key, value, 'PX', INJECTED_PX)
+  elseif command == 'PSETEX' then
+    local milliseconds, value = ...
     injected_expire(key, milliseconds)
     return server.call('SET', key, value, 'PX', INJECTED_PX)
   elseif command == 'PEXPIRE' then

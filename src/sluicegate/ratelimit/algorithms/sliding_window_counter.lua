@@ -7,7 +7,9 @@ local function sliding_window_counter_rolled(state_start_us, previous, current, 
     if state_start_us >= start_us - period_us then previous = current else previous = 0 end
     current = 0
   end
-  return start_us, math.min(previous, limit * 2), math.min(current, limit * 2)
+  if previous > limit * 2 then previous = limit * 2 end
+  if current > limit * 2 then current = limit * 2 end
+  return start_us, previous, current
 end
 
 -- When the falling weight of the previous, or else of the current window makes room.
@@ -27,10 +29,11 @@ local function sliding_window_counter_decide(state_start_us, previous, current, 
     sliding_window_counter_rolled(state_start_us, previous, current, now_us, limit, period_us)
   local left_us = start_us + period_us - now_us
   local weighted = exact_share_of(previous, left_us, period_us) + current
-  local remaining = math.max(0, limit - weighted)
+  local remaining = 0
+  if weighted < limit then remaining = limit - weighted end
   local granted = count
   if cost > 0 then
-    granted = math.min(count, math.floor(remaining / cost))
+    if cost * count > remaining then granted = math.floor(remaining / cost) end
   elseif weighted > limit then
     granted = 0
   end

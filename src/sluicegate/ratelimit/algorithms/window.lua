@@ -3,15 +3,17 @@
 -- What counts in the current window; a window ahead of the clock counts as this one.
 local function window_used(state_start_us, used, limit, start_us)
   if state_start_us < start_us then return 0 end
-  return math.min(used, limit * 2)
+  if used > limit * 2 then return limit * 2 end
+  return used
 end
 
 local function window_decide_in(state_start_us, used, now_us, cost, count, limit, start_us, end_us)
   used = window_used(state_start_us, used, limit, start_us)
-  local remaining = math.max(0, limit - used)
+  local remaining = 0
+  if used < limit then remaining = limit - used end
   local granted = count
   if cost > 0 then
-    granted = math.min(count, math.floor(remaining / cost))
+    if cost * count > remaining then granted = math.floor(remaining / cost) end
   elseif used > limit then
     granted = 0
   end

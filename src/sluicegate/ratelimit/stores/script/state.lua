@@ -6,110 +6,125 @@
 --         windows (start, used; a calendar's may start before 1970), sliding_window_counter (start, previous, current)
 --
 -- A record keeps five numbers for each rate: three of state, gcra's denominator of the remainder, the time to reset.
-local GCRA, FIXED_WINDOW, SLIDING_WINDOW_COUNTER, CALENDAR, LOG, CONCURRENCY = 1, 2, 3, 4, 5, 6
 local STRIDE = 5
-local PLAIN_SHIFT = 2097152 -- 2^21: more than twice the largest plain limit
-local PLAIN_LIMIT_MAX = 1048575
-local LAYOUT = 1
-local HEADER_LENGTH = 5
-local SLOT_LENGTHS = { 22, 11, 15, 11 }
-local SLOTS_MAX = 8 -- the most rates that a limit has
 
 -- The statuses that stand in place of a number of grants.
 local WRONG_TYPE, UNKNOWN_LAYOUT, OUT_OF_RANGE, UNDECIDED = -1, -2, -3, -4
 
-local function state_read_plain(record, kind, number)
-  if kind == GCRA then
-    record[1] = number
-  else
-    local start_s = math.floor(number / PLAIN_SHIFT)
-    record[1], record[2] = start_s * 1000000, number - start_s * PLAIN_SHIFT
-  end
-end
+-- One function around them all, so that they find what is outside at once: Lua looks for each such name among all
+-- those that anybody uses, and did so once more for each function that uses it.
+local function state_functions()
+  local PLAIN_SHIFT = 2097152 -- 2^21: more than twice the largest plain limit
+  local PLAIN_LIMIT_MAX = 1048575
+  local LAYOUT = 1
+  local HEADER_LENGTH = 5
+  local SLOT_LENGTHS = { 22, 11, 15, 11 }
+  local SLOTS_MAX = 8 -- the most rates that a limit has
 
-local function state_read_packed(record, kind, raw, slots)
-  local length = SLOT_LENGTHS[kind]
-  for slot = 0, slots - 1 do
-    local at, base = HEADER_LENGTH + slot * length + 1, slot * STRIDE
+  -- The record of what one number says, as an acquire would have left it.
+  local function state_of_plain(key, rule, number, reset_after_us)
+    return { number, 0, 0, 1, reset_after_us, key = key, kind = rule.kind, exists = true, changed_by = rule }
+  end
+
+  local function state_read_plain(record, kind, number)
     if kind == GCRA then
-      record[base + 1], record[base + 2], record[base + 4], record[base + 3] = struct.unpack('>I7I4I4I7', raw, at)
-    elseif kind == SLIDING_WINDOW_COUNTER then
-      record[base + 1], record[base + 2], record[base + 3] = struct.unpack('>I7I4I4', raw, at)
+      record[1] = number
     else
-      record[base + 1], record[base + 2] = struct.unpack('>i7I4', raw, at)
+      local start_s = math.floor(number / PLAIN_SHIFT)
+      record[1], record[2] = start_s * 1000000, number - start_s * PLAIN_SHIFT
     end
   end
-end
 
--- What a key holds. What this version cannot have written counts as nothing, and is told to the caller.
-local function state_read(key, kind)
-  local record = { key = key, kind = kind }
-  local raw = redis.pcall('GET', key)
-  if not raw then return record end
-  if type(raw) == 'table' then
-    record.status = WRONG_TYPE
+  local function state_read_packed(record, kind, raw, slots)
+    local length = SLOT_LENGTHS[kind]
+    for slot = 0, slots - 1 do
+      local at, base = HEADER_LENGTH + slot * length + 1, slot * STRIDE
+      if kind == GCRA then
+        record[base + 1], record[base + 2], record[base + 4], record[base + 3] = struct.unpack('>I7I4I4I7', raw, at)
+      elseif kind == SLIDING_WINDOW_COUNTER then
+        record[base + 1], record[base + 2], record[base + 3] = struct.unpack('>I7I4I4', raw, at)
+      else
+        record[base + 1], record[base + 2] = struct.unpack('>i7I4', raw, at)
+      end
+    end
+  end
+
+  -- What a key holds, of which `raw` may have been read before. What this version cannot have written counts as nothing,
+  -- and is told to the caller.
+  local function state_read(key, kind, raw)
+    local record = { 0, 0, 0, 1, 0, key = key, kind = kind, exists = false, changed_by = false }
+    raw = raw or redis_pcall('GET', key) -- MGET tells a value of another type as none
+    if not raw then return record end
+    if type(raw) == 'table' then
+      record.status = WRONG_TYPE
+      return record
+    end
+    record.exists = true
+    local number = kind ~= SLIDING_WINDOW_COUNTER and plain_number(raw)
+    if number then
+      state_read_plain(record, kind, number)
+      return record
+    end
+    local version, slots = string.byte(raw, 1), (#raw - HEADER_LENGTH) / SLOT_LENGTHS[kind]
+    if version == LAYOUT and slots >= 1 and slots <= SLOTS_MAX and slots % 1 == 0 then
+      state_read_packed(record, kind, raw, slots)
+    elseif version and version > LAYOUT and version < 10 then
+      record.status = UNKNOWN_LAYOUT
+    else
+      record.unreadable = true
+    end
     return record
   end
-  record.exists = true
-  local version, slots = string.byte(raw, 1), (#raw - HEADER_LENGTH) / SLOT_LENGTHS[kind]
-  if #raw <= 16 and kind ~= SLIDING_WINDOW_COUNTER and string.find(raw, '^%d+$') then
-    state_read_plain(record, kind, tonumber(raw))
-  elseif version == LAYOUT and slots >= 1 and slots <= SLOTS_MAX and slots % 1 == 0 then
-    state_read_packed(record, kind, raw, slots)
-  elseif version and version > LAYOUT and version < 10 then
-    record.status = UNKNOWN_LAYOUT
-  else
-    record.unreadable = true
-  end
-  return record
-end
 
--- The state of one rate as a rule reads it: a remainder over another rule's denominator rounds up.
-local function state_under(record, rule, slot)
-  local base = slot * STRIDE
-  local first, second, third = record[base + 1] or 0, record[base + 2] or 0, record[base + 3] or 0
-  if second > 0 and rule.kind == GCRA then
-    local per = rule[slot * 6 + 4]
-    if record[base + 4] ~= per or second >= per then return first + 1, 0, third end
+  -- The state of one rate as a rule reads it: a remainder over another rule's denominator rounds up.
+  local function state_under(record, rule, slot)
+    local base = slot * STRIDE
+    local first, second, third = record[base + 1] or 0, record[base + 2] or 0, record[base + 3] or 0
+    if second > 0 and rule.kind == GCRA then
+      local per = rule[slot * 6 + 4]
+      if record[base + 4] ~= per or second >= per then return first + 1, 0, third end
+    end
+    return first, second, third
   end
-  return first, second, third
-end
 
-local function state_packed(record, rule)
-  local parts = { struct.pack('>BI4', LAYOUT, rule.tag) }
-  for slot = 0, rule.slots - 1 do
-    local first, second, third = state_under(record, rule, slot)
-    if rule.kind == GCRA then
-      parts[slot + 2] = struct.pack('>I7I4I4I7', first, second, rule[slot * 6 + 4], third)
-    elseif rule.kind == SLIDING_WINDOW_COUNTER then
-      parts[slot + 2] = struct.pack('>I7I4I4', first, second, third)
-    else
-      parts[slot + 2] = struct.pack('>i7I4', first, second)
+  local function state_packed(record, rule)
+    local packed = struct.pack('>BI4', LAYOUT, rule.tag)
+    for slot = 0, rule.slots - 1 do
+      local first, second, third = state_under(record, rule, slot)
+      if rule.kind == GCRA then
+        packed = packed .. struct.pack('>I7I4I4I7', first, second, rule[slot * 6 + 4], third)
+      elseif rule.kind == SLIDING_WINDOW_COUNTER then
+        packed = packed .. struct.pack('>I7I4I4', first, second, third)
+      else
+        packed = packed .. struct.pack('>i7I4', first, second)
+      end
+    end
+    return packed
+  end
+
+  local function state_value(record, rule)
+    if rule.slots == 1 then
+      if rule.kind == GCRA and rule[4] == 1 and record[3] == 0 then return string_format(WHOLE, record[1]) end
+      local counts = rule.kind == FIXED_WINDOW or rule.kind == CALENDAR
+      if counts and rule[1] <= PLAIN_LIMIT_MAX and record[1] >= 0 and record[1] % 1000000 == 0 then
+        return string_format(WHOLE, record[1] / 1000000 * PLAIN_SHIFT + record[2])
+      end
+    end
+    return state_packed(record, rule)
+  end
+
+  -- Every write sets an expiry: as long as it takes for the state to equal no state.
+  local function state_write(record)
+    local rule, reset_after_us = record.changed_by, record[5]
+    for slot = 1, rule.slots - 1 do
+      reset_after_us = math.max(reset_after_us, record[slot * STRIDE + 5])
+    end
+    if reset_after_us > 0 then
+      redis_call('PSETEX', record.key, string_format(WHOLE, math_ceil(reset_after_us / 1000)), state_value(record, rule))
+    elseif record.exists then
+      redis_call('DEL', record.key)
     end
   end
-  return table.concat(parts)
-end
 
-local function state_value(record, rule)
-  if rule.slots == 1 then
-    if rule.kind == GCRA and rule[4] == 1 and record[3] == 0 then return record[1] end
-    local counts = rule.kind == FIXED_WINDOW or rule.kind == CALENDAR
-    if counts and rule[1] <= PLAIN_LIMIT_MAX and record[1] >= 0 and record[1] % 1000000 == 0 then
-      return record[1] / 1000000 * PLAIN_SHIFT + record[2]
-    end
-  end
-  return state_packed(record, rule)
-end
-
--- Every write sets an expiry: as long as it takes for the state to equal no state.
-local function state_write(record)
-  local rule, reset_after_us = record.rule, 0
-  for slot = 0, rule.slots - 1 do
-    reset_after_us = math.max(reset_after_us, record[slot * STRIDE + 5])
-  end
-  if reset_after_us > 0 then
-    redis.call('SET', record.key, state_value(record, rule), 'PX', math.ceil(reset_after_us / 1000))
-  elseif record.exists then
-    redis.call('DEL', record.key)
-  end
+  return state_read, state_of_plain, state_under, state_write
 end
