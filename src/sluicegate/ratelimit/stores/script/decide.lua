@@ -1,4 +1,5 @@
--- Decides a batch atomically on the server's clock: the only file of the bundle that knows requests.
+-- Decides a batch atomically on the server's clock: with plain.lua, which comes first and reads it, the only file of
+-- the bundle that knows requests.
 --
 -- KEYS  the keys of the entries, in the order of the runs: one for each member of an entry
 --       (for a reset its state, then what remembers the reset; for a refund both of these, then its companion)
@@ -10,11 +11,12 @@
 --       granted (or a negative status), remaining, retry_after_us, reset_after_us;
 --       in turn, of one member, this `count` times: for each of as many requests of their own
 --
--- Tables keep what each key holds: `paid_us` where one number says it all, `records` for the rest. Every entry reads and
--- changes them, and each changed key is written once, at the end. (Refunds of logs and holds write at once: they have
--- their own identity.) Every function that is made costs each call, so what few calls need is made by those.
+-- Two tables keep what each key holds: `paid_us` where one number says it all, `records` for the rest. Every entry
+-- reads and changes them, and each changed key is written once, at the end. (Refunds of logs and holds write at once:
+-- they have their own identity.)
+--
+-- A function around it all, as in state.lua; and what few calls need is made by those alone.
 local function decide()
-  local UNKNOWN_US = -2
   local state_read, state_of_plain, state_under, state_write = state_functions()
   local logs, holders -- their functions, where a rule needs them
   local companions = {}
@@ -120,7 +122,7 @@ local function decide()
     return answer(granted, remaining, retry_after_us, reset_after_us)
   end
 
-  -- Several limits, or rates, and looking: what only calls that need it make.
+  -- Several limits, several rates, and looking: made by the calls that need it.
   local function several_functions()
     -- Asks each rate of a member; the asks of all members come before the first change.
     local function asked(record, rule, cost, count)
@@ -204,14 +206,7 @@ local function decide()
 
     -- What an acquire would answer, and what is there now; nothing is changed.
     local function peek(at, rule, cost)
-      if rule.kind == CONCURRENCY then
-        local key = KEYS[at]
-        local held = holders.count(key, now_us)
-        if type(held) == 'table' then return answer(WRONG_TYPE, 0, 0, 0) end
-        local granted = concurrency_decide(held, 1, rule[1])
-        local _, remaining = concurrency_decide(held, 0, rule[1])
-        return answer(granted, remaining, (1 - granted) * UNKNOWN_US, holders.reset_after_us(key, now_us, rule[2]))
-      end
+      if rule.kind == CONCURRENCY then return answer(holders.peek(KEYS[at], now_us, rule[1], rule[2])) end
       local record = loaded(at, rule)
       local status = status_of(record, rule)
       if status then return answer(status, 0, 0, 0) end
@@ -226,8 +221,8 @@ local function decide()
     return { acquire_rates = acquire_rates, acquire_all = acquire_all, peek = peek }
   end
 
-  -- What takes back or holds: what only calls that need it make.
-  local function other_functions()
+  -- What takes back: made by the calls that need it.
+  local function undoing_functions()
     -- Forgets a state, and remembers until it would have been gone by itself that decisions of before are void.
     local function reset(key, marker, rule)
       if paid_us[key] then records[key] = recorded(key, rule) end
@@ -249,8 +244,8 @@ local function decide()
       return refunded, 0
     end
 
-    -- When one rate's part of a decision is paid off. The decision says when the last of its rates is: that is this one where
-    -- no other can have stood so far ahead. Else only what the decision itself paid for is sure to lie ahead.
+    -- When one rate's part of a decision is paid off. The decision says when the last of its rates is: that is this one
+    -- where no other can have stood so far ahead. Else only what the decision itself paid for is sure to lie ahead.
     local function own_reset_at_us(rule, slot, cost, decided_at_us, reset_at_us)
       for other = 0, rule.slots - 1 do
         if other ~= slot and decided_at_us + rule[other * 6 + 5] + 1 >= reset_at_us then
@@ -271,7 +266,8 @@ local function decide()
         local given, own_reset_us
         if rule.kind == GCRA then
           first, second, third, given, own_reset_us = gcra_refund(first, second, third, now_us, cost, decided_at_us,
-            own_reset_at_us(rule, slot, cost, decided_at_us, reset_at_us), rule[at + 1], rule[at + 2], rule[at + 3], rule[at + 4], rule[at + 5], rule[at + 6])
+            own_reset_at_us(rule, slot, cost, decided_at_us, reset_at_us),
+            rule[at + 1], rule[at + 2], rule[at + 3], rule[at + 4], rule[at + 5], rule[at + 6])
         elseif rule.kind == FIXED_WINDOW then
           first, second, third, given, own_reset_us =
             fixed_window_refund(first, second, now_us, cost, decided_at_us, rule[at + 1], rule[at + 2])
@@ -311,32 +307,17 @@ local function decide()
       else
         refunded, reset_after_us = refund_state(record, rule, cost, decided_at_us, reset_at_us)
       end
-      companions[companion] = { refunded = refunded, expires_ms = math.ceil((reset_at_us - now_us) / 1000) }
+      companions[companion] = { refunded = refunded, expires_ms = math_ceil((reset_at_us - now_us) / 1000) }
       return answer(refunded, 0, 0, reset_after_us)
     end
 
-    local function hold(verb, key, rule, holder)
-      local granted, remaining
-      local retry_after_us = 0
-      if verb == TAKE then
-        granted, remaining = holders.take(key, now_us, holder, rule[1], rule[2])
-        if granted == 0 then retry_after_us = UNKNOWN_US end
-      elseif verb == RENEW then
-        granted, remaining = holders.renew(key, now_us, holder, rule[1], rule[2])
-      else
-        granted, remaining = holders.release(key, now_us, holder, rule[1], rule[2])
-      end
-      if granted < 0 then return answer(granted, 0, 0, 0) end
-      return answer(granted, remaining, retry_after_us, holders.reset_after_us(key, now_us, rule[2]))
-    end
-
-    return { reset = reset, refund = refund, hold = hold }
+    return { reset = reset, refund = refund }
   end
 
-  local several, others
+  local several, undoing
 
   -- Who decides an entry, and whom it is given: a rule, or the members of which each has one.
-  local function decider(rule, width)
+  local function acquirer(rule, width)
     if width == 1 and rule.slots == 1 then return acquire_one, rule end
     several = several or several_functions()
     if width == 1 then return several.acquire_rates, rule end
@@ -349,13 +330,15 @@ local function decide()
   end
 
   -- Decides each entry `turns` times. What their keys hold is read together, where they are more than one.
-  local function acquire_run(last, width, decide, whom, cost, turns, count)
+  local function acquire_run(last, width, acquire, whom, cost, turns, count)
     local stride = width * math_ceil(READ_MAX / width)
     for from = key_at, last, stride do
       local to = math.min(from + stride - 1, last)
-      if to > from and whom.kind ~= LOG then raws, raws_before = redis_call('MGET', unpack(KEYS, from, to)), from - 1 end
+      if to > from and whom.kind ~= LOG then
+        raws, raws_before = redis_call('MGET', unpack(KEYS, from, to)), from - 1
+      end
       for first = from, to, width do
-        for _ = 1, turns do decide(first, whom, cost, count) end
+        for _ = 1, turns do acquire(first, whom, cost, count) end
       end
     end
   end
@@ -364,10 +347,10 @@ local function decide()
     local verb, entries, count, width = ARGV[at], ARGV[at + 1] + 0, ARGV[at + 2] + 0, ARGV[at + 3] + 0
     local rule, cost = rules[ARGV[at + 4] + 0], ARGV[at + 5] + 0
     if verb == ACQUIRE or verb == IN_TURN then
-      local decide, whom = decider(rule, width)
+      local acquire, whom = acquirer(rule, width)
       local last, turns = key_at + entries * width - 1, 1
       if verb == IN_TURN then turns, count = count, 1 end
-      acquire_run(last, width, decide, whom, cost, turns, count)
+      acquire_run(last, width, acquire, whom, cost, turns, count)
       key_at, at = last + 1, at + 4 + 2 * width
       return
     end
@@ -376,20 +359,19 @@ local function decide()
       if verb == PEEK then
         several = several or several_functions()
         several.peek(key_at, rule, cost)
+        key_at = key_at + 1
+      elseif verb == RESET then
+        undoing = undoing or undoing_functions()
+        undoing.reset(KEYS[key_at], KEYS[key_at + 1], rule)
+        key_at = key_at + 2
+      elseif verb == REFUND then
+        undoing = undoing or undoing_functions()
+        undoing.refund(key_at, rule, cost, ARGV[at] + 0, ARGV[at + 1] + 0)
+        key_at, at = key_at + 3, at + 2
       else
-        others = others or other_functions()
-        if verb == RESET then
-          others.reset(KEYS[key_at], KEYS[key_at + 1], rule)
-          key_at = key_at + 1
-        elseif verb == REFUND then
-          others.refund(key_at, rule, cost, ARGV[at] + 0, ARGV[at + 1] + 0)
-          key_at, at = key_at + 2, at + 2
-        else
-          others.hold(verb, KEYS[key_at], rule, ARGV[at])
-          at = at + 1
-        end
+        answer(holders.hold(verb, KEYS[key_at], now_us, ARGV[at], rule[1], rule[2]))
+        key_at, at = key_at + 1, at + 1
       end
-      key_at = key_at + 1
     end
   end
 

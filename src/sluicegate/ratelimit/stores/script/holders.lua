@@ -8,6 +8,7 @@
 -- A function around them all, for a call that meets no holds makes none of them.
 local function holders_functions()
   local HOLDERS_AHEAD = 'ahead' -- no holder is called so: they are random digits
+  local UNKNOWN_US = -2
   local HOLD_US_MAX = 86400000000 -- a day, the longest term that a limit has
 
   local function holders_count(key, now_us)
@@ -81,11 +82,30 @@ local function holders_functions()
     return released, math.max(0, limit - held)
   end
 
-  return {
-    count = holders_count,
-    reset_after_us = holders_reset_after_us,
-    take = holders_take,
-    renew = holders_renew,
-    release = holders_release,
-  }
+  -- Returns granted (or a status), remaining, retry_after_us, reset_after_us.
+  local function holders_hold(verb, key, now_us, holder, limit, hold_us)
+    local granted, remaining
+    local retry_after_us = 0
+    if verb == TAKE then
+      granted, remaining = holders_take(key, now_us, holder, limit, hold_us)
+      if granted == 0 then retry_after_us = UNKNOWN_US end
+    elseif verb == RENEW then
+      granted, remaining = holders_renew(key, now_us, holder, limit, hold_us)
+    else
+      granted, remaining = holders_release(key, now_us, holder, limit, hold_us)
+    end
+    if granted < 0 then return granted, 0, 0, 0 end
+    return granted, remaining, retry_after_us, holders_reset_after_us(key, now_us, hold_us)
+  end
+
+  -- The same, of what a take would be granted and what there is now.
+  local function holders_peek(key, now_us, limit, hold_us)
+    local held = holders_count(key, now_us)
+    if type(held) == 'table' then return WRONG_TYPE, 0, 0, 0 end
+    local granted = concurrency_decide(held, 1, limit)
+    local _, remaining = concurrency_decide(held, 0, limit)
+    return granted, remaining, (1 - granted) * UNKNOWN_US, holders_reset_after_us(key, now_us, hold_us)
+  end
+
+  return { hold = holders_hold, peek = holders_peek }
 end

@@ -1,8 +1,9 @@
--- Reads a request, whose format heads decide.lua, and decides what most requests ask. A call that asks no more ends here,
--- before any other function of the bundle is made: making them all takes longer than to decide.
+-- Reads a request, whose format heads decide.lua, and decides what most requests ask. A call that asks no more ends
+-- here, before any other function of the bundle is made: making them all takes longer than to decide.
 --
--- Most requests acquire gcra of one rate in whole microseconds. Its state without debt is one number, the time until which
--- a key is paid: that is what its value says (plain, in state.lua), what is kept of it in this call, and no record is made.
+-- Most requests acquire gcra of one rate in whole microseconds. Its state without debt is one number, the time until
+-- which a key is paid. That is what its value says (plain, in state.lua) and all that a call keeps of it; no record is
+-- made.
 local ACQUIRE, PEEK, RESET, REFUND, TAKE, RENEW, IN_TURN = '0', '1', '2', '3', '4', '5', '7'
 local GCRA, FIXED_WINDOW, SLIDING_WINDOW_COUNTER, CALENDAR, LOG, CONCURRENCY = 1, 2, 3, 4, 5, 6
 local READ_MAX = 512 -- keys in one read, far below what Lua can unpack
@@ -17,7 +18,7 @@ local string_find, string_format, math_ceil = string.find, string.format, math.c
 
 local now_us = server_time_now_us()
 local paid_us, records = {}, {} -- by key: what one number says, and all else
-local reply, replied = { now_us, 0, 0, 0, 0, 0 }, 2
+local reply, replied = { now_us, 0, nil, nil, nil, nil }, 2 -- with room for one answer
 local rules, at, key_at = {}, 3, 1
 
 -- The number that a value says in digits alone; an error, which is a table, says none.
@@ -33,8 +34,7 @@ end
 -- What the keys from `first` to `last` say, read together; nothing, if one of them says more than a number does.
 local function plain_numbers(first, last)
   local single = first == last
-  local found
-  if single then found = { redis_pcall('GET', KEYS[first]) } else found = redis_call('MGET', unpack(KEYS, first, last)) end
+  local found = single and { redis_pcall('GET', KEYS[first]) } or redis_call('MGET', unpack(KEYS, first, last))
   for index = 1, last - first + 1 do
     local key, raw = KEYS[first - 1 + index], found[index]
     if records[key] then return nil end

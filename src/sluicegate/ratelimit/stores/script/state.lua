@@ -11,8 +11,8 @@ local STRIDE = 5
 -- The statuses that stand in place of a number of grants.
 local WRONG_TYPE, UNKNOWN_LAYOUT, OUT_OF_RANGE, UNDECIDED = -1, -2, -3, -4
 
--- One function around them all, so that they find what is outside at once: Lua looks for each such name among all
--- those that anybody uses, and did so once more for each function that uses it.
+-- One function around them all, so that what they use of the outside is found once in a call. Lua looks for each such
+-- variable among all others that are in use, and would do so for each function that uses it: half of a call's time.
 local function state_functions()
   local PLAIN_SHIFT = 2097152 -- 2^21: more than twice the largest plain limit
   local PLAIN_LIMIT_MAX = 1048575
@@ -49,8 +49,8 @@ local function state_functions()
     end
   end
 
-  -- What a key holds, of which `raw` may have been read before. What this version cannot have written counts as nothing,
-  -- and is told to the caller.
+  -- What a key holds, of which `raw` may have been read before. What this version cannot have written counts as
+  -- nothing, and is told to the caller.
   local function state_read(key, kind, raw)
     local record = { 0, 0, 0, 1, 0, key = key, kind = kind, exists = false, changed_by = false }
     raw = raw or redis_pcall('GET', key) -- MGET tells a value of another type as none
@@ -120,7 +120,8 @@ local function state_functions()
       reset_after_us = math.max(reset_after_us, record[slot * STRIDE + 5])
     end
     if reset_after_us > 0 then
-      redis_call('PSETEX', record.key, string_format(WHOLE, math_ceil(reset_after_us / 1000)), state_value(record, rule))
+      local left_ms = string_format(WHOLE, math_ceil(reset_after_us / 1000))
+      redis_call('PSETEX', record.key, left_ms, state_value(record, rule))
     elseif record.exists then
       redis_call('DEL', record.key)
     end
