@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sluicegate.database import Keyspace
 from sluicegate.ratelimit.stores.calendar_rules import CalendarRules
-from sluicegate.ratelimit.stores.store import ACQUIRE, REFUND, Request
+from sluicegate.ratelimit.stores.store import ACQUIRE, IN_TURN, REFUND, Request
 from sluicegate.ratelimit.stores.wire import Encoder
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Asked", "Threefold", "in_its_turn", "walked_answers"]
 
-IN_TURN = 7  # the verb, which requests do not have: an encoder finds out by itself what it may gather
+
 START_US = 1_800_000_000_000_000
 COUNT_MAX = 64
 RUN_LENGTH = 6  # verb, entries, count, members, rule, cost
@@ -78,7 +78,7 @@ class Threefold:
         return Asked(limit, cost, count, together[0], in_turn, separate, states)
 
     def refund(self, limit: Limit, name: str, cost: int, decided_at_us: int, reset_at_us: int) -> None:
-        """Give back a decision on all three keys; what was not taken there leaves a debt where the clock stepped back."""
+        """Give back a decision on all three keys; where the clock stepped back it leaves a debt."""
         self.serial += 1
         for way in (1, 2, 3):
             detail = (decided_at_us, reset_at_us, self.serial)
