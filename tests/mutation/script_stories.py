@@ -19,6 +19,7 @@ from tests.twins.rates import WALKED, random_limits
 from tests.twins.test_agreement import START_US, HandClock, World
 
 from .refund_stories import long_logs, resets, several_rates
+from .run_stories import many_keys, mixed_runs, one_name, several_members, turns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +67,8 @@ _ABOUT_ANN = ((TAKE, "ann"), (RENEW, "ann"), (RELEASE, "ann"), (PEEK, None), (RE
 def stories(connection: Connection, source: str) -> list[Story]:
     """Let the script *source* be asked all that there is, and write it down."""
     walks = [_walked(connection, source, name) for name in WALKED]
-    told = (_batches, _holds, _logs, _borders, _odd_values, several_rates, resets, long_logs)
+    told = (_batches, _holds, _logs, _borders, turns, mixed_runs, one_name, several_members, many_keys)
+    told += (resets, long_logs, several_rates, _odd_values)  # those that take long come last
     return walks + [_told_by(connection, source, tell) for tell in told]
 
 
