@@ -7,10 +7,11 @@ each of them is told what it would have been told in its turn.
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from sluicegate.ratelimit.algorithms import CALENDAR
-from sluicegate.ratelimit.stores.store import ACQUIRE, REFUND, RESET, Reply
+from sluicegate.ratelimit.stores.store import ACQUIRE, IN_TURN, REFUND, RESET, Reply
 from sluicegate.utils import CorruptStateError
 
 if TYPE_CHECKING:
@@ -185,13 +186,14 @@ class Encoder:
             self._add_run(ACQUIRE, sum(counts), plan, cost, [name])
             self._entries.append(_Entry(places, counts, cost, plan.plain[0] if plan.plain else 0))
             return
-        # Of other limits only the script knows what each is told in its turn; what is taken ahead comes behind.
-        single = [place for place, count in zip(places, counts, strict=True) if count == 1]
-        if single:
-            self._add_run(ACQUIRE, 1, plan, cost, [name] * len(single))
-            self._entries.append(_Entry(single))
-        for place, count in zip(places, counts, strict=True):
-            if count > 1:
+        # Of other limits only the script knows what each is told in its turn.
+        for together, own in groupby(zip(places, counts, strict=True), key=lambda asked: asked[1] == 1):
+            if together:
+                single = [place for place, _ in own]
+                self._add_run(IN_TURN, len(single), plan, cost, [name])
+                self._entries.append(_Entry(single))
+                continue
+            for place, count in own:
                 self._add_run(ACQUIRE, count, plan, cost, [name])
                 self._entries.append(_Entry((place,), (count,), cost))
 
