@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["CACHED", "COLUMNS", "DEGRADED", "EARLY", "LEASED", "OUTCOMES", "SHADOW_DENIED"]
+__all__ = ["ALLOWED", "CACHED", "COLUMNS", "DEGRADED", "DENIED", "EARLY", "LEASED", "OUTCOMES", "SHADOW_DENIED"]
 
 OUTCOMES: Final = ("denied", "allowed", "shadow_denied", "degraded_denied", "degraded_allowed")
-SHADOW_DENIED: Final = 2  # the first two are in the order of False and True
+DENIED: Final = 0  # the first two are in the order of False and True
+ALLOWED: Final = 1
+SHADOW_DENIED: Final = 2
 DEGRADED: Final = 3  # stands before the degraded ones
 
 EARLY: Final = ("deny_cache", "lease")  # counted beside their outcome

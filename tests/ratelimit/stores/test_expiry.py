@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from random import Random
 
-from sluicegate.ratelimit.stores.expiry import BUCKET_SHIFT, ExpiryOrder
+from sluicegate.ratelimit.stores.expiry import BUCKET_SHIFT, ExpiryOrder, Name
 
 GRAIN_US = 1 << BUCKET_SHIFT
 START_US = 1_700_000_000_000_000
@@ -22,7 +22,7 @@ class Keys:
     def add(self, name: str, expires_us: int) -> None:
         """Put down a new key."""
         self.expires_us[name] = expires_us
-        self.order.add(name, expires_us)
+        self.order.add(("", name), expires_us)
 
     def pop(self) -> str | None:
         """Take out the one that expires first."""
@@ -36,23 +36,24 @@ class Keys:
             if expires_us is not None and expires_us > now_us:
                 self.order.add(name, expires_us)
             else:
-                expired.append(name)
+                expired.append(name[1])
                 self._gone(name)
         return expired
 
     @property
     def size(self) -> int:
         """How much the order itself keeps: its entries and its buckets."""
-        return sum(len(bucket) for bucket in self.order._buckets.values()) + len(self.order._order)
+        return sum(len(bucket) // 2 for bucket in self.order._buckets.values()) + len(self.order._order)
 
-    def _look(self, name: str) -> int | None:
+    def _look(self, name: Name) -> int | None:
         self.looks += 1
-        return self.expires_us.get(name)
+        return self.expires_us.get(name[1])
 
-    def _gone(self, name: str | None) -> str | None:
-        if name is not None:
-            self.expires_us.pop(name, None)
-        return name
+    def _gone(self, name: Name | None) -> str | None:
+        if name is None:
+            return None
+        self.expires_us.pop(name[1], None)
+        return name[1]
 
 
 def test_keys_come_out_in_the_order_of_their_expiry() -> None:

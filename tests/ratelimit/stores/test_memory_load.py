@@ -20,6 +20,8 @@ from sluicegate.testing import ManualClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sluicegate.ratelimit.stores.expiry import Name
+
 START = 1_700_006_400.0
 THREADS = 8
 KEYS = ("a", "b", "c")
@@ -172,10 +174,10 @@ class Churn:
     def in_order(self) -> int:
         """How much the order of expiry keeps: its entries and its buckets."""
         orders = [shard.order for shard in self.store._shards]
-        return sum(len(order._order) + sum(map(len, order._buckets.values())) for order in orders)
+        return sum(len(order._order) + sum(map(len, order._buckets.values())) // 2 for order in orders)
 
     @property
-    def held(self) -> dict[str, int]:
+    def held(self) -> dict[Name, int]:
         """When each key that is held ends, as its order has it."""
         return {name: end_us for shard in self.store._shards for block in shard.held._blocks for end_us, name in block}
 

@@ -14,12 +14,15 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from heapq import heappop, heappush
 from operator import itemgetter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["EndOrder", "ExpiryOrder"]
+__all__ = ["EndOrder", "ExpiryOrder", "Name"]
+
+Name = tuple[str, str]  # what stands before a key, and the key
+Held = TypeVar("Held", str, Name)
 
 BUCKET_SHIFT = 16  # buckets of 2^16 microseconds, 0.07 s: the grain of "nearest"
 BLOCK_MAX = 512  # names that one step may have to shift: as few as there are blocks, where there are 100,000
@@ -34,20 +37,20 @@ class ExpiryOrder:
     __slots__ = ("_buckets", "_order")
 
     def __init__(self) -> None:
-        self._buckets: dict[int, list[str]] = {}
+        self._buckets: dict[int, list[str]] = {}  # both parts of each name, one after the other: a pair is dearer
         self._order: list[int] = []  # a heap of the buckets that exist
 
-    def add(self, name: str, expires_us: int) -> None:
+    def add(self, name: Name, expires_us: int) -> None:
         """Put down a key that was not there before."""
         number = expires_us >> BUCKET_SHIFT
         bucket = self._buckets.get(number)
         if bucket is None:
-            self._buckets[number] = [name]
+            self._buckets[number] = [*name]
             heappush(self._order, number)
         else:
-            bucket.append(name)
+            bucket += name
 
-    def pop(self, expires_of: Callable[[str], int | None]) -> str | None:
+    def pop(self, expires_of: Callable[[Name], int | None]) -> Name | None:
         """Take out the key that expires first.
 
         Args:
@@ -57,7 +60,8 @@ class ExpiryOrder:
             number = self._order[0]
             bucket = self._buckets[number]
             while bucket:
-                name = bucket.pop()
+                key = bucket.pop()
+                name = bucket.pop(), key
                 expires_us = expires_of(name)
                 if expires_us is None:
                     continue
@@ -68,20 +72,20 @@ class ExpiryOrder:
             heappop(self._order)
         return None
 
-    def take_due(self, now_us: int, most: int) -> list[str]:
+    def take_due(self, now_us: int, most: int) -> list[Name]:
         """Take out up to *most* keys whose buckets lie in the past; some of them may live on by now."""
         taken: list[str] = []
-        while self._order and self._order[0] < now_us >> BUCKET_SHIFT and len(taken) < most:
+        while self._order and self._order[0] < now_us >> BUCKET_SHIFT and len(taken) < 2 * most:
             bucket = self._buckets[self._order[0]]
-            cut = max(0, len(bucket) - most + len(taken))
+            cut = max(0, len(bucket) - 2 * most + len(taken))
             taken += bucket[cut:]
             del bucket[cut:]
             if not bucket:
                 del self._buckets[heappop(self._order)]
-        return taken
+        return list(zip(taken[::2], taken[1::2], strict=True))
 
 
-class EndOrder:
+class EndOrder(Generic[Held]):
     """Names, each with the instant at which it ends, in exactly that order; any of them may move or leave.
 
     They lie in blocks of bounded size, so that no step shifts or looks at all of them.
@@ -90,16 +94,16 @@ class EndOrder:
     __slots__ = ("_blocks", "_ends_us")
 
     def __init__(self) -> None:
-        self._ends_us: dict[str, int] = {}
-        self._blocks: list[list[tuple[int, str]]] = []  # none of them empty
+        self._ends_us: dict[Held, int] = {}
+        self._blocks: list[list[tuple[int, Held]]] = []  # none of them empty
 
     def __len__(self) -> int:
         return len(self._ends_us)
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: Held) -> bool:
         return name in self._ends_us
 
-    def put(self, name: str, end_us: int) -> None:
+    def put(self, name: Held, end_us: int) -> None:
         """Have *name* end at *end_us*, whether or not it was there before."""
         if name in self._ends_us:
             self.remove(name)
@@ -116,7 +120,7 @@ class EndOrder:
             blocks.insert(at + 1, block[half:])
             del block[half:]
 
-    def remove(self, name: str) -> bool:
+    def remove(self, name: Held) -> bool:
         """Take *name* out; say whether it was there."""
         end_us = self._ends_us.pop(name, None)
         if end_us is None:
@@ -133,7 +137,7 @@ class EndOrder:
                 blocks[left] += blocks.pop(left + 1)
         return True
 
-    def pop_ended(self, now_us: int) -> str | None:
+    def pop_ended(self, now_us: int) -> Held | None:
         """Take out the first name, if it has ended."""
         if not self._blocks or self._blocks[0][0][0] > now_us:
             return None

@@ -1,18 +1,18 @@
 """The store in this process: every decision is a plain function call, safe across threads.
 
-Keys are spread over shards, each with a lock of its own that is held for the arithmetic only. The
-number of keys is bounded; what is forgotten first is what is nearest to having no state at all.
+Keys lie in shards, in which one thread at a time has its turn, for the arithmetic only. Threads that can
+run at one instant need several of them; where the interpreter's lock lets one thread run, one shard is less
+to reckon. The number of keys is bounded; what is forgotten first is what is nearest to having no state at all.
 """
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from itertools import count as counter
-from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 from sluicegate.ratelimit.algorithms import CALENDAR, CONCURRENCY, LOG
-from sluicegate.ratelimit.algorithms.gcra import take
 from sluicegate.ratelimit.decision import Decision
 from sluicegate.ratelimit.stores.calendar_rules import CalendarRules
 from sluicegate.ratelimit.stores.records import (
@@ -26,7 +26,7 @@ from sluicegate.ratelimit.stores.records import (
     kept_of,
     state_of,
 )
-from sluicegate.ratelimit.stores.shard import Shard
+from sluicegate.ratelimit.stores.shard import Shard, wait_for
 from sluicegate.ratelimit.stores.store import ACQUIRE, PEEK, REFUND, RELEASE, RENEW, RESET, TAKE, Reply, Request
 from sluicegate.utils import InvalidInputError, LimiterClosedError, checked_key, shape_of
 
@@ -34,14 +34,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sluicegate.ratelimit.limit import Limit, Plan
+    from sluicegate.ratelimit.stores.expiry import Name
     from sluicegate.ratelimit.stores.store import Member
     from sluicegate.utils import Clock
 
 __all__ = ["KEYS_MAX", "MemoryStore"]
 
 KEYS_MAX = 100_000  # about 50 MB; a flood of keys must not become a flood of memory
-_SHARDS = 16  # more than the threads that decide at one instant
+_SHARDS = 16  # more than the threads that decide at one instant, where there is no lock of the interpreter
 _KEYS_FOR_SHARDS = 1_000 * _SHARDS  # below it shards would fill unevenly; one keeps the order exact
+
+_SERIALS = 1 << 48  # for each who numbers decisions apart: nine years of a million a second
+
+_ONCE = "once:"  # stands before the names of companions
 
 UNKNOWN_US = -2
 _decision_of = tuple.__new__  # a third of the cost of the generated constructor
@@ -53,20 +58,31 @@ class MemoryStore:
     Args:
         clock: The time that decides.
         keys_max: The most keys to remember, from 1. Default 100,000.
+        shards: In how many parts, each of which decides one request at a time: a power of two. Default: one where
+            the interpreter runs one thread at a time or the keys are few, else sixteen.
+
+    Attributes:
+        clock: As given.
+        closed: Whether it has been closed, and remembers no more keys.
+        next_serial: Tells the next decision from others of its key at the same microsecond.
     """
 
     source = "memory"
     at_once: Literal[True] = True
 
-    def __init__(self, clock: Clock, *, keys_max: int = KEYS_MAX) -> None:
+    def __init__(self, clock: Clock, *, keys_max: int = KEYS_MAX, shards: int | None = None) -> None:
         if type(keys_max) is not int or keys_max < 1:
             raise InvalidInputError("keys_max", shape_of(keys_max), "a whole number from 1")
-        self._keys_max = keys_max
+        if shards is None:
+            shards = _SHARDS if _threads_run_together() and keys_max >= _KEYS_FOR_SHARDS else 1
+        if type(shards) is not int or not 1 <= shards <= keys_max or shards & (shards - 1):
+            raise InvalidInputError("shards", shape_of(shards), "a power of two, not above keys_max")
+        self.clock = clock
+        self.next_serial = counter().__next__
         self._now_us = clock.now_us
-        self._next_serial = counter().__next__
+        self._next_numbering = counter(_SERIALS, _SERIALS).__next__
         self._calendars = CalendarRules()
-        self._closed = False
-        shards = _SHARDS if keys_max >= _KEYS_FOR_SHARDS else 1
+        self.closed = False
         self._shards = tuple(Shard(keys_max // shards) for _ in range(shards))
         self._last_shard = shards - 1  # shards are a power of two
         self._verbs: dict[int, Callable[[Request, int], tuple[int, ...]]] = {
@@ -82,7 +98,7 @@ class MemoryStore:
     @property
     def keys(self) -> int:
         """The number of keys that are remembered now."""
-        return sum(len(shard.records) for shard in self._shards)
+        return sum(shard.keys for shard in self._shards)
 
     @property
     def lost(self) -> int:
@@ -91,78 +107,85 @@ class MemoryStore:
 
     def ask_now(self, request: Request) -> Reply:
         """Decide here; see `InstantStore`."""
-        if self._closed:
+        if self.closed:
             raise LimiterClosedError("the limiter is closed")
         now_us = self._now_us()
         answers = self._verbs[request.verb](request, now_us)
-        return Reply(now_us, self._next_serial(), answers)
+        return Reply(now_us, self.next_serial(), answers)
 
     def acquire_one(self, limit: Limit, key: str, cost: int) -> Decision | None:
         """Decide for a limit of one rate whose numbers stand still; see `InstantStore`."""
         plan = limit.plan
         if not plan.simple:
             return None
-        name = plan.prefix + key
-        shard = self._shards[hash(name) & self._last_shard]
-        if name not in shard.records:  # else it was checked when it came
+        shard = self._shards[hash(key) & self._last_shard]
+        if key not in shard.tables.get(plan.prefix, ()):  # else it was checked when it came
             key = checked_key(key)
-            name = plan.prefix + key
-            shard = self._shards[hash(name) & self._last_shard]
-        # What an object holds is dearer to call than what a name holds.
-        records, clock, next_serial = shard.records, self._now_us, self._next_serial
-        with shard.lock:
-            kept = records.get(name)
-            now_us = clock()
-            taken = take(kept, now_us, cost, plan.plain) if type(kept) is int and plan.plain is not None else None
-            if taken is not None:
-                paid_us, remaining, reset_after_us = taken
-                granted, retry_after_us = 1, 0
-                if cost:
-                    records[name] = paid_us
-            else:
-                granted, remaining, retry_after_us, reset_after_us = self._decided(shard, name, plan, now_us, cost)
+            shard = self._shards[hash(key) & self._last_shard]
+        turn = shard.turn
+        try:
+            del turn[0]
+        except IndexError:
+            wait_for(turn)
+        try:
+            now_us = self._now_us()
+            granted, remaining, retry_after_us, reset_after_us = self._decided(shard, key, plan, now_us, cost)
+        finally:
+            turn.append(None)
         shadow_denied = limit.shadow and not granted
         allowed = granted > 0 or shadow_denied
         return _decision_of(Decision, (
             allowed, limit, key, cost, remaining, 0 if allowed else retry_after_us, reset_after_us,
-            now_us, "memory", False, shadow_denied, next_serial(),
+            now_us, "memory", False, shadow_denied, self.next_serial(),
         ))  # fmt: skip
 
-    def _decided(self, shard: Shard, name: str, plan: Plan, now_us: int, cost: int) -> tuple[int, int, int, int]:
-        """Decide in every other case of one rate: a key that is new, a denial, a state of more than one number."""
-        kept, rules, decide = shard.records.get(name), plan.rules, plan.decide
-        if kept is None and self._closed:
+    def _decided(self, shard: Shard, key: str, plan: Plan, now_us: int, cost: int) -> tuple[int, int, int, int]:
+        name, rules = (plan.prefix, key), plan.rules
+        kept = shard.get(name)
+        if kept is None and self.closed:
             raise LimiterClosedError("the limiter is closed")
         before = state_of(kept, rules)
-        state, granted, remaining, retry_after_us, reset_after_us = decide(before, now_us, cost, 1, rules[0])
+        state, granted, remaining, retry_after_us, reset_after_us = plan.decide(before, now_us, cost, 1, rules[0])
         # Kept when units were taken, or when it had been ahead of the clock.
         if (granted and cost) or state < before:
-            shard.put(name, kept_of(state, rules, now_us + reset_after_us), now_us)
+            if type(kept) is CounterRecord and kept.rules is rules:
+                kept.state, kept.expires_us = state, now_us + reset_after_us
+            else:
+                shard.put(name, kept_of(state, rules, now_us + reset_after_us), now_us)
         return granted, remaining, retry_after_us, reset_after_us
+
+    @property
+    def shards(self) -> tuple[Shard, ...]:
+        """The parts, as many as a power of two; the hash of a key says in which of them it lies."""
+        return self._shards
+
+    def numbering(self) -> int:
+        """Return from where somebody may number decisions by himself, in steps of one."""
+        return self._next_numbering()
 
     async def start(self) -> None:
         """Nothing has to be got ready; see `InstantStore`."""
 
     async def aclose(self) -> None:
         """Forget everything; see `InstantStore`."""
-        self._closed = True
+        self.closed = True
         for shard in self._shards:
-            with shard.lock:
+            with shard:
                 shard.clear()
 
     def after_fork(self) -> None:
-        """Replace the locks, which another thread of the parent may have held; state is kept as it was."""
+        """Take back the turns that other threads of the parent had; state is kept as it was."""
         for shard in self._shards:
-            shard.lock = Lock()
+            shard.after_fork()
 
-    # The verbs. Each locks the shards of its keys, in one order, so that no two wait for each other.
+    # The verbs. Each waits for the shards of its keys, in one order, so that no two wait for each other.
 
     def _acquire(self, request: Request, now_us: int) -> tuple[int, ...]:
-        names = [limit.plan.prefix + key for limit, key, _ in request.members]
+        names = [(limit.plan.prefix, key) for limit, key, _ in request.members]
         with self._locked(names):
             return self._acquire_all(request.members, names, now_us)
 
-    def _acquire_all(self, members: tuple[Member, ...], names: list[str], now_us: int) -> tuple[int, ...]:
+    def _acquire_all(self, members: tuple[Member, ...], names: list[Name], now_us: int) -> tuple[int, ...]:
         """Ask all, grant the least, take that from all; shadow members never bind."""
         records = [self._record(limit.plan, name, now_us) for (limit, _, _), name in zip(members, names, strict=True)]
         rules = [self._rules(limit.plan, now_us) for limit, _, _ in members]
@@ -188,7 +211,7 @@ class MemoryStore:
 
     def _peek(self, request: Request, now_us: int) -> tuple[int, ...]:
         ((limit, key, cost),) = request.members
-        plan, name = limit.plan, limit.plan.prefix + key
+        plan, name = limit.plan, (limit.plan.prefix, key)
         with self._locked([name]):
             if plan.algorithm.kind == CONCURRENCY:
                 holders = self._holders(name)
@@ -204,11 +227,11 @@ class MemoryStore:
 
     def _reset(self, request: Request, now_us: int) -> tuple[int, ...]:
         ((limit, key, _),) = request.members
-        name = limit.plan.prefix + key
-        marker = f"once:{name}:reset"
+        name = limit.plan.prefix, key
+        marker = _marker_of(name)
         with self._locked([name, marker]):
             shard = self._shard(name)
-            kept = shard.records.get(name)
+            kept = shard.get(name)
             if kept is None:
                 return 0, 0, 0, 0
             # Its place in the order stays, so it stays too, without a state.
@@ -221,9 +244,9 @@ class MemoryStore:
         ((limit, key, cost),) = request.members
         assert isinstance(request.detail, tuple)
         decided_at_us, reset_at_us, serial = request.detail
-        plan, name = limit.plan, limit.plan.prefix + key
-        companion = f"once:{name}:{decided_at_us}:{serial}"
-        marker = f"once:{name}:reset"
+        plan, name = limit.plan, (limit.plan.prefix, key)
+        companion = _ONCE, f"{plan.prefix}{key}:{decided_at_us}:{serial}"
+        marker = _marker_of(name)
         with self._locked([name, marker, companion]):
             known = self._companion(companion, now_us)
             if known is not None:
@@ -237,19 +260,20 @@ class MemoryStore:
                 refunded = record.refund(rules, now_us, cost, decided_at_us)
             else:
                 refunded, reset_after_us = record.refund(plan, rules, now_us, cost, decided_at_us, reset_at_us)
-            records = self._shard(name).records
-            if name in records:  # else it was forgotten, and there is nothing to give back to
-                records[name] = record.kept()
+            shard = self._shard(name)
+            if shard.get(name) is not None:  # else it was forgotten, and there is nothing to give back to
+                shard.put(name, record.kept(), now_us)
             self._shard(companion).put(companion, Companion(decided_at_us, refunded, reset_at_us), now_us)
         return refunded, 0, 0, reset_after_us
 
-    def _companion(self, name: str, now_us: int) -> Companion | None:
-        kept = self._shard(name).records.get(name)
+    def _companion(self, name: Name, now_us: int) -> Companion | None:
+        kept = self._shard(name).get(name)
         return kept if isinstance(kept, Companion) and kept.expires_us > now_us else None
 
-    def _void_until_us(self, name: str) -> int:
+    def _void_until_us(self, name: Name) -> int:
         """Return until when nobody knows any more whether decisions were refunded, or their key was reset."""
-        marker = self._shard(f"once:{name}:reset").records.get(f"once:{name}:reset")
+        marker_name = _marker_of(name)
+        marker = self._shard(marker_name).get(marker_name)
         forgotten_us = max(shard.forgot_until_us for shard in self._shards)
         return max(forgotten_us, marker.at_us) if isinstance(marker, Companion) else forgotten_us
 
@@ -257,7 +281,7 @@ class MemoryStore:
         ((limit, key, _),) = request.members
         holder = request.detail
         assert isinstance(holder, str)
-        plan, name = limit.plan, limit.plan.prefix + key
+        plan, name = limit.plan, (limit.plan.prefix, key)
         limit_units, hold_us = plan.rules[0]
         with self._locked([name]):
             record = self._holders(name)
@@ -270,31 +294,41 @@ class MemoryStore:
             else:
                 granted, remaining = record.release(holder, now_us, limit_units)
             shard = self._shard(name)
-            if granted or name in shard.records:  # its place among those that are held changes with it
+            if granted or shard.get(name) is not None:  # its place among those that are held changes with it
                 shard.put(name, record, now_us)
             return granted, remaining, retry_after_us, record.reset_after_us(now_us)
 
-    def _shard(self, name: str) -> Shard:
-        return self._shards[hash(name) & self._last_shard]
+    def _shard(self, name: Name) -> Shard:
+        return self._shards[hash(name[1]) & self._last_shard]
 
-    def _locked(self, names: list[str]) -> ExitStack:
+    def _locked(self, names: list[Name]) -> ExitStack:
         stack = ExitStack()
-        for index in sorted({hash(name) & self._last_shard for name in names}):
-            stack.enter_context(self._shards[index].lock)
+        for index in sorted({hash(key) & self._last_shard for _, key in names}):
+            stack.enter_context(self._shards[index])
         return stack
 
-    def _record(self, plan: Plan, name: str, now_us: int) -> CounterRecord | LogRecord:
-        kept = self._shard(name).records.get(name)
+    def _record(self, plan: Plan, name: Name, now_us: int) -> CounterRecord | LogRecord:
+        kept = self._shard(name).get(name)
         if plan.algorithm.kind == LOG:
             return kept if isinstance(kept, LogRecord) else LogRecord()
         return CounterRecord.of(kept, self._rules(plan, now_us))
 
-    def _holders(self, name: str) -> HolderRecord:
-        kept = self._shard(name).records.get(name)
+    def _holders(self, name: Name) -> HolderRecord:
+        kept = self._shard(name).get(name)
         return kept if isinstance(kept, HolderRecord) else HolderRecord()
 
     def _rules(self, plan: Plan, now_us: int) -> Sequence[tuple[int, ...]]:
         return self._calendars.around(plan, now_us) if plan.algorithm.kind == CALENDAR else plan.rules
+
+
+def _threads_run_together() -> bool:
+    gil_enabled = getattr(sys, "_is_gil_enabled", None)  # what does not know of such a thing has the lock
+    return gil_enabled is not None and not gil_enabled()
+
+
+def _marker_of(name: Name) -> Name:
+    """Return the name of what tells until when decisions on a key are void, for it was reset."""
+    return _ONCE, f"{name[0]}{name[1]}:reset"
 
 
 def _asked(

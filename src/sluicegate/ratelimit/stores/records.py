@@ -230,7 +230,7 @@ class HolderRecord:
     __slots__ = ("_ahead_us", "_ends", "expires_us")
 
     def __init__(self) -> None:
-        self._ends = EndOrder()
+        self._ends: EndOrder[str] = EndOrder()
         self._ahead_us = 0
         self.expires_us = NO_STATE[0]
 
