@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sluicegate.monitoring import Counters
+from sluicegate.monitoring.instruments import LABELS_MAX, THE_REST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -174,6 +175,37 @@ def test_a_sum_is_never_torn_by_an_ending_thread() -> None:
             totals = [counters.read().get(0, (0,))[0] for _ in range(20)]
         assert totals == sorted(totals)
     assert counters.read() == {0: (50 * THREADS,)}
+
+
+def test_a_tally_counts_beside_what_threads_count() -> None:
+    """What was added to it since it stood at its start is in the column that it is for, and threads' counts are too."""
+    counters = Counters(2)
+    tally, later = counters.tally("api", 1, 1_000), counters.tally("api", 1, 5_000)
+    tally[0] += 7
+    later[0] += 2
+    counters.row("api")[1] += 1
+    counters.row("daily")[0] += 1
+    assert counters.read() == {"api": (0, 10), "daily": (1, 0)}
+    assert counters.tally("api", 1, 1_000) is tally
+
+
+def test_tallies_of_endless_labels_are_one() -> None:
+    """Beyond the bound all further labels share a tally for each column and start, and nothing is lost."""
+    counters = Counters(1)
+    for number in range(LABELS_MAX + 500):
+        counters.tally(number, 0, 3)[0] += 1
+    counted = counters.read()
+    assert len(counted) == LABELS_MAX + 1
+    assert counted[THE_REST] == (500,)
+    assert counters.tally(0, 0, 3) == [4]
+
+
+def test_threads_that_ask_for_one_tally_get_the_same() -> None:
+    """Whoever comes first makes it, and there is no second."""
+    counters = Counters(1)
+    tallies: list[list[int]] = []
+    run_in_threads(lambda _: tallies.extend(counters.tally(number, 0, 0) for number in range(200)))
+    assert len({id(tally) for tally in tallies}) == 200
 
 
 def test_a_forked_child_counts_though_the_lock_was_held() -> None:

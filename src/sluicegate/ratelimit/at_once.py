@@ -88,13 +88,12 @@ def _short_way(known: _Known, anything: Acquire, clock: Callable[[], int] | None
             return known.first(limit, key, cost)
         if own is not limit:
             return anything(limit, key, cost)
-        now_us = time_ns() // 1000 if clock is None else clock()
-        # Nothing in the turn is a call, so that nobody who has it is interrupted by another thread.
         try:
             del turn[0]
         except IndexError:
             wait_for(turn)
         try:
+            now_us = time_ns() // 1000 if clock is None else clock()  # in turn, as time goes
             paid_us = table[key]
             if paid_us < now_us:  # noqa: PLR1730 - max() would be a call
                 paid_us = now_us
@@ -104,7 +103,7 @@ def _short_way(known: _Known, anything: Acquire, clock: Callable[[], int] | None
                 table[key] = paid_us
                 tally[0] = serial = tally[0] + 1
         except (KeyError, TypeError):  # a new key, or one of which more is kept than that time
-            reset_after_us = _UNKNOWN_US
+            now_us, reset_after_us = 0, _UNKNOWN_US
         finally:
             turn.append(None)
         if reset_after_us <= capacity_us:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from random import Random
 from statistics import median
@@ -25,16 +26,15 @@ HOUR = Limit("hour", "3600/hour")  # a unit is a second of state
 WINDOW = Limit("window", "5/minute", algorithm="fixed_window")
 LOG = Limit("log", "5/minute", algorithm="sliding_window_log")
 HELD = Limit("held", "5", algorithm="concurrency", hold_seconds=60)
-ONE_SHARD = (1, 2, 3, 10, 1_000, 15_999)
-MANY_SHARDS = (16_000, 16_001, 20_000)
+BOUNDS = (1, 2, 3, 10, 1_000, 15_999, 16_000, 20_000)
 
 
 class Store:
     """A memory store on a clock moved by hand, asked in short."""
 
-    def __init__(self, keys_max: int = KEYS_MAX) -> None:
+    def __init__(self, keys_max: int = KEYS_MAX, shards: int | None = None) -> None:
         self.clock = ManualClock(START)
-        self.memory = MemoryStore(self.clock, keys_max=keys_max)
+        self.memory = MemoryStore(self.clock, keys_max=keys_max, shards=shards)
 
     def take(self, key: str, cost: int = 1, limit: Limit = HOUR) -> bool:
         """Take units, by the shortest path there is."""
@@ -58,10 +58,10 @@ class Store:
         return tuple(reply.answers)
 
 
-@pytest.mark.parametrize("keys_max", [*ONE_SHARD, *MANY_SHARDS])
-def test_there_are_never_more_keys_than_allowed(keys_max: int) -> None:
+@pytest.mark.parametrize(("keys_max", "shards"), [*((bound, None) for bound in BOUNDS), (16_000, 16), (16_001, 16)])
+def test_there_are_never_more_keys_than_allowed(keys_max: int, shards: int | None) -> None:
     """While half as many again come, none of which ever expires, the bound holds after each of them."""
-    store = Store(keys_max)
+    store = Store(keys_max, shards)
     most = 0
     for number in range(keys_max + keys_max // 2 + 5):
         assert store.take(f"key{number}")
@@ -85,6 +85,41 @@ def test_a_bound_that_is_none_is_refused(keys_max: Any) -> None:
     """It is a whole number from 1."""
     with pytest.raises(InvalidInputError, match=r"keys_max: found .*; accepted: a whole number from 1"):
         MemoryStore(ManualClock(), keys_max=keys_max)
+
+
+@pytest.mark.parametrize("shards", [0, -1, 3, 12, 32, 2.0, True, "4"])
+def test_a_number_of_shards_that_is_none_is_refused(shards: Any) -> None:
+    """It is a power of two, and each of them has room for a key."""
+    with pytest.raises(InvalidInputError, match=r"shards: found .*; accepted: a power of two, not above keys_max"):
+        MemoryStore(ManualClock(), keys_max=16, shards=shards)
+
+
+@pytest.mark.parametrize(
+    ("together", "keys_max", "shards"), [(True, 16_000, 16), (True, 15_999, 1), (False, 16_000, 1)]
+)
+def test_threads_that_run_together_get_shards_of_their_own(
+    together: bool, keys_max: int, shards: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the interpreter lets one thread run at a time there is one shard, and where keys are few."""
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: not together, raising=False)
+    assert len(MemoryStore(ManualClock(), keys_max=keys_max).shards) == shards
+
+
+def test_who_finds_the_turn_taken_waits_for_it() -> None:
+    """A decision is made when the turn is put back, and not before; so it is when a fork forgets who had it."""
+    store = Store()
+    shard, decided = store.memory.shards[0], threading.Event()
+    for give_back in (lambda: shard.turn.append(None), store.memory.after_fork):
+        del shard.turn[0]
+        decided.clear()
+        thread = threading.Thread(target=lambda: (store.take("key"), decided.set()), daemon=True)
+        thread.start()
+        assert not decided.wait(0.05)
+        give_back()
+        assert decided.wait(10)
+        thread.join(10)
+    assert store.taken("key") == 2
+    assert shard.turn == [None]
 
 
 @pytest.mark.parametrize("limit", [HOUR, WINDOW, LOG], ids=str)
