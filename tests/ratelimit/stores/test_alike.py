@@ -53,8 +53,8 @@ def test_requests_that_are_alike_travel_once_with_their_number() -> None:
     """Five of one limit, key and cost are one entry of count five; what differs in any of them is another."""
     alike = [acquire(PLAIN)] * 5
     runs, keys = encoded(*alike, acquire(PLAIN, "other"), acquire(PLAIN, "third", 2))
-    assert runs == [ACQUIRE, 1, 1, 1, 1, 1, ACQUIRE, 1, 5, 1, 1, 1, ACQUIRE, 1, 1, 1, 1, 2]
-    assert keys == ["sg:1:gcra:plain:other", "sg:1:gcra:plain:key", "sg:1:gcra:plain:third"]
+    assert runs == [ACQUIRE, 2, 0, 1, 1, 1, 5, 1, ACQUIRE, 1, 1, 1, 1, 2]
+    assert keys == ["sg:1:gcra:plain:key", "sg:1:gcra:plain:other", "sg:1:gcra:plain:third"]
 
 
 def test_what_is_taken_ahead_travels_with_those_who_ask_for_themselves() -> None:
@@ -68,7 +68,7 @@ def test_requests_of_limits_that_take_turns_are_gathered() -> None:
     """Two limits asked for in turn, on many keys, are two runs."""
     requests = [acquire(limit, f"key{number}") for number in range(20) for limit in (PLAIN, SEVERAL)]
     runs, keys = encoded(*requests)
-    assert runs == [ACQUIRE, 20, 1, 1, 1, 1, ACQUIRE, 20, 1, 1, 2, 1]
+    assert runs == [ACQUIRE, 20, 1, 1, 1, 1, IN_TURN, 20, 1, 1, 2, 1]
     assert len(keys) == 40
 
 

@@ -14,7 +14,7 @@ from sluicegate.database import Keyspace
 from sluicegate.ratelimit.stores.calendar_rules import CalendarRules
 from sluicegate.ratelimit.stores.expiry import ExpiryOrder
 from sluicegate.ratelimit.stores.memory import MemoryStore
-from sluicegate.ratelimit.stores.store import ACQUIRE, PEEK, REFUND, RELEASE, RENEW, RESET, TAKE, Request
+from sluicegate.ratelimit.stores.store import ACQUIRE, IN_TURN, PEEK, REFUND, RELEASE, RENEW, RESET, TAKE, Request
 from sluicegate.ratelimit.stores.wire import Encoder
 from tests.conformance.rig import HandClock
 from tests.ratelimit.by_hand import lasting_script
@@ -255,4 +255,4 @@ def test_a_rule_travels_once_and_neighbours_of_one_shape_are_one_run() -> None:
     encoder = Encoder(Keyspace("sg"), CalendarRules(), 0)
     args = encoder.encode([Request(ACQUIRE, ((own, key, 1),)) for key in "ab" for own in (limit, other)])
     assert args[1] == 2
-    assert args[-12:] == [ACQUIRE, 2, 1, 1, 1, 1, ACQUIRE, 2, 1, 1, 2, 1]
+    assert args[-12:] == [ACQUIRE, 2, 1, 1, 1, 1, IN_TURN, 2, 1, 1, 2, 1]

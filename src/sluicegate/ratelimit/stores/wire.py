@@ -7,7 +7,7 @@ each of them is told what it would have been told in its turn.
 
 from __future__ import annotations
 
-from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from sluicegate.ratelimit.algorithms import CALENDAR
@@ -15,7 +15,7 @@ from sluicegate.ratelimit.stores.store import ACQUIRE, IN_TURN, REFUND, RESET, R
 from sluicegate.utils import CorruptStateError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from sluicegate.database import Argument, Keyspace
     from sluicegate.ratelimit.limit import Plan
@@ -50,18 +50,18 @@ if TYPE_CHECKING:
     Outcome = Reply | StoreError | OutOfRange
 
 
-class _Entry(NamedTuple):
-    """What the server answers at once: whose answers they are, and how they are shared.
+class _Run(NamedTuple):
+    """Entries of one run: for which requests each stands, and how these share its answer.
 
     Attributes:
-        places: The requests' places in the batch.
-        counts: How many times each of them asks; empty where each has answers of its own.
-        cost: What one asking takes.
-        step_us: How much sooner the state is no state again for each unit less.
+        groups: For each entry the places of its requests in the batch.
+        shared: Whether an entry is answered once for all its requests; else each of them has answers of its own.
+        cost: What one request takes, where the answer is shared.
+        step_us: How much sooner the state is no state again for each request less, where the answer is shared.
     """
 
-    places: Sequence[int]
-    counts: Sequence[int] = ()
+    groups: Sequence[Sequence[int]]
+    shared: bool
     cost: int = 0
     step_us: int = 0
 
@@ -75,7 +75,7 @@ class Encoder:
         now_us: About what time it is; only calendars ask, and the server has the last word.
     """
 
-    __slots__ = ("_calendars", "_entries", "_keyspace", "_now_us", "_plans", "_rule_args", "_run_args", "_runs", "keys")
+    __slots__ = ("_calendars", "_keyspace", "_now_us", "_plans", "_rule_args", "_run_args", "_runs", "keys")
 
     def __init__(self, keyspace: Keyspace, calendars: CalendarRules, now_us: int) -> None:
         self._keyspace = keyspace
@@ -84,8 +84,7 @@ class Encoder:
         self._plans: dict[Plan, int] = {}
         self._rule_args: list[Argument] = []
         self._run_args: list[Argument] = []
-        self._runs: dict[Shape, dict[str, list[int]]] = {}  # what is gathered, by name
-        self._entries: list[_Entry] = []  # none where each request has its answers in its place
+        self._runs: list[_Run] = []  # none where each request has its answers in its place
         self.keys: list[str] = []
 
     def encode(self, requests: Sequence[Request]) -> list[Argument]:
@@ -103,54 +102,75 @@ class Encoder:
             sent_us: The monotonic time from before they left.
         """
         now_us = raw[0]
-        if not self._entries and len(raw) == HEADER_LENGTH + ANSWER_LENGTH * len(requests) and min(raw[2::4]) >= 0:
+        if not self._runs and len(raw) == HEADER_LENGTH + ANSWER_LENGTH * len(requests) and min(raw[2::4]) >= 0:
             places = range(HEADER_LENGTH, len(raw), ANSWER_LENGTH)
             return [
                 _reply_of(Reply, (now_us, serial, raw[at : at + ANSWER_LENGTH], sent_us))
                 for serial, at in enumerate(places)
             ]
-        outcomes: dict[int, Outcome] = {}
+        told = [(place, own) for place, own in self._answers(raw, requests)]
+        told.sort(key=itemgetter(0))
+        return [
+            _failure(own, now_us)
+            if own[0] < 0 or min(own[::ANSWER_LENGTH]) < 0
+            else _reply_of(Reply, (now_us, place, own, sent_us))
+            for place, own in told
+        ]
+
+    def _answers(self, raw: list[int], requests: Sequence[Request]) -> Iterator[tuple[int, list[int]]]:
+        """Give each request's place with its answers, in the order of the runs."""
         at = HEADER_LENGTH
-        for entry in self._entries or [_Entry((place,)) for place in range(len(requests))]:
-            if entry.counts:
-                told = _in_turn(raw[at : at + ANSWER_LENGTH], entry)
+        for groups, shared, cost, step_us in self._runs or [_Run([range(len(requests))], shared=False)]:
+            for places in groups:
+                if not shared:
+                    for place in places:
+                        end = at + ANSWER_LENGTH * len(requests[place][1])
+                        yield place, raw[at:end]
+                        at = end
+                    continue
+                own = raw[at : at + ANSWER_LENGTH]
                 at += ANSWER_LENGTH
-            else:
-                told = []
-                for place in entry.places:
-                    end = at + ANSWER_LENGTH * len(requests[place].members)
-                    told.append(raw[at:end])
-                    at = end
-            for place, own in zip(entry.places, told, strict=True):
-                if min(own[::ANSWER_LENGTH]) < 0:
-                    outcomes[place] = _failure(own, now_us)
+                if len(places) == 1 or own[0] < 0:
+                    for place in places:
+                        yield place, own
                 else:
-                    outcomes[place] = _reply_of(Reply, (now_us, place, own, sent_us))
-        return [outcomes[place] for place in range(len(requests))]
+                    yield from zip(
+                        places, _in_turn(own, [requests[place][3] for place in places], cost, step_us), strict=True
+                    )
 
     def _encode_one_run(self, requests: Sequence[Request]) -> bool:
-        """Write the commonest of batches, in which all keys differ and all else is alike; say whether it is one."""
-        ((limit, _, cost), *_) = requests[0].members
+        """Write the commonest of batches, in which all requests are of one limit and cost; say whether it is one."""
+        ((limit, _, cost), *_) = requests[0][1]
         plan = limit.plan
         keys = []
+        alone = True
         for verb, members, _, times in requests:
-            if verb != ACQUIRE or times != 1 or len(members) != 1:
+            if verb != ACQUIRE or len(members) != 1:
                 return False
             limit, key, own_cost = members[0]
             if limit.plan is not plan or own_cost != cost:
                 return False
+            alone = alone and times == 1
             keys.append(key)
         names = self._keyspace.names(plan.prefix, keys)
-        if len(set(names)) < len(names):
-            return False
-        self.keys = names
-        self._run_args += (ACQUIRE, len(names), 1, 1, self._rule(plan), cost)
+        if alone and len(set(names)) == len(names):
+            self.keys = names
+            self._run_args += (ACQUIRE, len(names), 1, 1, self._rule(plan), cost)
+            return True
+        places_of: dict[str, list[int]] = {}
+        for place, name in enumerate(names):
+            if name in places_of:
+                places_of[name].append(place)
+            else:
+                places_of[name] = [place]
+        self._add_gathered(plan, cost, places_of, requests)
         return True
 
     def _encode_runs(self, requests: Sequence[Request]) -> None:
         """Gather what is alike; requests of one key keep their order, others need none among callers of one time."""
         name_of = self._keyspace.name
         run_of: dict[str, Shape] = {}  # under which each name was gathered
+        gathered: dict[Shape, dict[str, list[int]]] = {}
         for place, request in enumerate(requests):
             names = [name_of(limit.plan.prefix, key) for limit, key, _ in request.members]
             shape: Shape | None = None
@@ -158,53 +178,57 @@ class Encoder:
                 limit, _, cost = request.members[0]
                 shape = (limit.plan, cost)
             if any(run_of.get(name, shape) != shape for name in names):
-                self._end_runs(requests)
+                self._end_gathering(gathered, requests)
                 run_of.clear()
             if shape is None:
                 self._add_request(place, request)
             else:
                 run_of[names[0]] = shape
-                self._runs.setdefault(shape, {}).setdefault(names[0], []).append(place)
-        self._end_runs(requests)
+                gathered.setdefault(shape, {}).setdefault(names[0], []).append(place)
+        self._end_gathering(gathered, requests)
 
-    def _end_runs(self, requests: Sequence[Request]) -> None:
-        """Write down what was gathered."""
-        for (plan, cost), places_of in self._runs.items():
-            alone = {name: places[0] for name, places in places_of.items() if len(places) == 1}
-            once = {name: place for name, place in alone.items() if requests[place].times == 1}
-            if once:
-                self._add_run(ACQUIRE, 1, plan, cost, list(once))
-                self._entries += [_Entry((place,)) for place in once.values()]
-            for name, places in places_of.items():
-                if name not in once:
-                    self._add_alike(name, plan, cost, places, [requests[place].times for place in places])
-        self._runs.clear()
+    def _end_gathering(self, gathered: dict[Shape, dict[str, list[int]]], requests: Sequence[Request]) -> None:
+        for (plan, cost), places_of in gathered.items():
+            self._add_gathered(plan, cost, places_of, requests)
+        gathered.clear()
 
-    def _add_alike(self, name: str, plan: Plan, cost: int, places: list[int], counts: list[int]) -> None:
-        """Write down requests that are alike, under one name."""
-        if plan.linear or len(places) == 1:
-            self._add_run(ACQUIRE, sum(counts), plan, cost, [name])
-            self._entries.append(_Entry(places, counts, cost, plan.plain[0] if plan.plain else 0))
+    def _add_gathered(
+        self, plan: Plan, cost: int, places_of: dict[str, list[int]], requests: Sequence[Request]
+    ) -> None:
+        """Write down what one limit and cost was asked for, each name once."""
+        if plan.linear:
+            counts = [
+                requests[places[0]][3] if len(places) == 1 else sum([requests[place][3] for place in places])
+                for places in places_of.values()
+            ]
+            self._add_run(ACQUIRE, counts, plan, cost, places_of)
+            step_us = plan.plain[0] if plan.plain else 0
+            self._runs.append(_Run(list(places_of.values()), shared=True, cost=cost, step_us=cost * step_us))
             return
-        # Of other limits only the script knows what each is told in its turn.
-        for together, own in groupby(zip(places, counts, strict=True), key=lambda asked: asked[1] == 1):
-            if together:
-                single = [place for place, _ in own]
-                self._add_run(IN_TURN, len(single), plan, cost, [name])
-                self._entries.append(_Entry(single))
-                continue
-            for place, count in own:
-                self._add_run(ACQUIRE, count, plan, cost, [name])
-                self._entries.append(_Entry((place,), (count,), cost))
+        # Of other limits only the script knows what each is told in its turn; what is taken ahead keeps its place.
+        together = {
+            name: places for name, places in places_of.items() if all(requests[place][3] == 1 for place in places)
+        }
+        if together:
+            self._add_run(IN_TURN, [len(places) for places in together.values()], plan, cost, together)
+            self._runs.append(_Run(list(together.values()), shared=False))
+        for name, places in places_of.items():
+            if name not in together:
+                for place in places:
+                    self._add_run(ACQUIRE, [requests[place][3]], plan, cost, [name])
+                    self._runs.append(_Run([[place]], shared=False))
 
-    def _add_run(self, verb: int, count: int, plan: Plan, cost: int, names: list[str]) -> None:
+    def _add_run(self, verb: int, counts: list[int], plan: Plan, cost: int, names: Iterable[str]) -> None:
         self.keys += names
-        self._run_args += (verb, len(names), count, 1, self._rule(plan), cost)
+        count = counts[0] if len(set(counts)) == 1 else 0  # then each has its own
+        self._run_args += (verb, len(counts), count, 1, self._rule(plan), cost)
+        if not count:
+            self._run_args += counts
 
     def _add_request(self, place: int, request: Request) -> None:
         """Write down a request of any other shape, a run for itself."""
         verb, members, detail, times = request
-        self._entries.append(_Entry((place,)))
+        self._runs.append(_Run([(place,)], shared=False))
         runs = self._run_args
         runs += (verb, 1, times, len(members))
         for limit, key, cost in members:
@@ -237,20 +261,17 @@ class Encoder:
         self._run_args += (decided_at_us, reset_at_us)
 
 
-def _in_turn(answers: list[int], entry: _Entry) -> list[list[int]]:
+def _in_turn(answers: list[int], counts: list[int], cost: int, step_us: int) -> list[list[int]]:
     """Tell each of those who asked alike what it would have been told after those before it."""
     granted, remaining, retry_after_us, reset_after_us = answers
-    if granted < 0:
-        return [answers] * len(entry.places)
     told = []
-    before = 0
-    for count in entry.counts:
-        own = max(0, min(granted - before, count))
-        before += count
-        after = max(0, granted - before)  # as many come behind it and are granted
-        left = remaining + after * entry.cost
-        wait_us = retry_after_us if own < count else 0
-        told.append([own, left, wait_us, reset_after_us - after * entry.cost * entry.step_us])
+    after = granted
+    for count in counts:
+        after -= count  # as many come behind it and are granted
+        if after >= 0:
+            told.append([count, remaining + after * cost, 0, reset_after_us - after * step_us])
+        else:
+            told.append([max(0, count + after), remaining, retry_after_us, reset_after_us])
     return told
 
 

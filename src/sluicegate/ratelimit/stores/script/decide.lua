@@ -6,7 +6,8 @@
 -- ARGV  layout, number of rules, the rules, then runs until the end
 --       rule  kind, shadow, tag, slots, then for each slot its numbers
 --       run   verb, entries, count, members, then for each member rule and cost, then what the verb needs:
---             refund decided_at_us, reset_at_us; take, renew, release: the holder
+--             refund decided_at_us, reset_at_us; take, renew, release: the holder;
+--             acquire, in turn: where the count is 0, a count for each entry
 -- reply now_us, values that could not be read, then for each member of each entry
 --       granted (or a negative status), remaining, retry_after_us, reset_after_us;
 --       in turn, of one member, this `count` times: for each of as many requests of their own
@@ -329,8 +330,9 @@ local function decide()
     return several.acquire_all, members
   end
 
-  -- Decides each entry `turns` times. What their keys hold is read together, where they are more than one.
-  local function acquire_run(last, width, acquire, whom, cost, turns, count)
+  -- Decides each entry, in turn as often as its count says. What their keys hold is read together, where they are several.
+  local function acquire_run(last, width, acquire, whom, cost, in_turn, count)
+    local counts_at = count == 0 and at + 4 + 2 * width
     local stride = width * math_ceil(READ_MAX / width)
     for from = key_at, last, stride do
       local to = math.min(from + stride - 1, last)
@@ -338,9 +340,12 @@ local function decide()
         raws, raws_before = redis_call('MGET', unpack(KEYS, from, to)), from - 1
       end
       for first = from, to, width do
+        local turns, count = 1, counts_at and ARGV[counts_at + (first - key_at) / width] + 0 or count
+        if in_turn then turns, count = count, 1 end
         for _ = 1, turns do acquire(first, whom, cost, count) end
       end
     end
+    at = at + 4 + 2 * width + (counts_at and (last - key_at + 1) / width or 0)
   end
 
   local function run()
@@ -348,10 +353,9 @@ local function decide()
     local rule, cost = rules[ARGV[at + 4] + 0], ARGV[at + 5] + 0
     if verb == ACQUIRE or verb == IN_TURN then
       local acquire, whom = acquirer(rule, width)
-      local last, turns = key_at + entries * width - 1, 1
-      if verb == IN_TURN then turns, count = count, 1 end
-      acquire_run(last, width, acquire, whom, cost, turns, count)
-      key_at, at = last + 1, at + 4 + 2 * width
+      local last = key_at + entries * width - 1
+      acquire_run(last, width, acquire, whom, cost, verb == IN_TURN, count)
+      key_at = last + 1
       return
     end
     at = at + 6

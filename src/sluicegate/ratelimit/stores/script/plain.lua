@@ -54,12 +54,14 @@ local function plain_run()
   local last = key_at + ARGV[at + 1] - 1
   local before = last - key_at < READ_MAX and plain_numbers(key_at, last)
   if not before then return false end
-  local turns, count, cost = 1, ARGV[at + 2] + 0, ARGV[at + 5] + 0
-  if verb == IN_TURN then turns, count = count, 1 end
+  local count, cost = ARGV[at + 2] + 0, ARGV[at + 5] + 0
+  local counts_at = count == 0 and at + 5 -- behind it stands the count of each
   local burst, interval_us, capacity_us = rule[1], rule[2], rule[5]
   for index = 1, last - key_at + 1 do
     local key = KEYS[key_at - 1 + index]
     local before_us = paid_us[key] or before[index]
+    local turns, count = 1, counts_at and ARGV[counts_at + index] + 0 or count
+    if verb == IN_TURN then turns, count = count, 1 end
     for _ = 1, turns do
       local after_us, _, _, granted, remaining, retry_after_us, reset_after_us =
         gcra_decide(before_us, 0, 0, now_us, cost, count, burst, interval_us, 0, 1, capacity_us, 0)
@@ -71,7 +73,8 @@ local function plain_run()
       replied = replied + 4
     end
   end
-  key_at, at = last + 1, at + 6
+  at = at + 6 + (counts_at and last - key_at + 1 or 0)
+  key_at = last + 1
   return true
 end
 
