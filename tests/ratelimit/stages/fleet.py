@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -114,12 +115,12 @@ def most_over(times_us: Sequence[int], limit: Limit) -> tuple[int, int]:
         times_us: When each unit was admitted.
         limit: The limit that says what may be.
     """
-    ordered = sorted(times_us)
+    totals = sorted(Counter(times_us).items())
     worst = (-(10**9), 0)
-    for first, start_us in enumerate(ordered):
-        for last in range(first, len(ordered)):
-            if last + 1 < len(ordered) and ordered[last + 1] == ordered[last]:
-                continue
-            span_us = ordered[last] - start_us + 1
-            worst = max(worst, (last - first + 1 - limit.most_in(span_us / 1_000_000), span_us))
+    for first, (start_us, _) in enumerate(totals):
+        units = 0
+        for last_us, more in totals[first:]:
+            units += more
+            span_us = last_us - start_us + 1
+            worst = max(worst, (units - limit.most_in(span_us / 1_000_000), span_us))
     return worst
