@@ -7,7 +7,6 @@ each of them is told what it would have been told in its turn.
 
 from __future__ import annotations
 
-from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from sluicegate.ratelimit.algorithms import CALENDAR
@@ -15,7 +14,7 @@ from sluicegate.ratelimit.stores.store import ACQUIRE, IN_TURN, REFUND, RESET, R
 from sluicegate.utils import CorruptStateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from sluicegate.database import Argument, Keyspace
     from sluicegate.ratelimit.limit import Plan
@@ -102,41 +101,37 @@ class Encoder:
             sent_us: The monotonic time from before they left.
         """
         now_us = raw[0]
-        if not self._runs and len(raw) == HEADER_LENGTH + ANSWER_LENGTH * len(requests) and min(raw[2::4]) >= 0:
-            places = range(HEADER_LENGTH, len(raw), ANSWER_LENGTH)
-            return [
-                _reply_of(Reply, (now_us, serial, raw[at : at + ANSWER_LENGTH], sent_us))
-                for serial, at in enumerate(places)
-            ]
-        told = [(place, own) for place, own in self._answers(raw, requests)]
-        told.sort(key=itemgetter(0))
+        if self._runs or len(raw) != HEADER_LENGTH + ANSWER_LENGTH * len(requests):
+            told = self._answers(raw, requests)
+        else:
+            told = [raw[at : at + ANSWER_LENGTH] for at in range(HEADER_LENGTH, len(raw), ANSWER_LENGTH)]
+        if min(raw[HEADER_LENGTH::ANSWER_LENGTH]) >= 0:
+            return [_reply_of(Reply, (now_us, place, own, sent_us)) for place, own in enumerate(told)]
         return [
-            _failure(own, now_us)
-            if own[0] < 0 or min(own[::ANSWER_LENGTH]) < 0
-            else _reply_of(Reply, (now_us, place, own, sent_us))
-            for place, own in told
+            _failure(own, now_us) if min(own[::ANSWER_LENGTH]) < 0 else Reply(now_us, place, own, sent_us)
+            for place, own in enumerate(told)
         ]
 
-    def _answers(self, raw: list[int], requests: Sequence[Request]) -> Iterator[tuple[int, list[int]]]:
-        """Give each request's place with its answers, in the order of the runs."""
+    def _answers(self, raw: list[int], requests: Sequence[Request]) -> list[list[int]]:
+        """Return the answers to each request, in the order of the requests."""
+        told: list[list[int]] = [raw] * len(requests)  # each is replaced
         at = HEADER_LENGTH
         for groups, shared, cost, step_us in self._runs or [_Run([range(len(requests))], shared=False)]:
             for places in groups:
                 if not shared:
                     for place in places:
                         end = at + ANSWER_LENGTH * len(requests[place][1])
-                        yield place, raw[at:end]
+                        told[place] = raw[at:end]
                         at = end
                     continue
                 own = raw[at : at + ANSWER_LENGTH]
                 at += ANSWER_LENGTH
                 if len(places) == 1 or own[0] < 0:
                     for place in places:
-                        yield place, own
+                        told[place] = own
                 else:
-                    yield from zip(
-                        places, _in_turn(own, [requests[place][3] for place in places], cost, step_us), strict=True
-                    )
+                    _tell_in_turn(told, own, places, requests, cost, step_us)
+        return told
 
     def _encode_one_run(self, requests: Sequence[Request]) -> bool:
         """Write the commonest of batches, in which all requests are of one limit and cost; say whether it is one."""
@@ -159,10 +154,11 @@ class Encoder:
             return True
         places_of: dict[str, list[int]] = {}
         for place, name in enumerate(names):
-            if name in places_of:
-                places_of[name].append(place)
-            else:
+            places = places_of.get(name)
+            if places is None:
                 places_of[name] = [place]
+            else:
+                places.append(place)
         self._add_gathered(plan, cost, places_of, requests)
         return True
 
@@ -197,10 +193,7 @@ class Encoder:
     ) -> None:
         """Write down what one limit and cost was asked for, each name once."""
         if plan.linear:
-            counts = [
-                requests[places[0]][3] if len(places) == 1 else sum([requests[place][3] for place in places])
-                for places in places_of.values()
-            ]
+            counts = [sum([requests[place][3] for place in places]) for places in places_of.values()]
             self._add_run(ACQUIRE, counts, plan, cost, places_of)
             step_us = plan.plain[0] if plan.plain else 0
             self._runs.append(_Run(list(places_of.values()), shared=True, cost=cost, step_us=cost * step_us))
@@ -261,18 +254,24 @@ class Encoder:
         self._run_args += (decided_at_us, reset_at_us)
 
 
-def _in_turn(answers: list[int], counts: list[int], cost: int, step_us: int) -> list[list[int]]:
+def _tell_in_turn(
+    told: list[list[int]],
+    answers: list[int],
+    places: Sequence[int],
+    requests: Sequence[Request],
+    cost: int,
+    step_us: int,
+) -> None:
     """Tell each of those who asked alike what it would have been told after those before it."""
     granted, remaining, retry_after_us, reset_after_us = answers
-    told = []
     after = granted
-    for count in counts:
+    for place in places:
+        count = requests[place][3]
         after -= count  # as many come behind it and are granted
         if after >= 0:
-            told.append([count, remaining + after * cost, 0, reset_after_us - after * step_us])
+            told[place] = [count, remaining + after * cost, 0, reset_after_us - after * step_us]
         else:
-            told.append([max(0, count + after), remaining, retry_after_us, reset_after_us])
-    return told
+            told[place] = [max(0, count + after), remaining, retry_after_us, reset_after_us]
 
 
 def _failure(answers: list[int], now_us: int) -> CorruptStateError | OutOfRange:
