@@ -72,9 +72,9 @@ async def test_who_would_come_too_late_is_refused_at_once() -> None:
     batcher = Batcher(road.send, deadline_us=100_000, batch_max=2, in_flight_max=1)
     submitted(batcher, range(2))
     await turn()
-    await asyncio.sleep(0.02)  # so 10 ms an item: seven more within what is left
+    await asyncio.sleep(0.02)  # so a batch of two in 20 ms: four or five of them within the deadline
     await road.let_go()
-    promises = submitted(batcher, range(5))
+    promises = submitted(batcher, range(6))
     with pytest.raises(StoreOverloadedError, match="requests wait already"):
         submitted(batcher, range(10))
     assert not any(promise.done() for promise in promises)

@@ -116,15 +116,15 @@ async def test_an_answer_that_comes_after_the_next_entry_is_of_the_former_use() 
     limiter = Limiter(clock=clock, store=store, logger=NullLogger())
     hold = limiter.hold(HELD, "key")
     first = asyncio.create_task(hold.__aenter__())
-    await asyncio.sleep(0)
+    await turns()
     await store.answer(0, 1)
     await first
     clock.advance(200)
     await turns()  # it asks for a renewal
     leaving = asyncio.create_task(hold.release())
-    await asyncio.sleep(0)
+    await turns()
     second = asyncio.create_task(hold.__aenter__())
-    await asyncio.sleep(0)
+    await turns()
     assert [request.verb for request, _ in store.asked] == [TAKE, RENEW, RELEASE, TAKE]
     await store.answer(3, 1)
     await store.answer(2, 0)
@@ -145,10 +145,10 @@ async def test_what_may_have_been_taken_goes_back_by_its_own_holder() -> None:
         await hold.__aenter__()
 
     insisting = asyncio.create_task(insist())
-    await asyncio.sleep(0)
+    await turns()
     await store.answer(0, StoreUnavailableError("decide", "nobody knows"))
-    first, second, back = (request for request, _ in store.asked)
-    assert [first.verb, second.verb, back.verb] == [TAKE, TAKE, RELEASE]
+    first, back, second = (request for request, _ in store.asked)
+    assert [first.verb, back.verb, second.verb] == [TAKE, RELEASE, TAKE]
     assert back.detail == first.detail != second.detail
     await store.answer(1, 1)
     await store.answer(2, 1)

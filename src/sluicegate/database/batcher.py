@@ -27,7 +27,7 @@ BATCH_MAX = 64  # units of work in one call, a quarter of a millisecond of the s
 IN_FLIGHT_MAX = 2  # batches under way: one is decided while the other is written and read
 SHARE_MIN = 16  # items that are worth a call beside another: of fewer the call costs more than it gains
 BESIDE_RATIO = 0.75  # of what is under way must wait before it goes beside it: not all of them come back in one turn
-PACE_MIN_S = 1e-6  # the clock of some loops stands still for a millisecond
+BATCH_S_MIN = 1e-5  # the clock of some loops stands still for a millisecond
 PACE_SHARE = 0.125  # what the newest batch says of the pace
 MARGIN_RATIO = 0.1  # who has less of its deadline left is not sent: a call that is cut off costs its connection
 QUEUE_MAX = 20_000  # what one process can have decided within a deadline of 50 ms, several times over
@@ -71,7 +71,7 @@ class Batcher(Generic[Item]):
         self._queue_max = queue_max
         self._queue: deque[_Waiting[Item]] = deque()
         self._queue_room = queue_max  # how many may wait now, by the pace at which they are decided
-        self._pace_s = 0.0  # for one item
+        self._batch_s = 0.0  # how long a batch takes
         self._in_flight_max = in_flight_max
         self._under_way = 0
         self._beside = self._share_min = min(SHARE_MIN, batch_max)  # so many that wait go beside what is under way
@@ -166,7 +166,7 @@ class Batcher(Generic[Item]):
         except Exception as error:  # a defect must not leave callers waiting for ever
             self._fail(batch, error)
             raise
-        self._note_pace(loop.time() - now_s, len(batch))
+        self._note_pace(loop.time() - now_s)
         for (_, promise, _, _), result in pairs:
             if promise.done():
                 continue
@@ -175,13 +175,13 @@ class Batcher(Generic[Item]):
             else:
                 promise.set_result(result)
 
-    def _note_pace(self, passed_s: float, items: int) -> None:
-        """Learn how fast items are decided, and from it how many may wait: later ones would wait for nothing."""
-        pace_s = max(PACE_MIN_S, passed_s / (items * self._under_way))
-        self._pace_s += (pace_s - self._pace_s) * (PACE_SHARE if self._pace_s else 1.0)
-        in_time = int((self._deadline_s - self._margin_s - passed_s) / self._pace_s)
-        # However slow it was a moment ago, two full batches may wait to find out.
-        self._queue_room = min(self._queue_max, max(in_time, self._in_flight_max * self._batch_max))
+    def _note_pace(self, passed_s: float) -> None:
+        """Learn how long a batch takes, and from it how many may wait: later ones would wait for nothing."""
+        self._batch_s += (passed_s - self._batch_s) * (PACE_SHARE if self._batch_s else 1.0)
+        batches = (self._deadline_s - self._margin_s) / max(self._batch_s, BATCH_S_MIN)
+        at_once = self._in_flight_max * self._batch_max
+        # However slow it was a moment ago, as many may wait as go at once, to find out.
+        self._queue_room = min(self._queue_max, max(at_once, int(batches * at_once)))
 
     def _taken(self, most: int) -> list[_Waiting[Item]]:
         """Take up to *most* items of no more work than a batch may be, leaving out those that nobody waits for."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from sluicegate.ratelimit.checking import checked_hold
 from sluicegate.ratelimit.stores.store import RELEASE, RENEW, TAKE, Request
-from sluicegate.utils import InvalidInputError, LimiterClosedError, LimitExceededError, StoreError
+from sluicegate.utils import InvalidInputError, LimiterClosedError, LimitExceededError, SluicegateError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -171,10 +171,11 @@ class HoldKeeper:
         the store's clock.
         """
         sent_us = self.clock.monotonic_us()
+        taking = asyncio.get_running_loop().create_task(self._verbs.take(*_unit_of(hold)))
         try:
-            decision = await self._verbs.take(*_unit_of(hold))
+            decision = await asyncio.shield(taking)
         except asyncio.CancelledError:
-            self._return_unasked(hold)
+            self._return_unasked(hold, taking)
             raise
         if decision.degraded or self._closed:  # the answer may be all that was lost
             self._return_unasked(hold)
@@ -226,11 +227,19 @@ class HoldKeeper:
             return any(answer is not None for answer in await self._asked(RELEASE, units))
         return False
 
-    def _return_unasked(self, hold: Hold) -> None:
+    def _return_unasked(self, hold: Hold, taking: asyncio.Task[Decision] | None = None) -> None:
         # By its holder of now: it may be entered again before the task begins.
-        task = asyncio.get_running_loop().create_task(self._return([_unit_of(hold)]))
+        task = asyncio.get_running_loop().create_task(self._return_after(taking, _unit_of(hold)))
         self._returning.add(task)
         task.add_done_callback(self._returning.discard)
+
+    async def _return_after(self, taking: asyncio.Task[Decision] | None, unit: Unit) -> bool:
+        """Give a unit back when it is known whether it was taken: a release must not overtake its own taking."""
+        if taking is not None:
+            await asyncio.wait({taking})
+            with suppress(SluicegateError):
+                taking.result()
+        return await self._return([unit])
 
     def _keep_renewing(self, due_us: int) -> None:
         """Have the task running, and awake when something is due sooner than it thinks."""
