@@ -50,7 +50,7 @@ async def offer(limiter: Limiter, limits: list[Limit], *, seconds: float, per_se
 
 
 async def hoard(limiter: Limiter, limits: list[Limit], *, spend: int, period_s: int) -> None:
-    """At the beginning of a period spend so many units of each limit, say what is in hand then, and wait for the end."""
+    """At a period's beginning spend so many units of each limit, say what is in hand then, and wait for the end."""
     told = {}
     await asyncio.sleep(period_s - time.time() % period_s)
     for limit in limits:

@@ -41,6 +41,8 @@ limits:
     on_failure: closed
     critical: true
     shadow: true
+    mode: leased
+    lease_seconds: 0.5
   bills:
     rate: 10 per 1 month
     algorithm: calendar_quota
@@ -63,6 +65,8 @@ match = {path = "/api/**", method = ["get", "POST"]}
 on_failure = "closed"
 critical = true
 shadow = true
+mode = "leased"
+lease_seconds = 0.5
 [limits.bills]
 rate = "10 per 1 month"
 algorithm = "calendar_quota"
@@ -108,7 +112,7 @@ def test_the_smallest_useful_file() -> None:
 def test_every_field_in_either_notation(content: str, notation: str) -> None:
     """A file with every field gives the same rules in YAML and in TOML."""
     api, bills, uploads = parse_rules(content, notation=notation).limits
-    options = {"on_failure": "closed", "critical": True, "shadow": True}
+    options = {"on_failure": "closed", "critical": True, "shadow": True, "mode": "leased", "lease_seconds": 0.5}
     assert api.limit == Limit("api", "100/minute burst 20; 1000/h", **options)  # type: ignore[arg-type]
     assert api.key == KeyTemplate(("tenant", "header:x-api-key"))
     assert api.match == Match(path=PathPattern("/api/**"), methods=frozenset({"GET", "POST"}))
@@ -174,6 +178,10 @@ def test_all_problems_at_once_in_the_order_of_the_file() -> None:
         ("shadow: 1", "shadow: found 1; accepted: true or false"),
         ("hold_seconds: .nan", "hold_seconds: found nan; accepted: a number of seconds from 0.1 to 86"),
         ("hold_seconds: -1", "hold_seconds: found -1; accepted: a number of seconds from 0.1 to 86"),
+        ("mode: lease", "mode: found 'lease'; accepted: strict, leased (did you mean 'leased'?)"),
+        ("mode: true", "mode: found True; accepted: strict, leased"),
+        ("lease_seconds: .inf", "lease_seconds: found inf; accepted: a number of seconds from 0.05 to 60"),
+        ("lease_seconds: 0.01", "lease_seconds: found 0.01; accepted: a number of seconds from 0.05 to 60"),
         ("anchor: 2024-99-99", "anchor: found '2024-99-99'; accepted: a date such as 2024-01-31"),
         ("anchor: 2024-01-31", "limits.a.anchor: found algorithm gcra; accepted: them only for calendar_quota"),
         ("time_zone: 5", "time_zone: found 5; accepted: the name of a time zone"),

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from sluicegate.ratelimit.algorithms import ALGORITHMS
-from sluicegate.ratelimit.limit import ON_FAILURE
+from sluicegate.ratelimit.limit import MODES, ON_FAILURE
 from sluicegate.ratelimit.rate import Rate
 from sluicegate.ratelimit.rules.matching import PathPattern
 from sluicegate.ratelimit.rules.model import DESCRIPTORS, HEADER_PREFIX, KeyTemplate
@@ -95,6 +95,10 @@ def _hold_seconds(node: Node) -> float:
     return checked_seconds(node.value, "hold_seconds", at_least=0.1, at_most=86_400.0)
 
 
+def _lease_seconds(node: Node) -> float:
+    return checked_seconds(node.value, "lease_seconds", at_least=0.05, at_most=60.0)
+
+
 def _anchor(node: Node) -> date | datetime:
     if isinstance(node.value, date):  # a datetime is a date as well
         return node.value
@@ -147,12 +151,14 @@ FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
         "rate": Field(read=_rate, accepted=_RATE_ACCEPTED),
         "algorithm": Field(read=_one_of(ALGORITHMS), accepted=", ".join(ALGORITHMS)),
         "key": Field(read=_key, accepted=_KEY_ACCEPTED),
+        "mode": Field(read=_one_of(MODES), accepted=" or ".join(MODES)),
         "on_failure": Field(read=_one_of(ON_FAILURE), accepted=" or ".join(ON_FAILURE)),
         "critical": Field(read=_truth, accepted="true or false"),
         "shadow": Field(read=_truth, accepted="true or false"),
         "time_zone": Field(read=lambda node: _text(node, _ZONE_ACCEPTED), accepted="a time zone"),
         "anchor": Field(read=_anchor, accepted=_ANCHOR_ACCEPTED),
         "hold_seconds": Field(read=_hold_seconds, accepted="a number of seconds from 0.1 to 86,400"),
+        "lease_seconds": Field(read=_lease_seconds, accepted="a number of seconds from 0.05 to 60"),
     }
 )
 
