@@ -94,7 +94,7 @@ def _short_way(known: _Known, anything: Acquire, clock: Callable[[], int] | None
             wait_for(turn)
         try:
             now_us = time_ns() // 1000 if clock is None else clock()  # in turn, as time goes
-            paid_us = table[key]
+            paid_us = table.get(key, _UNKNOWN_US)
             if paid_us < now_us:  # noqa: PLR1730 - max() would be a call
                 paid_us = now_us
             paid_us += cost * interval_us
@@ -102,7 +102,7 @@ def _short_way(known: _Known, anything: Acquire, clock: Callable[[], int] | None
             if reset_after_us <= capacity_us:
                 table[key] = paid_us
                 tally[0] = serial = tally[0] + 1
-        except (KeyError, TypeError):  # a new key, or one of which more is kept than that time
+        except TypeError:  # more is kept of it than that time
             now_us, reset_after_us = 0, _UNKNOWN_US
         finally:
             turn.append(None)

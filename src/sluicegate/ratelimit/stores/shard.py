@@ -120,15 +120,22 @@ class Shard:
     def _sweep(self, now_us: int) -> None:
         """Forget what expired, somewhat more than came since the last time."""
         self._until_sweep = SWEEP_EVERY
-        order = self.order
+        order, tables, keys = self.order, self.tables, self.keys
         for name in order.take_due(now_us, SWEEP_MOST):
-            expires_us = self._expires_of(name)
-            if expires_us is None:
+            prefix, key = name
+            table = tables.get(prefix)
+            kept = None if table is None else table.get(key)
+            if table is None or kept is None:
                 continue
+            expires_us = kept if type(kept) is int else expiry_of(kept)
             if expires_us > now_us:
                 order.add(name, expires_us)
-            else:
-                self._forget(name)
+                continue
+            del table[key]
+            keys -= 1
+            if not table:
+                del tables[prefix]
+        self.keys = keys
         for _ in range(SWEEP_MOST):
             if (ended := self.held.pop_ended(now_us)) is None:
                 break
