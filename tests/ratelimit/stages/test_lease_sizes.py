@@ -117,7 +117,7 @@ def test_units_are_spent_from_two_parcels_where_one_is_not_enough() -> None:
 
 
 def test_units_that_are_put_back_do_not_outlive_their_parcel() -> None:
-    """Of a cost that two parcels paid, only what the younger paid comes back into it."""
+    """Of a cost that two parcels paid, each gets back what it paid."""
     lease = Lease(PACED, "key", 0)
     first, second = parcel_of(5), parcel_of(20, sent_us=SENT_US + 100_000, at_us=NOW_US + 100_000)
     lease.accept(first, SENT_US)
@@ -130,7 +130,10 @@ def test_units_that_are_put_back_do_not_outlive_their_parcel() -> None:
     lease.put_back(second.decided_at_us, within, 6)
     assert second.units == 18
     lease.put_back(second.decided_at_us, across, 4)
-    assert second.units == 20
+    assert (second.units, first.units) == (20, 2)
+    assert (lease.current, lease.following) == (first, second)
+    lease.spend(SENT_US, 4)
+    assert (second.units, first.units, lease.in_hand(first.expires_us)) == (18, 0, 18)
 
 
 def test_a_cost_is_not_met_by_what_has_expired() -> None:

@@ -50,6 +50,7 @@ class Parcel:
         "decided_at_us",
         "expires_us",
         "look_at_us",
+        "older",
         "renewed_at",
         "reset_after_us",
         "serial",
@@ -61,7 +62,8 @@ class Parcel:
         self.units, _, _, self.reset_after_us = reply.answers
         self.decided_at_us = reply.now_us
         self.serial = reply.serial  # of the last use; it grows by more than the store numbers at one microsecond
-        self.carried = 0  # units of the parcel before it that its first use took along
+        self.older: Parcel | None = None  # which was spent before it
+        self.carried = 0  # the last units of that which its own first use took along
         self.carrier = -1  # the serial of that use
         self.renewed_at = self.units // RENEWED_AT
         self.step_us = 0
@@ -161,16 +163,22 @@ class Lease:
             current.units = 0
             following.carried, following.carrier = rest, following.serial + STORE_SERIALS
         following.units -= cost - rest
-        self.current, self.following = following, None
+        self._go_on_with(following)
+        self.following = None
         return following
 
     def accept(self, parcel: Parcel, now_us: int) -> None:
         """Take a parcel in."""
         current = self.current
         if current is None or not current.units or now_us >= current.expires_us:
-            self.current = parcel
+            self._go_on_with(parcel)
         else:
             self.following = parcel
+
+    def _go_on_with(self, parcel: Parcel) -> None:
+        parcel.older, self.current = self.current, parcel
+        if parcel.older is not None:
+            parcel.older.older = None
 
     def wish(self, now_us: int) -> int:
         """Return how many units to take ahead now, and begin to count anew what is asked for."""
@@ -185,14 +193,27 @@ class Lease:
         return wish
 
     def put_back(self, decided_at_us: int, serial: int, cost: int) -> None:
-        """Put units back into the parcel that they were taken from, if it is still there.
+        """Put units back into the parcels that they were taken from, if those are still there.
 
-        Those that came out of an older parcel are lost: they would outlive it.
+        What came out of an older one would outlive it in the younger: it goes back into its own, or is lost.
         """
         for parcel in (self.current, self.following):
             if parcel is not None and parcel.decided_at_us == decided_at_us:
-                parcel.units += cost - parcel.carried if serial == parcel.carrier else cost
+                carried = parcel.carried if serial == parcel.carrier else 0
+                parcel.units += cost - carried
+                if carried and parcel is self.current:
+                    self._take_up_again(carried)
                 return
+        older = self.current.older if self.current is not None else None
+        if older is not None and older.decided_at_us == decided_at_us:
+            self._take_up_again(cost - older.carried if serial == older.carrier else cost)
+
+    def _take_up_again(self, units: int) -> None:
+        """Spend of the parcel before the current one again, where there is a place for both."""
+        current = self.current
+        if current is not None and current.older is not None and self.following is None:
+            current.older.units += units
+            self.current, self.following = current.older, current
 
     def idle(self, now_us: int) -> bool:
         """Say whether nobody has asked for a while."""
