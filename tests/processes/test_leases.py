@@ -190,3 +190,24 @@ async def check_loss(limiter: Limiter, limit: Limit, *, granted: int, in_hand: i
     if limit.plan.algorithm.takes_burst:
         assert left.reset_after <= (granted + in_hand) / PER_SECOND
     return left.reset_after
+
+
+def test_no_lease_is_spent_twice_after_a_fork(redis_url: str) -> None:
+    """Children begin without a unit of their parent's, the parent goes on with its own, and the sum is the limit."""
+    # What measures coverage keeps a lock of its own in each traced thread, which no child could ever take.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.processes.lease_fork", redis_url],
+        cwd=WORKER.parent.parent.parent,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    told = json.loads(done.stdout)
+    parts = [told["before"], *told["children"], told["after"]]
+    assert [child["keys"] for child in told["children"]] == [0, 0]
+    assert [part["first"] for part in parts] == ["redis", "redis", "redis", "lease"]
+    assert sum(part["granted"] for part in parts) == 3_000
+    assert len({name for part in parts for name in part["names"]}) == 3_000
