@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import ssl
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,3 +167,19 @@ def test_an_ended_loop_leaves_nothing_to_warn_of(road: str, urls: dict[str, str]
         gc.collect()
     asyncio.run(client.aclose())
     assert counted(admin) == 3
+
+
+def test_an_answer_that_came_while_the_loop_was_held_up_counts(run: Run, listening: tuple[RedisServer, Path]) -> None:
+    """A deadline that passes while somebody keeps the loop from its sockets is no deadline that the server missed."""
+
+    async def story() -> None:
+        client = StandaloneClient(listening[0].url)
+        await client.start()
+        asking = asyncio.create_task(client.execute("PING", deadline_us=SHORT_US))
+        while client._connections._idle:  # noqa: ASYNC110 - until it is under way
+            await asyncio.sleep(0)
+        time.sleep(2 * SHORT_US / 1_000_000)  # noqa: ASYNC251 - what holds the loop up
+        assert await asking == b"PONG"
+        await client.aclose()
+
+    run(story())
