@@ -247,7 +247,11 @@ class StoppedError(Exception):
 def test_whatever_a_signal_interrupts_no_turn_is_lost() -> None:
     """A handler that raises in the midst of decisions, as Ctrl-C does, leaves a limiter that decides on."""
     limiter = BlockingLimiter()
-    limits = [Limit("paced", "1000000/s"), Limit("windowed", "1000000000/day", algorithm="fixed_window")]
+    limits = [
+        Limit("paced", "1000000/s"),
+        Limit("windowed", "1000000000/day", algorithm="fixed_window"),
+        Limit("several", "1000000/s; 1000000000/day"),
+    ]
     keys = [f"key{number}" for number in range(50)]
 
     def interrupt(*_: object) -> None:
@@ -263,6 +267,7 @@ def test_whatever_a_signal_interrupts_no_turn_is_lost() -> None:
                     for key in [*keys, f"new{number}"]:
                         for limit in limits:
                             limiter.acquire(limit, key)
+                    limiter.peek(limits[0], "key")
             except StoppedError:
                 interrupted += 1
     finally:

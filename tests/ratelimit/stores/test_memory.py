@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from random import Random
 from statistics import median
@@ -85,41 +84,6 @@ def test_a_bound_that_is_none_is_refused(keys_max: Any) -> None:
     """It is a whole number from 1."""
     with pytest.raises(InvalidInputError, match=r"keys_max: found .*; accepted: a whole number from 1"):
         MemoryStore(ManualClock(), keys_max=keys_max)
-
-
-@pytest.mark.parametrize("shards", [0, -1, 3, 12, 32, 2.0, True, "4"])
-def test_a_number_of_shards_that_is_none_is_refused(shards: Any) -> None:
-    """It is a power of two, and each of them has room for a key."""
-    with pytest.raises(InvalidInputError, match=r"shards: found .*; accepted: a power of two, not above keys_max"):
-        MemoryStore(ManualClock(), keys_max=16, shards=shards)
-
-
-@pytest.mark.parametrize(
-    ("together", "keys_max", "shards"), [(True, 16_000, 16), (True, 15_999, 1), (False, 16_000, 1)]
-)
-def test_threads_that_run_together_get_shards_of_their_own(
-    together: bool, keys_max: int, shards: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the interpreter lets one thread run at a time there is one shard, and where keys are few."""
-    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: not together, raising=False)
-    assert len(MemoryStore(ManualClock(), keys_max=keys_max).shards) == shards
-
-
-def test_who_finds_the_turn_taken_waits_for_it() -> None:
-    """A decision is made when the turn is put back, and not before; so it is when a fork forgets who had it."""
-    store = Store()
-    shard, decided = store.memory.shards[0], threading.Event()
-    for give_back in (lambda: shard.turn.append(None), store.memory.after_fork):
-        del shard.turn[0]
-        decided.clear()
-        thread = threading.Thread(target=lambda: (store.take("key"), decided.set()), daemon=True)
-        thread.start()
-        assert not decided.wait(0.05)
-        give_back()
-        assert decided.wait(10)
-        thread.join(10)
-    assert store.taken("key") == 2
-    assert shard.turn == [None]
 
 
 @pytest.mark.parametrize("limit", [HOUR, WINDOW, LOG], ids=str)

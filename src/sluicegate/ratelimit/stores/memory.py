@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from sluicegate.ratelimit.limit import Limit, Plan
     from sluicegate.ratelimit.stores.expiry import Name
-    from sluicegate.ratelimit.stores.store import Member
     from sluicegate.utils import Clock
 
 __all__ = ["KEYS_MAX", "MemoryStore"]
@@ -107,11 +106,15 @@ class MemoryStore:
 
     def ask_now(self, request: Request) -> Reply:
         """Decide here; see `InstantStore`."""
-        if self.closed:
-            raise LimiterClosedError("the limiter is closed")
-        now_us = self._now_us()
-        answers = self._verbs[request.verb](request, now_us)
-        return Reply(now_us, self.next_serial(), answers)
+        if self._last_shard:
+            with self._turns_for(request):
+                return self._answered(request)
+        turn = self._shards[0].turn
+        wait_for(turn)
+        try:
+            return self._answered(request)
+        finally:
+            turn.append(None)
 
     def acquire_one(self, limit: Limit, key: str, cost: int) -> Decision | None:
         """Decide for a limit of one rate whose numbers stand still; see `InstantStore`."""
@@ -140,18 +143,19 @@ class MemoryStore:
         ))  # fmt: skip
 
     def _decided(self, shard: Shard, key: str, plan: Plan, now_us: int, cost: int) -> tuple[int, int, int, int]:
-        name, rules = (plan.prefix, key), plan.rules
-        kept = shard.get(name)
+        table, rules = shard.tables.get(plan.prefix), plan.rules
+        kept = None if table is None else table.get(key)
         if kept is None and self.closed:
             raise LimiterClosedError("the limiter is closed")
-        before = state_of(kept, rules)
+        known = kept if type(kept) is CounterRecord and kept.rules is rules else None
+        before = state_of(kept, rules) if known is None else known.state
         state, granted, remaining, retry_after_us, reset_after_us = plan.decide(before, now_us, cost, 1, rules[0])
         # Kept when units were taken, or when it had been ahead of the clock.
         if (granted and cost) or state < before:
-            if type(kept) is CounterRecord and kept.rules is rules:
-                kept.state, kept.expires_us = state, now_us + reset_after_us
+            if known is not None:
+                known.state, known.expires_us = state, now_us + reset_after_us
             else:
-                shard.put(name, kept_of(state, rules, now_us + reset_after_us), now_us)
+                shard.put((plan.prefix, key), kept_of(state, rules, now_us + reset_after_us), now_us)
         return granted, remaining, retry_after_us, reset_after_us
 
     @property
@@ -178,15 +182,33 @@ class MemoryStore:
         for shard in self._shards:
             shard.after_fork()
 
-    # The verbs. Each waits for the shards of its keys, in one order, so that no two wait for each other.
+    def _turns_for(self, request: Request) -> ExitStack:
+        """Return what waits for the shards of all that is touched, in one order, so that no two wait for each other."""
+        keys = [key for _, key, _ in request.members]
+        if request.verb in (RESET, REFUND):
+            limit, key, _ = request.members[0]
+            name = limit.plan.prefix, key
+            keys.append(_marker_of(name)[1])
+            if request.verb == REFUND:
+                keys.append(_companion_of(name, request)[1])
+        stack = ExitStack()
+        for index in sorted({hash(key) & self._last_shard for key in keys}):
+            stack.enter_context(self._shards[index])
+        return stack
+
+    def _answered(self, request: Request) -> Reply:
+        if self.closed:
+            raise LimiterClosedError("the limiter is closed")
+        # Read in turn: to who had waited with an older time, what others took meanwhile would stand too far ahead.
+        now_us = self._now_us()
+        return Reply(now_us, self.next_serial(), self._verbs[request.verb](request, now_us))
+
+    # The verbs. Whoever calls one has the turns.
 
     def _acquire(self, request: Request, now_us: int) -> tuple[int, ...]:
-        names = [(limit.plan.prefix, key) for limit, key, _ in request.members]
-        with self._locked(names):
-            return self._acquire_all(request.members, names, now_us)
-
-    def _acquire_all(self, members: tuple[Member, ...], names: list[Name], now_us: int) -> tuple[int, ...]:
         """Ask all, grant the least, take that from all; shadow members never bind."""
+        members = request.members
+        names = [(limit.plan.prefix, key) for limit, key, _ in members]
         records = [self._record(limit.plan, name, now_us) for (limit, _, _), name in zip(members, names, strict=True)]
         rules = [self._rules(limit.plan, now_us) for limit, _, _ in members]
         asked = [
@@ -212,58 +234,54 @@ class MemoryStore:
     def _peek(self, request: Request, now_us: int) -> tuple[int, ...]:
         ((limit, key, cost),) = request.members
         plan, name = limit.plan, (limit.plan.prefix, key)
-        with self._locked([name]):
-            if plan.algorithm.kind == CONCURRENCY:
-                holders = self._holders(name)
-                granted, remaining = holders.look(now_us, plan.capacity)
-                reset_after_us = holders.reset_after_us(now_us)
-                return granted, remaining, 0 if granted else UNKNOWN_US, reset_after_us
-            record = self._record(plan, name, now_us)
-            rules = self._rules(plan, now_us)
-            asks, granted = _asked(record, plan, rules, now_us, cost, 1)
-            untouched, _ = _asked(record, plan, rules, now_us, cost, 0)
+        if plan.algorithm.kind == CONCURRENCY:
+            holders = self._holders(name)
+            granted, remaining = holders.look(now_us, plan.capacity)
+            reset_after_us = holders.reset_after_us(now_us)
+            return granted, remaining, 0 if granted else UNKNOWN_US, reset_after_us
+        record = self._record(plan, name, now_us)
+        rules = self._rules(plan, now_us)
+        asks, granted = _asked(record, plan, rules, now_us, cost, 1)
+        untouched, _ = _asked(record, plan, rules, now_us, cost, 0)
         looks = [(None, 0, now[2], ask[3], now[4]) for ask, now in zip(asks, untouched, strict=True)]
         return granted, *_for_all_rates(looks)
 
     def _reset(self, request: Request, now_us: int) -> tuple[int, ...]:
         ((limit, key, _),) = request.members
         name = limit.plan.prefix, key
-        marker = _marker_of(name)
-        with self._locked([name, marker]):
-            shard = self._shard(name)
-            kept = shard.get(name)
-            if kept is None:
-                return 0, 0, 0, 0
-            # Its place in the order stays, so it stays too, without a state.
-            shard.put(name, type(kept)() if isinstance(kept, LogRecord | HolderRecord) else NO_STATE[0], now_us)
-            if not limit.plan.holds:  # for as long as decisions of before could be refunded
-                self._shard(marker).put(marker, Companion(now_us, 0, expiry_of(kept)), now_us)
+        shard = self._shard(name)
+        kept = shard.get(name)
+        if kept is None:
+            return 0, 0, 0, 0
+        # Its place in the order stays, so it stays too, without a state.
+        shard.put(name, type(kept)() if isinstance(kept, LogRecord | HolderRecord) else NO_STATE[0], now_us)
+        if not limit.plan.holds:  # for as long as decisions of before could be refunded
+            marker = _marker_of(name)
+            self._shard(marker).put(marker, Companion(now_us, 0, expiry_of(kept)), now_us)
         return int(expiry_of(kept) > now_us), 0, 0, 0
 
     def _refund(self, request: Request, now_us: int) -> tuple[int, ...]:
         ((limit, key, cost),) = request.members
         assert isinstance(request.detail, tuple)
-        decided_at_us, reset_at_us, serial = request.detail
+        decided_at_us, reset_at_us, _ = request.detail
         plan, name = limit.plan, (limit.plan.prefix, key)
-        companion = _ONCE, f"{plan.prefix}{key}:{decided_at_us}:{serial}"
-        marker = _marker_of(name)
-        with self._locked([name, marker, companion]):
-            known = self._companion(companion, now_us)
-            if known is not None:
-                return known.refunded, 0, 0, 0
-            if reset_at_us <= now_us or decided_at_us <= self._void_until_us(name):
-                return 0, 0, 0, 0
-            record = self._record(plan, name, now_us)
-            rules = self._rules(plan, now_us)
-            reset_after_us = 0
-            if isinstance(record, LogRecord):
-                refunded = record.refund(rules, now_us, cost, decided_at_us)
-            else:
-                refunded, reset_after_us = record.refund(plan, rules, now_us, cost, decided_at_us, reset_at_us)
-            shard = self._shard(name)
-            if shard.get(name) is not None:  # else it was forgotten, and there is nothing to give back to
-                shard.put(name, record.kept(), now_us)
-            self._shard(companion).put(companion, Companion(decided_at_us, refunded, reset_at_us), now_us)
+        companion = _companion_of(name, request)
+        known = self._companion(companion, now_us)
+        if known is not None:
+            return known.refunded, 0, 0, 0
+        if reset_at_us <= now_us or decided_at_us <= self._void_until_us(name):
+            return 0, 0, 0, 0
+        record = self._record(plan, name, now_us)
+        rules = self._rules(plan, now_us)
+        reset_after_us = 0
+        if isinstance(record, LogRecord):
+            refunded = record.refund(rules, now_us, cost, decided_at_us)
+        else:
+            refunded, reset_after_us = record.refund(plan, rules, now_us, cost, decided_at_us, reset_at_us)
+        shard = self._shard(name)
+        if shard.get(name) is not None:  # else it was forgotten, and there is nothing to give back to
+            shard.put(name, record.kept(), now_us)
+        self._shard(companion).put(companion, Companion(decided_at_us, refunded, reset_at_us), now_us)
         return refunded, 0, 0, reset_after_us
 
     def _companion(self, name: Name, now_us: int) -> Companion | None:
@@ -281,31 +299,24 @@ class MemoryStore:
         ((limit, key, _),) = request.members
         holder = request.detail
         assert isinstance(holder, str)
-        plan, name = limit.plan, (limit.plan.prefix, key)
-        limit_units, hold_us = plan.rules[0]
-        with self._locked([name]):
-            record = self._holders(name)
-            retry_after_us = 0
-            if request.verb == TAKE:
-                granted, remaining = record.take(holder, now_us, limit_units, hold_us)
-                retry_after_us = 0 if granted else UNKNOWN_US
-            elif request.verb == RENEW:
-                granted, remaining = record.renew(holder, now_us, limit_units, hold_us)
-            else:
-                granted, remaining = record.release(holder, now_us, limit_units)
-            shard = self._shard(name)
-            if granted or shard.get(name) is not None:  # its place among those that are held changes with it
-                shard.put(name, record, now_us)
-            return granted, remaining, retry_after_us, record.reset_after_us(now_us)
+        name = limit.plan.prefix, key
+        limit_units, hold_us = limit.plan.rules[0]
+        record = self._holders(name)
+        retry_after_us = 0
+        if request.verb == TAKE:
+            granted, remaining = record.take(holder, now_us, limit_units, hold_us)
+            retry_after_us = 0 if granted else UNKNOWN_US
+        elif request.verb == RENEW:
+            granted, remaining = record.renew(holder, now_us, limit_units, hold_us)
+        else:
+            granted, remaining = record.release(holder, now_us, limit_units)
+        shard = self._shard(name)
+        if granted or shard.get(name) is not None:  # its place among those that are held changes with it
+            shard.put(name, record, now_us)
+        return granted, remaining, retry_after_us, record.reset_after_us(now_us)
 
     def _shard(self, name: Name) -> Shard:
         return self._shards[hash(name[1]) & self._last_shard]
-
-    def _locked(self, names: list[Name]) -> ExitStack:
-        stack = ExitStack()
-        for index in sorted({hash(key) & self._last_shard for _, key in names}):
-            stack.enter_context(self._shards[index])
-        return stack
 
     def _record(self, plan: Plan, name: Name, now_us: int) -> CounterRecord | LogRecord:
         kept = self._shard(name).get(name)
@@ -324,6 +335,13 @@ class MemoryStore:
 def _threads_run_together() -> bool:
     gil_enabled = getattr(sys, "_is_gil_enabled", None)  # what does not know of such a thing has the lock
     return gil_enabled is not None and not gil_enabled()
+
+
+def _companion_of(name: Name, request: Request) -> Name:
+    """Return the name of what remembers that a decision on a key was refunded."""
+    assert isinstance(request.detail, tuple)
+    decided_at_us, _, serial = request.detail
+    return _ONCE, f"{name[0]}{name[1]}:{decided_at_us}:{serial}"
 
 
 def _marker_of(name: Name) -> Name:
