@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sluicegate import Limit
-from tests.ratelimit.stages.fleet import KEY, Fleet, fleet_by_hand, most_over
+from tests.ratelimit.stages.fleet import KEY, Fleet, fleet_by_hand, most_over, script_calls
 
 if TYPE_CHECKING:
     import redis
@@ -129,6 +129,22 @@ async def test_no_idle_moment_gives_back_twice(redis_url: str, redis_client: red
         assert await third.acquire(strict, KEY, 400)
         await give_all_back(fleet, SLOW, 1)
         assert (await third.peek(strict, KEY)).remaining == 0
+
+
+@pytest.mark.parametrize(("per_second", "calls_max"), [(1, 1.0), (3, 1.0), (8, 0.7), (50, 0.1), (200, 0.03)])
+async def test_at_no_demand_leases_cost_more_than_asking_each_time(
+    redis_url: str, redis_client: redis.Redis, per_second: int, calls_max: float
+) -> None:
+    """What is taken ahead and given back included, a decision costs a command at most, and soon hardly any."""
+    limit = Limit("plenty", "1000000/day burst 1000000", mode="leased")
+    random = Random(per_second)
+    times = 100 + 4 * per_second
+    async with fleet_by_hand(redis_url, redis_client) as fleet:
+        before = script_calls(redis_client)
+        for _ in range(times):
+            await fleet.advance(random.expovariate(per_second))
+            await fleet.spend(limit, 1)
+        assert script_calls(redis_client) - before <= calls_max * times
 
 
 async def test_an_idle_lease_comes_back_before_it_ends(redis_url: str, redis_client: redis.Redis) -> None:
