@@ -63,7 +63,7 @@ class Engine:
         self.sleep: Callable[[float], Awaitable[None]] = getattr(clock, "sleep", asyncio.sleep)
         self.closed = False
         self.denials = DenyCache(clock, longest_us=deny_cache_us)
-        self.leases = LeaseBook(clock, self.sleep, self.outcomes)
+        self.leases = LeaseBook(clock, self.sleep, self._given_back)
         self.leases.post = self._post
         self._watch = StoreWatch(logger, clock, store.source)
         self.ask_there = _never_asked if store.at_once else store.ask
@@ -95,9 +95,9 @@ class Engine:
 
     def _answered_early(self, limit: Limit, key: str, cost: int) -> Decision | None:
         """Return what the deny cache or a lease says, counted."""
-        decision, column = self.denials.find(limit, key, cost), CACHED
-        if decision is None and limit.plan.lease_us:
-            decision, column = self.leases.spend(limit, key, cost), LEASED
+        decision, column = self.leases.spend(limit, key, cost) if limit.plan.lease_us else None, LEASED
+        if decision is None:  # units in hand may have come after a denial
+            decision, column = self.denials.find(limit, key, cost), CACHED
         if decision is not None:
             if self.closed:
                 raise LimiterClosedError("the limiter is closed")
@@ -155,7 +155,7 @@ class Engine:
             allowed, limit, key, cost, remaining, 0 if allowed else retry_after_us, reset_after_us,
             now_us, self._source, False, shadow_denied, serial,
         ))  # fmt: skip
-        if not allowed or limit.plan.lease_us:
+        if not allowed or limit.plan.lease_us or self.denials.denials:
             self._note(decision, sent_us)
         return decision
 
@@ -263,8 +263,19 @@ class Engine:
         """Remember of the store's answer what may answer the next request."""
         if decision.limit.plan.lease_us:
             self.leases.learn(decision)
-        if not decision.allowed and decision.retry_after_us:  # else another limit of the request denied it
+        if decision.allowed:
+            self.denials.outdate(decision)
+        elif decision.retry_after_us:  # else another limit of the request denied it
             self.denials.remember(decision, sent_us)
+
+    async def _given_back(self, requests: Sequence[Request]) -> list[Reply | StoreError]:
+        """Give back units that were taken ahead, after which a denial is not believed any more."""
+        outcomes = await self.outcomes(requests)
+        for request, outcome in zip(requests, outcomes, strict=True):
+            if isinstance(outcome, Reply):
+                limit, key, _ = request.members[0]
+                self.denials.forget(limit, key, outcome.now_us)
+        return outcomes
 
     def _post(self, request: Request, promise: Promise) -> None:
         """Ask without waiting, from a task of the loop."""

@@ -100,6 +100,8 @@ async def test_a_smaller_cost_is_asked_and_a_greater_one_answered(redis_url: str
         assert (await limiter.acquire(limit, KEY, 11)).never
         smaller = await limiter.acquire(limit, KEY, 3)
         assert (smaller.source, smaller.allowed) == ("redis", True)
+        later = await limiter.acquire(limit, KEY, 6)  # the wait has become longer by what the smaller took
+        assert (later.source, later.retry_after) == ("redis", 50.0)
         assert (await limiter.acquire(limit, KEY, 6)).source == "deny_cache"
 
 

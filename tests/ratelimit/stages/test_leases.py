@@ -313,6 +313,39 @@ async def test_shadow_limits_are_leased_too(redis_url: str, redis_client: redis.
         assert "lease" in {decision.source for decision in decisions}
 
 
+async def test_units_in_hand_go_before_a_known_denial(redis_url: str, redis_client: redis.Redis) -> None:
+    """Where this limiter's own parcel took all that was left, the denial beside it denies nobody else."""
+    limit = Limit("before", "1000/day", algorithm="fixed_window", mode="leased")
+    async with fleet_by_hand(redis_url, redis_client, 2, deny_cache_s=60) as fleet:
+        one, other = fleet.limiters
+        await fleet.spend(limit, 100)
+        lease = fleet.lease(limit)
+        assert lease is not None
+        lease.current = lease.following = None  # as if they had been spent
+        strict = Limit("before", "1000/day", algorithm="fixed_window")
+        left = (await other.peek(strict, KEY)).remaining
+        assert left is not None
+        assert await other.acquire(strict, KEY, left - 20)
+        lease.asked = 100
+        assert not await one.acquire(limit, KEY)
+        await fleet.settle()
+        assert fleet.in_hand(limit) == 20
+        assert [(await one.acquire(limit, KEY)).source for _ in range(3)] == ["lease"] * 3
+
+
+async def test_units_given_back_end_a_known_denial(redis_url: str, redis_client: redis.Redis) -> None:
+    """What comes back of an idle lease is a reason to ask again at once."""
+    limit = Limit("back", "1000/day", algorithm="fixed_window", mode="leased")
+    async with fleet_by_hand(redis_url, redis_client, deny_cache_s=60) as fleet:
+        (limiter,) = fleet.limiters
+        spent = await fleet.spend(limit, 100)
+        held = fleet.in_hand(limit)
+        assert held > 1
+        assert not await limiter.acquire(limit, KEY, 1000 - spent)
+        await fleet.advance(0.8)
+        assert (await limiter.acquire(limit, KEY, 1000 - spent)).allowed
+
+
 # The book alone.
 
 

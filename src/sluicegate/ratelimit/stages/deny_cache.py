@@ -103,6 +103,16 @@ class DenyCache:
                 del self.denials[next(iter(self.denials))]
             self.denials[name] = _Denial(decision, until_us, known_us, least)
 
+    def outdate(self, decision: Decision) -> None:
+        """Forget a denial of a greater cost whose wait is longer since *decision* granted a smaller one."""
+        if not decision.cost:
+            return
+        name = decision.limit.plan.prefix + decision.key
+        with self._lock:
+            known = self.denials.get(name)
+            if known is not None and known[0].decided_at_us <= decision.decided_at_us:
+                del self.denials[name]
+
     def forget(self, limit: Limit, key: str, at_us: int) -> None:
         """Forget a key that was reset, or to which units came back.
 
