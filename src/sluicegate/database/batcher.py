@@ -95,15 +95,17 @@ class Batcher(Generic[Item]):
         """
         if self._closed:
             raise LimiterClosedError("the limiter is closed")
-        waiting = len(self._queue)
+        queue = self._queue
+        waiting = len(queue)
         if waiting >= self._queue_room:
             raise StoreOverloadedError("decide", f"{waiting:,} requests wait already")
         due_s = loop.time() + self._deadline_s
-        self._queue.append((item, promise, due_s, weight))
-        workers = self._under_way
-        if not self._starting and (workers == 0 or (workers < self._in_flight_max and waiting + 1 >= self._beside)):
-            self._starting = True
-            loop.call_soon(self._start)  # whoever else asks in this turn comes along
+        queue.append((item, promise, due_s, weight))
+        if not self._starting:
+            workers = self._under_way
+            if workers == 0 or (workers < self._in_flight_max and waiting + 1 >= self._beside):
+                self._starting = True
+                loop.call_soon(self._start)  # whoever else asks in this turn comes along
         if self._timer is None:
             self._timer = loop.call_at(due_s, self._expire)
 
@@ -167,7 +169,8 @@ class Batcher(Generic[Item]):
             self._fail(batch, error)
             raise
         self._note_pace(loop.time() - now_s)
-        for (_, promise, _, _), result in pairs:
+        for entry, result in pairs:
+            promise = entry[1]
             if promise.done():
                 continue
             if isinstance(result, BaseException):
