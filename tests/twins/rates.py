@@ -72,13 +72,12 @@ def random_limits(random: Random, walked: str, world: int) -> list[Limit]:
 
 def kept_for(limit: Limit) -> Kept:
     """Return the oracle of one key under *limit*."""
-    family = limit.plan.algorithm.family
-    if family == "calendar_quota":
+    if limit.algorithm == "calendar_quota":
         rates = tuple(calendar_quota(most, window_at(period)) for most, period in limit.plan.calendar)
-    elif family == "gcra":
+    elif limit.plan.algorithm.takes_burst:
         rates = tuple(gcra(rate.limit, rate.period_us, rate.burst) for rate in limit.rates)
     else:
-        rates = tuple(_ORACLES[family](rate.limit, rate.period_us) for rate in limit.rates)
+        rates = tuple(_ORACLES[limit.algorithm](rate.limit, rate.period_us) for rate in limit.rates)
     return Kept(rates, limit.shadow)
 
 

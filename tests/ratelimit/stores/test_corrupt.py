@@ -51,11 +51,12 @@ UNREADABLE = {
     "header_only": b"\x01\x00\x00\x00\x00",
     "a_byte_too_short": b"\x01" + b"\x00" * 25,
     "ragged": b"\x01" + b"\x00" * 30,
+    "counted_too_short": b"\x10" + b"\x00" * 9,
     "nine_slots": b"\x01" + b"\x00" * (4 + 22 * 9),
     "version_of_later_times": b"\x2a" + b"\x00" * 26,
     "megabyte": b"\x01" * 1_000_000,
 }
-SLOT_LENGTHS = {"gcra": 22, "fixed_window": 11, "sliding_window_counter": 15, "calendar_quota": 11}
+SLOT_LENGTHS = {"gcra": 22, "fixed_window": 11, "sliding_window": 15, "calendar_quota": 11}
 
 
 def name_of(limit: Limit, key: str = "key") -> str:
@@ -213,3 +214,18 @@ async def test_a_value_of_a_newer_layout_is_left_alone(redis_url: str, redis_cli
         with pytest.raises(CorruptStateError, match="newer version"):
             await limiter.refund((await limiter.acquire(limit, "sane"))._replace(key="key"))
         assert redis_client.get(name_of(limit)) == b"\x02from a later version"
+
+
+async def test_a_sliding_window_counter_takes_eleven_bytes(redis_url: str, redis_client: redis.Redis) -> None:
+    """One rate of whole seconds is kept short and read back as it was; beyond what three bytes hold it is packed."""
+    short = Limit("short", "8388607/minute", algorithm="sliding_window_counter")
+    long = Limit("long", "8388608/minute", algorithm="sliding_window_counter")
+    async with redis_by_hand(redis_url, redis_client) as (limiter, clock):
+        for limit in (short, long):
+            await limiter.acquire(limit, "key", 8_388_000)
+        clock.advance_us(90_000_000)
+        for limit in (short, long):
+            kept = await limiter.acquire(limit, "key", 7)
+            assert kept.remaining == limit.rates[0].limit - 8_388_000 // 2 - 7
+        sizes = [len(redis_client.get(name_of(limit))) for limit in (short, long)]  # type: ignore[arg-type] # both are there
+    assert sizes == [11, 20]

@@ -109,7 +109,8 @@ async def test_callers_of_one_turn_are_answered_as_if_one_after_the_other(
             actions = [action_of(draw, taken) for _ in range(ACTIONS)]
             before = script_runs(redis_client)
             found = await asyncio.gather(*[action(shared) for action in actions])
-            assert script_runs(redis_client) - before <= 2, "they did not travel together"
+            # Two halves, and the holds, whose takings are tasks of their own and come a turn later.
+            assert script_runs(redis_client) - before <= 3, "they did not travel together"
             wanted = [await action(alone) for action in actions]
             for place, (one, other) in enumerate(zip(found, wanted, strict=True)):
                 assert told(one) == told(other), f"round {number}, action {place}"

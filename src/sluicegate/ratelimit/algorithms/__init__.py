@@ -84,7 +84,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
         ),
         "sliding_window_counter": Algorithm(
             kind=_SLIDING_WINDOW_COUNTER,
-            family="sliding_window_counter",
+            family="sliding_window",
             rule_of=sliding_window_counter.rule_of,
             decide=sliding_window_counter.decide,
             refund=sliding_window_counter.refund,

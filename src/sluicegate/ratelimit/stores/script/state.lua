@@ -2,6 +2,7 @@
 --
 -- plain   one whole number: gcra (paid until, in microseconds, where a unit takes whole microseconds and
 --         nothing is owed) and windows (start in seconds * 2^21 + used, for limits up to 2^20)
+-- counted FORM, start in seconds, previous, current: sliding_window_counter of one rate, for limits up to 2^23 - 1
 -- packed  version, rule tag, then for each rate its slot: gcra (paid, remainder, per, debt),
 --         windows (start, used; a calendar's may start before 1970), sliding_window_counter (start, previous, current)
 --
@@ -16,7 +17,8 @@ local WRONG_TYPE, UNKNOWN_LAYOUT, OUT_OF_RANGE, UNDECIDED = -1, -2, -3, -4
 local function state_functions()
   local PLAIN_SHIFT = 2097152 -- 2^21: more than twice the largest plain limit
   local PLAIN_LIMIT_MAX = 1048575
-  local LAYOUT = 1
+  local LAYOUT, COUNTED = 1, 16 -- the first bytes of packed and of counted values
+  local COUNTED_LIMIT_MAX, START_S_MAX = 8388607, 4294967295 -- counts of twice the limit take three bytes, seconds four
   local HEADER_LENGTH = 5
   local SLOT_LENGTHS = { 22, 11, 15, 11 }
   local SLOTS_MAX = 8 -- the most rates that a limit has
@@ -66,7 +68,11 @@ local function state_functions()
       return record
     end
     local version, slots = string.byte(raw, 1), (#raw - HEADER_LENGTH) / SLOT_LENGTHS[kind]
-    if version == LAYOUT and slots >= 1 and slots <= SLOTS_MAX and slots % 1 == 0 then
+    if version == COUNTED and kind == SLIDING_WINDOW_COUNTER and #raw == 11 then
+      local start_s
+      start_s, record[2], record[3] = struct.unpack('>I4I3I3', raw, 2)
+      record[1] = start_s * 1000000
+    elseif version == LAYOUT and slots >= 1 and slots <= SLOTS_MAX and slots % 1 == 0 then
       state_read_packed(record, kind, raw, slots)
     elseif version and version > LAYOUT and version < 10 then
       record.status = UNKNOWN_LAYOUT
@@ -108,6 +114,11 @@ local function state_functions()
       local counts = rule.kind == FIXED_WINDOW or rule.kind == CALENDAR
       if counts and rule[1] <= PLAIN_LIMIT_MAX and record[1] >= 0 and record[1] % 1000000 == 0 then
         return string_format(WHOLE, record[1] / 1000000 * PLAIN_SHIFT + record[2])
+      end
+      local start_s = record[1] / 1000000
+      if rule.kind == SLIDING_WINDOW_COUNTER and rule[1] <= COUNTED_LIMIT_MAX and start_s % 1 == 0 and start_s >= 0 and
+         start_s <= START_S_MAX then
+        return struct.pack('>BI4I3I3', COUNTED, start_s, record[2], record[3])
       end
     end
     return state_packed(record, rule)
