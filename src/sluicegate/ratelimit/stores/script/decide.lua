@@ -30,12 +30,12 @@ local function decide()
     replied = at + 4
   end
 
+  -- The last that becomes of a record: whoever comes after reads the key anew.
   local function write(record)
     if record.changed_by then
       if record.kind == LOG then logs.write(record, now_us) else state_write(record) end
-      record.changed_by = false
     end
-    if record.unreadable then unreadable, record.unreadable = unreadable + 1, false end
+    if record.unreadable then unreadable = unreadable + 1 end
   end
 
   -- The record of a key that one number had said all about so far.

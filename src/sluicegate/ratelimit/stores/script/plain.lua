@@ -78,12 +78,12 @@ local function plain_run()
   return true
 end
 
--- Arithmetic reads a text as a number at half the cost of tonumber.
+-- Arithmetic reads a text as a number at half the cost of tonumber, and a table with room is not made anew as it fills.
 local function rules_read()
   for number = 1, ARGV[2] do
     local kind, slots = ARGV[at] + 0, ARGV[at + 3] + 0
     local length = kind == GCRA and 6 or kind == CALENDAR and 5 or 2
-    local rule = { 0, 0, 0, 0, 0, 0, kind = kind, shadow = ARGV[at + 1] == '1', tag = ARGV[at + 2] + 0,
+    local rule = { nil, nil, nil, nil, nil, nil, kind = kind, shadow = ARGV[at + 1] == '1', tag = ARGV[at + 2] + 0,
                    slots = slots, length = length, is_plain = false }
     at = at + 3
     for index = 1, slots * length do rule[index] = ARGV[at + index] + 0 end

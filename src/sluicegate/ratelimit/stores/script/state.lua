@@ -7,6 +7,7 @@
 --         windows (start, used; a calendar's may start before 1970), sliding_window_counter (start, previous, current)
 --
 -- A record keeps five numbers for each rate: three of state, gcra's denominator of the remainder, the time to reset.
+-- It is made with room for those of one rate.
 local STRIDE = 5
 
 -- The statuses that stand in place of a number of grants.
@@ -25,7 +26,7 @@ local function state_functions()
 
   -- The record of what one number says, as an acquire would have left it.
   local function state_of_plain(key, rule, number, reset_after_us)
-    return { number, 0, 0, 1, reset_after_us, key = key, kind = rule.kind, exists = true, changed_by = rule }
+    return { number, 0, 0, nil, reset_after_us, key = key, kind = rule.kind, exists = true, changed_by = rule }
   end
 
   local function state_read_plain(record, kind, number)
@@ -54,7 +55,7 @@ local function state_functions()
   -- What a key holds, of which `raw` may have been read before. What this version cannot have written counts as
   -- nothing, and is told to the caller.
   local function state_read(key, kind, raw)
-    local record = { 0, 0, 0, 1, 0, key = key, kind = kind, exists = false, changed_by = false }
+    local record = { nil, nil, nil, nil, nil, key = key, kind = kind, exists = false, changed_by = false }
     raw = raw or redis_pcall('GET', key) -- MGET tells a value of another type as none
     if not raw then return record end
     if type(raw) == 'table' then
