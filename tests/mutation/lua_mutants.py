@@ -61,6 +61,8 @@ def mutants_of(path: str, text: str) -> list[LuaMutant]:
 def _changes(text: str) -> Iterator[tuple[int, int, str]]:
     tokens = tokens_of(text)
     for at, token in enumerate(tokens):
+        if token.text == "+" and tokens[at + 1].text == "0":
+            continue  # it reads a text as a number, and a minus would do the same
         for by in _replacements(token, tokens[at - 1] if at else None):
             yield token.start, token.end, by
     for first, comma, last in _pairs(tokens):

@@ -78,6 +78,18 @@ def one_name(asking: Any) -> None:
             asking.ask(requests)
 
 
+def looked_at_and_undone(asking: Any) -> None:
+    """What a call has taken as one number, it then looks at, or gives back with all that was taken before."""
+    for number, limit in enumerate(_PLAIN):
+        key = f"undone{number}"
+        taken = Request(ACQUIRE, ((limit, key, 1),))
+        asking.ask([taken, Request(PEEK, ((limit, key, 1),))])
+        before = (asking.now_us, asking.now_us + 3_000_000, number)
+        asking.now_us += 1_000
+        now = (asking.now_us, asking.now_us + 3_000_000, number)
+        asking.ask([taken, *(Request(REFUND, ((limit, key, 1),), detail) for detail in (before, now))])
+
+
 def several_members(asking: Any) -> None:
     """Entries of several members in one run, more than are read together, and in turn."""
     for rounds, keys in ((1, 2), (2, 3), (1, 300)):
