@@ -330,7 +330,7 @@ local function decide()
     return several.acquire_all, members
   end
 
-  -- Decides each entry, in turn as often as its count says. What their keys hold is read together, where they are several.
+  -- Decides each entry, in turn as often as its count says; what several keys hold is read together.
   local function acquire_run(last, width, acquire, whom, cost, in_turn, count)
     local counts_at = count == 0 and at + 4 + 2 * width
     local stride = width * math_ceil(READ_MAX / width)
