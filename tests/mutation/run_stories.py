@@ -12,6 +12,9 @@ from sluicegate.ratelimit.stores.wire import Encoder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    # Its verb, its keys, how many requests for all or each of them, and their cost.
+    Run = tuple[int, Sequence[str], int | Sequence[int], int]
+
 LONG_MS = 3_600_000
 ROUNDS = 60
 MANY_KEYS = (511, 512, 513, 1_030)  # about as many as are read together
@@ -106,7 +109,23 @@ def several_members(asking: Any) -> None:
             ]
             for _ in range(rounds):
                 asking.calls.call_now(names, args, asking.now_us)
+            apart = [*args[:-10], verb, keys, 0, *args[-7:], *(1 + number % 3 for number in range(keys))]
+            asking.calls.call_now([*names, *names], [*apart, *args[-10:]], asking.now_us + 1_000)
             asking.calls.command("DEBUG", "DIGEST")
+
+
+def counted_apart(asking: Any) -> None:
+    """Runs whose entries each have a count of their own, together and in turn, before and behind other runs."""
+    random = asking.random
+    for number in range(ROUNDS):
+        asking.move()
+        for limit in (_PLAIN[number % 3], _OTHERS[number % len(_OTHERS)]):
+            cost = random.choice((0, 1, 1, 2))
+            runs: list[Run] = [(ACQUIRE, "ba", 1, cost)]
+            for verb in (ACQUIRE, IN_TURN):
+                names = "abcd"[: random.choice((1, 2, 4))]
+                runs.append((verb, names, [random.choice((1, 2, 3, 5)) for _ in names], cost))
+            ask_runs(asking, limit, random.sample(runs, 3))
 
 
 def many_keys(asking: Any) -> None:
@@ -119,14 +138,18 @@ def many_keys(asking: Any) -> None:
                 ask_runs(asking, limit, [(ACQUIRE, [f"k{number}" for number in range(keys)], 1, 1)])
 
 
-def ask_runs(asking: Any, limit: Limit, runs: Sequence[tuple[int, Sequence[str], int, int]]) -> None:
-    """Ask *runs* of one limit in one call: of each its verb, its keys, how many requests, and their cost."""
+def ask_runs(asking: Any, limit: Limit, runs: Sequence[Run]) -> None:
+    """Ask *runs* of one limit in one call."""
     encoder = Encoder(asking.keyspace, asking.calendars, asking.now_us)
     args = encoder.encode([Request(ACQUIRE, ((limit, "a", 1),))])[:-RUN_LENGTH]
     keys: list[str] = []
     for verb, names, count, cost in runs:
         keys += [asking.keyspace.name(limit.plan.prefix, name) for name in names]
-        args += [verb, len(names), count, 1, 1, cost]
+        args += (
+            [verb, len(names), count, 1, 1, cost]
+            if isinstance(count, int)
+            else [verb, len(names), 0, 1, 1, cost, *count]
+        )
     asking.calls.call_now(keys, args, asking.now_us)
     asking.calls.command("DEBUG", "DIGEST")
 
