@@ -7,14 +7,12 @@ part of each time is its own: a piece that is called costs the call, and what al
 from __future__ import annotations
 
 import time
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.contenders import sluicegate as ours
 from benchmarks.workload import Wish, keys_named
 
-from sluicegate import Decision, SystemClock
-from sluicegate.monitoring import Counters
+from sluicegate import Decision
 from sluicegate.ratelimit.algorithms.gcra import take
 
 if TYPE_CHECKING:
@@ -34,26 +32,26 @@ def pieces() -> dict[str, float]:
 
 def _pieces(keys: list[str]) -> dict[str, Callable[[str], Any]]:
     target = ours.open_memory(Wish())
-    limit, lock, clock, row = ours.limit_of(Wish()), Lock(), SystemClock().now_us, Counters(5).row
+    limit, turn, tally = ours.limit_of(Wish()), [None], [0]
     plan = limit.plan
     assert plan.plain is not None
     plain = plan.plain
     decisions = {key: target.decide(key) for key in keys}
-    records = {plan.prefix + key: decision for key, decision in decisions.items()}
+    plans, table = {plan: limit}, dict(decisions)
     fields = tuple(decisions[keys[0]])
-    now_us = clock()
+    now_us = time.time_ns() // 1000
 
-    def locked(_key: str) -> None:
-        with lock:
-            pass
+    def in_turn(_key: str) -> None:
+        del turn[0]
+        turn.append(None)
 
     def counted(_key: str) -> None:
-        row(limit.name)[1] += 1
+        tally[0] += 1
 
     return {
-        "finding what is kept for the key": lambda key: records[plan.prefix + key],
-        "a lock": locked,
-        "the clock": lambda _key: clock(),
+        "finding the limit, and what is kept for the key": lambda key: (plans[plan], table[key]),
+        "taking a turn": in_turn,
+        "the clock": lambda _key: time.time_ns() // 1000,
         "the arithmetic of gcra": lambda _key: take(now_us, now_us, 1, plain),
         "making a Decision of twelve fields": lambda _key: tuple.__new__(Decision, fields),
         "counting it": counted,
