@@ -7,7 +7,7 @@ BIN := .venv/bin
 .PHONY: help run test check format names pin verbs exactness bench requirements
 
 help:  ## Say what there is to do.
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 run: .venv/run.stamp  ## Start the service on this machine, with sample rules and state in memory.
 	@$(BIN)/sluicegate serve --rules examples/rules.yaml

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.contest import HITS, LIMIT_HIT
-from benchmarks.page_parts import admitted, footprint, hammered, held_rate, idle, pieces
+from benchmarks.page_parts import admitted, awaited_pieces, batch_sizes, footprint, hammered, held_rate, idle, pieces
 from benchmarks.plots import plots_of
 from benchmarks.tables import short, table
 from benchmarks.wording import HEADER, NOTES, REMARKS, TITLES, name_of
@@ -26,6 +26,14 @@ PLOT_AFTER = {
     "keys-redis": "keys",
     "local": "local",
 }
+STEPS_TOLD = (
+    ("hammered", hammered),
+    ("batch_sizes", batch_sizes),
+    ("awaited_pieces", awaited_pieces),
+    ("pieces", pieces),
+    ("footprint", footprint),
+    ("idle", idle),
+)
 PACKAGES = (("limits", "limits"), ("throttled", "throttled-py"), ("pyrate", "pyrate-limiter"))
 
 
@@ -42,7 +50,7 @@ def page_of(outcome: dict[str, Any]) -> str:
         if name == "open":
             parts += _told("held_rate", held_rate, outcome)
     parts.append(admitted(outcome["contests"]))
-    for name, tell in (("hammered", hammered), ("pieces", pieces), ("footprint", footprint), ("idle", idle)):
+    for name, tell in STEPS_TOLD:
         parts += _told(name, tell, outcome)
     parts.append(NOTES.format(per_hour=wish.per_hour, burst=wish.burst, hits=HITS, limit=LIMIT_HIT))
     return "\n".join(parts)

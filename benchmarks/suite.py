@@ -7,6 +7,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.batch_sizes import batch_costs
 from benchmarks.contest import Contest, Load, take_rounds
 from benchmarks.contestants import Worker, opened_at
 from benchmarks.environments import packages_in
@@ -28,7 +29,7 @@ __all__ = ["STEPS", "measured"]
 SAMPLED_KEYS = 500
 SOURCES_ASKED = 1_000
 PEERS = ("limits", "throttled", "pyrate")
-STEPS = ("held-rate", "hammered", "footprint", "idle", "pieces")
+STEPS = ("held-rate", "hammered", "batch-sizes", "footprint", "idle", "pieces", "awaited-pieces")
 """What is measured beside the contests, by the names that ``--only`` takes."""
 
 
@@ -78,9 +79,11 @@ def _steps(extent: Extent, port: int) -> dict[str, Callable[[], Any]]:
     return {
         "held-rate": lambda: held_rate(extent, partial(opened_at, port)),
         "hammered": lambda: hammered(extent, port),
+        "batch-sizes": lambda: batch_costs(port),
         "footprint": lambda: _footprint(extent, port),
         "idle": lambda: _idle(extent, port),
         "pieces": lambda: _pieces(port),
+        "awaited-pieces": lambda: _awaited_pieces(port),
     }
 
 
@@ -101,6 +104,12 @@ def _idle(extent: Extent, port: int) -> dict[str, Any]:
         with Worker(OURS, load, port) as worker:
             idle[load.kind] = worker.ask("idle", seconds=extent.idle_seconds)
     return idle
+
+
+def _awaited_pieces(port: int) -> dict[str, float]:
+    with Worker(OURS, Load(kind="memory"), port) as worker:
+        pieces: dict[str, float] = worker.ask("awaited_pieces")["us"]
+    return pieces
 
 
 def _pieces(port: int) -> dict[str, float]:

@@ -136,6 +136,11 @@ class Held:
             "redis_keys_a_key": count / self._keys,
         }
 
+    def awaited_pieces(self) -> dict[str, Any]:
+        """Take an awaited decision apart."""
+        module = importlib.import_module("benchmarks.awaited_pieces")
+        return {"us": module.awaited_pieces()}
+
     def pieces(self) -> dict[str, Any]:
         """Time the pieces of a decision in memory."""
         module = importlib.import_module("benchmarks.pieces")  # only where Sluicegate is what is held
