@@ -55,8 +55,8 @@ REMARKS = {
     "zipf": (
         "The limit is one that nobody reaches, not even on the hottest key (15 % of all requests), so every request is "
         "admitted and none is a cheap denial. Requests that are alike travel once, which spares Redis (its CPU falls) "
-        "and costs the client a little: it has to tell them apart again. Where the client is the bottleneck, as here in "
-        "both rows, that buys no throughput; it leaves more of Redis to others."
+        "and costs the client a little: it has to tell them apart again. Where the client is the bottleneck, as it is "
+        "here in both rows, that buys no throughput; it leaves more of Redis to others."
     ),
     "open": (
         "Latency counts from the intended start, whether or not the contender was ready for it; a request that was "
@@ -66,8 +66,8 @@ REMARKS = {
     "threads": (
         "A thread that has to wait gives way twice for a decision: to sleep until its answer is there, and again until "
         "the interpreter is free for it. redis-py by hand pays for that too. There are two regimes, and the range may "
-        "show both: where the kernel keeps the threads on one core a decision takes less than half the CPU that it takes "
-        "where it spreads them over two, which then hand the interpreter to each other for every step."
+        "show both: where the kernel keeps the threads on one core a decision takes less than half the CPU that it "
+        "takes where it spreads them over two, which then hand the interpreter to each other for every step."
     ),
     "thread": (
         "A lone thread gains nothing from batches and pays for the hop to the background loop. It is "
