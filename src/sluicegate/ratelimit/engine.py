@@ -1,6 +1,6 @@
 """The one way of a request: checked once, decided here or there, answered truly, counted.
 
-HERE is this process, without waiting: the deny cache, a lease, or a store that answers at once. THERE is a
+HERE is this process, without waiting: a lease, the deny cache, or a store that answers at once. THERE is a
 store that has to be awaited. `Limiter` awaits it, `BlockingLimiter` waits for it in its thread; between the
 check and the answer both come through here.
 """
@@ -44,7 +44,7 @@ _request_of = tuple.__new__  # as above
 
 
 class Engine:
-    """Has requests decided by the first that can: deny cache, lease, store, fallback.
+    """Has requests decided by the first that can: lease, deny cache, store, fallback.
 
     Args:
         store: Where state lives.
@@ -95,7 +95,7 @@ class Engine:
         return _request_of(Request, (ACQUIRE, ((limit, key, cost),), None, 1))
 
     def _answered_early(self, limit: Limit, key: str, cost: int) -> Decision | None:
-        """Return what the deny cache or a lease says, counted."""
+        """Return what a lease or the deny cache says, counted."""
         decision, column = self.leases.spend(limit, key, cost) if limit.plan.lease_us else None, LEASED
         if decision is None:  # units in hand may have come after a denial
             decision, column = self.denials.find(limit, key, cost), CACHED
