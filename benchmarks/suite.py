@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["STEPS", "measured"]
 
 SAMPLED_KEYS = 500
-SOURCES_ASKED = 1_000
 PEERS = ("limits", "throttled", "pyrate")
 STEPS = ("held-rate", "hammered", "batch-sizes", "footprint", "idle", "pieces", "awaited-pieces")
 """What is measured beside the contests, by the names that ``--only`` takes."""

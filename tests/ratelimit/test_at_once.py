@@ -275,3 +275,17 @@ def test_whatever_a_signal_interrupts_no_turn_is_lost() -> None:
         signal.signal(signal.SIGVTALRM, before)
     assert interrupted == 400
     assert all(limiter.acquire(limit, key) for limit in limits for key in keys)
+
+
+def test_a_cost_beyond_all_bounds_is_denied_in_true_figures() -> None:
+    """Where more is kept of a key than one number, even the largest cost is answered by the whole arithmetic."""
+    clock = ManualClock(1_700_000_000)
+    with BlockingLimiter(clock=clock) as limiter:
+        whole, fraction = Limit("x", "1/day"), Limit("x", "7/day")
+        limiter.acquire(whole, "other")
+        limiter.acquire(fraction, "key")
+        denied = limiter.acquire(whole, "key", 1_000_000_000)
+    assert (denied.allowed, denied.never) == (False, True)
+    assert denied.remaining in (0, 1)
+    assert denied.decided_at_us == clock.now_us()
+    assert 0 <= denied.reset_after_us <= 86_400_000_001

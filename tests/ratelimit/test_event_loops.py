@@ -145,3 +145,17 @@ def test_a_memory_limiter_belongs_to_no_loop() -> None:
         assert first(limiter.acquire(API, "key")).remaining == 49
         assert run(VERBS["acquire"], limiter).remaining == 48
         assert first(limiter.acquire(API, "key")).remaining == 47
+
+
+async def test_closing_from_another_loop_gives_nothing_up(redis_url: str) -> None:
+    """A limiter that another loop tries to close is refused there, and goes on with its holds and leases."""
+    held = Limit("held", "2", algorithm="concurrency", hold_seconds=60)
+    leased = Limit("all", "1000000/s burst 1000000", mode="leased", lease_seconds=60)
+    async with Limiter.connect(redis_url, deadline=5, logger=NullLogger()) as limiter:
+        while (await limiter.acquire(leased, "all")).source != "lease":  # noqa: ASYNC110 - until units are in hand
+            await asyncio.sleep(0.001)
+        async with limiter.hold(held, "key") as hold:
+            with pytest.raises(LimiterClosedError):
+                await asyncio.to_thread(asyncio.run, limiter.aclose())
+            assert not hold.lost
+            assert (await limiter.acquire(leased, "all")).source == "lease"

@@ -169,14 +169,18 @@ class Batcher(Generic[Item]):
             self._fail(batch, error)
             raise
         self._note_pace(loop.time() - now_s)
-        for entry, result in pairs:
-            promise = entry[1]
-            if promise.done():
-                continue
-            if isinstance(result, BaseException):
-                promise.set_exception(result)
-            else:
-                promise.set_result(result)
+        try:
+            for entry, result in pairs:
+                promise = entry[1]
+                if promise.done():
+                    continue
+                if isinstance(result, BaseException):
+                    promise.set_exception(result)
+                else:
+                    promise.set_result(result)
+        except Exception as error:  # a defect of one who waits must not leave the others waiting
+            self._fail(batch, error)
+            raise
 
     def _note_pace(self, passed_s: float) -> None:
         """Learn how long a batch takes, and from it how many may wait: later ones would wait for nothing."""

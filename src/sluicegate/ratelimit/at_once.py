@@ -103,7 +103,7 @@ def _short_way(known: _Known, anything: Acquire, clock: Callable[[], int] | None
                 table[key] = paid_us
                 tally[0] = serial = tally[0] + 1
         except TypeError:  # more is kept of it than that time
-            now_us, reset_after_us = 0, _UNKNOWN_US
+            now_us, reset_after_us = 0, _UNKNOWN_US + cost * interval_us
         finally:
             turn.append(None)
         if reset_after_us <= capacity_us:
@@ -138,7 +138,8 @@ class _Known:
         plan, at = limit.plan, hash(key) & len(self.by_shard) - 1
         plans, shard = self.by_shard[at], self._store.shards[at]
         table = shard.tables.get(plan.prefix)  # another one than before, when the last key was forgotten meanwhile
-        if table is not None and (plan not in plans or plans[plan][4] is not table):
+        known = plans.get(plan)
+        if table is not None and (known is None or known[4] is not table):
             if len(plans) >= PLANS_MAX:
                 plans.clear()
             plans[plan] = _CLOSED

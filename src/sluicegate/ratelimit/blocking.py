@@ -21,7 +21,7 @@ from sluicegate.ratelimit.joint import Joint
 from sluicegate.ratelimit.limiter import Limiter
 from sluicegate.ratelimit.parts import store_at
 from sluicegate.ratelimit.stores.memory import KEYS_MAX
-from sluicegate.utils import InvalidInputError, LimiterClosedError, StoreError
+from sluicegate.utils import InvalidInputError, LimiterClosedError, SluicegateError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -112,7 +112,12 @@ class BlockingLimiter:
         request, order = checked_all(limits)
         joint = Joint(self._engine, request)
         if joint.left is not None:
-            joint.settle(self._outcome(joint.left))
+            try:
+                outcome = self._outcome(joint.left)
+            except SluicegateError:
+                joint.put_back()
+                raise
+            joint.settle(outcome)
         return in_order(joint.decisions, order)
 
     def acquire_many(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> tuple[Decision, ...]:

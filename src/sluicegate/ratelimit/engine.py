@@ -131,7 +131,9 @@ class Engine:
         """
         limit, key, _ = request.members[0]
         if isinstance(outcome, StoreError):
-            if request.verb == RESET:  # nobody knows whether it was done
+            if request.verb in (RESET, REFUND):  # nobody knows whether it was done
+                self.denials.forget(limit, key, -1)
+            if request.verb == RESET:
                 self.leases.drop(limit, key)
             raise outcome
         if request.verb in (RESET, REFUND):

@@ -171,12 +171,7 @@ class HoldKeeper:
         the store's clock.
         """
         sent_us = self.clock.monotonic_us()
-        taking = asyncio.get_running_loop().create_task(self._verbs.take(*_unit_of(hold)))
-        try:
-            decision = await asyncio.shield(taking)
-        except asyncio.CancelledError:
-            self._return_unasked(hold, taking)
-            raise
+        decision = await self._taken(hold)
         if decision.degraded or self._closed:  # the answer may be all that was lost
             self._return_unasked(hold)
         if self._closed:
@@ -188,6 +183,18 @@ class HoldKeeper:
         if hold.kept:
             self._holds.add(hold)
             self._keep_renewing(hold.due_us)
+
+    async def _taken(self, hold: Hold) -> Decision:
+        """Take a unit; a caller who is cancelled meanwhile gives it back when it is known whether it was taken."""
+        taking = self._verbs.take(*_unit_of(hold))
+        if self._engine.store.at_once:
+            return await taking
+        task = asyncio.get_running_loop().create_task(taking)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            self._return_unasked(hold, task)
+            raise
 
     async def release(self, hold: Hold) -> None:
         """Give the unit of *hold* back."""

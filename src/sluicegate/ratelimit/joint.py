@@ -53,7 +53,7 @@ class Joint:
         self.left = None
         answers = engine.answered(asked, outcome) if isinstance(outcome, Reply) else engine.fallen_back(asked, outcome)
         if not all(answers):
-            self._put_back()
+            self.put_back()
         rest = iter(answers)
         places = range(len(self._members))
         self.decisions = engine.counted(tuple(self._spent[at] if at in self._spent else next(rest) for at in places))
@@ -91,7 +91,8 @@ class Joint:
             self.left = None
             self.decisions = self._engine.counted(tuple(self._spent.values()))
 
-    def _put_back(self) -> None:
+    def put_back(self) -> None:
+        """Put back what was spent, because the rest was denied, or was refused as it stands."""
         for at, decision in self._spent.items():
             self._engine.leases.put_back(decision)
             remaining = None if decision.remaining is None else decision.remaining + decision.cost

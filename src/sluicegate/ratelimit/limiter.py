@@ -29,7 +29,7 @@ from sluicegate.ratelimit.statistics import Statistics
 from sluicegate.ratelimit.stores.memory import KEYS_MAX, MemoryStore
 from sluicegate.ratelimit.stores.store import Request
 from sluicegate.ratelimit.waiting import WaitingLines
-from sluicegate.utils import InvalidInputError, StoreError, SystemClock, checked_seconds
+from sluicegate.utils import InvalidInputError, SluicegateError, StoreError, SystemClock, checked_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -199,7 +199,12 @@ class Limiter:
         request, order = checked_all(limits)
         joint = Joint(self.engine, request)
         if joint.left is not None:
-            joint.settle(await self.engine.outcome(joint.left))
+            try:
+                outcome = await self.engine.outcome(joint.left)
+            except SluicegateError:
+                joint.put_back()
+                raise
+            joint.settle(outcome)
         return in_order(joint.decisions, order)
 
     async def acquire_many(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> tuple[Decision, ...]:
@@ -209,7 +214,8 @@ class Limiter:
             limits: ``(limit, key)`` or ``(limit, key, cost)``, 1 to 1,000 of them.
 
         Returns:
-            A decision for each.
+            A decision for each. On Redis many of them travel in batches that may overtake each other: only up to
+            16 are sure to be decided in the order given.
 
         Raises:
             InvalidInputError: An argument is refused; nothing was consumed.
@@ -365,6 +371,9 @@ class Limiter:
         """
         if self.engine.closed:
             return
+        check_loop = getattr(self.engine.store, "check_loop", None)
+        if check_loop is not None:  # before anything is given up
+            check_loop()
         await self._keeper.aclose()
         await self.engine.leases.aclose()
         await self.engine.store.aclose()

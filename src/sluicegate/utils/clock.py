@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from typing import Final, Protocol
 
 __all__ = ["Clock", "SystemClock"]
+
+# What was taken before a laptop was closed must not be spent when it is opened: holds and leases count this time.
+_MONOTONIC: Final[int] = getattr(time, "CLOCK_BOOTTIME", 0)
 
 
 class Clock(Protocol):
@@ -33,5 +36,5 @@ class SystemClock:
         return time.time_ns() // 1000
 
     def monotonic_us(self) -> int:
-        """Return the machine's monotonic time in microseconds."""
-        return time.monotonic_ns() // 1000
+        """Return the machine's monotonic time in microseconds; where the system can tell, it goes on in suspension."""
+        return time.clock_gettime_ns(_MONOTONIC) // 1000 if _MONOTONIC else time.monotonic_ns() // 1000

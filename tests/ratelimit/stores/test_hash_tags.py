@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -117,3 +118,17 @@ def test_a_wrong_number_of_tags_is_refused(tags: Any) -> None:
     """The number of tags is a whole one from 0 to the slots of a Cluster."""
     with pytest.raises(InvalidInputError, match="tags"):
         Keyspace("sg", tags=tags)
+
+
+async def test_units_in_hand_go_back_when_the_rest_is_refused(redis_url: str) -> None:
+    """A request whose strict limits lie apart is refused, and spends nothing of a lease that stands beside them."""
+    leased = Limit("all", "1000000/s burst 1000000", mode="leased", lease_seconds=60)
+    limiter, _ = tagged_limiter(redis_url)
+    async with limiter:
+        while (await limiter.acquire(leased, "all")).source != "lease":  # noqa: ASYNC110 - until units are in hand
+            await asyncio.sleep(0.001)
+        before = (await limiter.peek(leased, "all")).remaining
+        for _ in range(5):
+            with pytest.raises(InvalidInputError, match="hash tags"):
+                await limiter.acquire_all([(leased, "all"), *[(LIMIT, key) for key in KEYS[:8]]])
+        assert (await limiter.peek(leased, "all")).remaining == before

@@ -8,6 +8,7 @@ so whoever obeys is not too early.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,6 +22,7 @@ __all__ = ["DENIALS_MAX", "SOURCE", "DenyCache"]
 
 SOURCE = "deny_cache"
 DENIALS_MAX = 10_000  # some three megabytes; the keys that are denied again and again are fewer
+_SWEPT = 2  # of the oldest denials, looked at for each new one
 _VOIDED_MAX = 1_000  # resets and refunds of this process that an older denial may still come behind
 
 _decision_of = tuple.__new__  # a third of the cost of the generated constructor
@@ -55,8 +57,8 @@ class DenyCache:
     def clear(self) -> None:
         """Forget everything, and the lock, which another thread of a forked parent may have held."""
         self._lock = Lock()
-        self.denials: dict[str, _Denial] = {}
-        self._voided: dict[str, int] = {}
+        self.denials: OrderedDict[str, _Denial] = OrderedDict()
+        self._voided: OrderedDict[str, int] = OrderedDict()
 
     def find(self, limit: Limit, key: str, cost: int) -> Decision | None:
         """Return the denial that is known for *cost* units, as it reads now; ``None`` where the store must be asked."""
@@ -65,7 +67,10 @@ class DenyCache:
             return None
         before, until_us, known_us, least = denial
         now_us = self._monotonic_us()
-        if now_us >= until_us or cost < least or not (before[1] is limit or before[1].decides_like(limit)):
+        if now_us >= until_us:
+            self._drop(limit.plan.prefix + key, denial)
+            return None
+        if cost < least or not (before[1] is limit or before[1].decides_like(limit)):
             return None
         passed_us = now_us - known_us
         wait_us = before[5]
@@ -99,8 +104,11 @@ class DenyCache:
             if known is not None and known.least < least and known.until_us >= until_us:
                 self.denials[name] = known  # it says more
                 return
+            for _ in range(_SWEPT):  # so that what nobody asks for any more goes, too
+                if self.denials and next(iter(self.denials.values())).until_us <= known_us:
+                    self.denials.popitem(last=False)
             if len(self.denials) >= self._denials_max:
-                del self.denials[next(iter(self.denials))]
+                self.denials.popitem(last=False)
             self.denials[name] = _Denial(decision, until_us, known_us, least)
 
     def outdate(self, decision: Decision) -> None:
@@ -111,6 +119,12 @@ class DenyCache:
         with self._lock:
             known = self.denials.get(name)
             if known is not None and known[0].decided_at_us <= decision.decided_at_us:
+                del self.denials[name]
+
+    def _drop(self, name: str, denial: _Denial) -> None:
+        """Forget a denial whose time is over, unless it is another by now."""
+        with self._lock:
+            if self.denials.get(name) is denial:
                 del self.denials[name]
 
     def forget(self, limit: Limit, key: str, at_us: int) -> None:
@@ -126,5 +140,5 @@ class DenyCache:
             self.denials.pop(name, None)
             self._voided.pop(name, None)
             if len(self._voided) >= _VOIDED_MAX:
-                del self._voided[next(iter(self._voided))]
+                self._voided.popitem(last=False)
             self._voided[name] = at_us

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from collections import OrderedDict
 from contextlib import suppress
 from itertools import count, islice
 from threading import Lock
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 from sluicegate.ratelimit.decision import NOTHING_TAKEN, Decision
 from sluicegate.ratelimit.stages.lease import STORE_SERIALS, Lease, Parcel, returnable
 from sluicegate.ratelimit.stores.store import ACQUIRE, REFUND, Reply, Request
-from sluicegate.utils import CorruptStateError, StoreError
+from sluicegate.utils import CorruptStateError, LimiterClosedError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -36,7 +37,7 @@ LEASES_MAX = 10_000  # keys with a lease, some ten megabytes; others are decided
 EVICTION_LOOKS_MAX = 8  # old leases that are looked at to make room for a new one
 PAUSE_US = 100_000  # between two tries to take ahead from a store that does not answer
 FILLING_US_MAX = 12_000_000  # longer than any deadline: then its event loop has ended, and no answer comes
-CLOSING_S_MAX = 0.1  # to wait for parcels that are on their way when it is closed
+CLOSING_S_MAX = 1.0  # to wait for parcels that are on their way when it is closed
 AT_ONCE_MAX = 128  # parcels given back together
 
 _decision_of = tuple.__new__  # a third of the cost of the generated constructor
@@ -68,7 +69,7 @@ class LeaseBook:
     def clear(self) -> None:
         """Forget all leases, as a forked child must: they are its parent's."""
         self._lock = Lock()
-        self._leases: dict[str, Lease] = {}
+        self._leases: OrderedDict[str, Lease] = OrderedDict()
         self._ends: list[tuple[int, int, Lease, Parcel]] = []  # a heap of the times to look at parcels
         self._numbers = count()
         self._keeper: asyncio.Task[None] | None = None
@@ -172,15 +173,15 @@ class LeaseBook:
     async def aclose(self) -> None:
         """Give back all that is in hand or on its way, and spend nothing any more."""
         self._closed = True
-        leases, self._leases = self._leases, {}
+        leases, self._leases = self._leases, OrderedDict()
+        for lease in leases.values():
+            with lease.lock:
+                lease.dropped = True  # who is about to ask for more does not
+                lease.current = lease.following = None
         await self._all_landed(leases.values())
         await self._end_keeper()
         ends, self._ends = self._ends, []
-        back: list[Request] = []
-        for _, _, lease, parcel in ends:
-            with lease.lock:
-                lease.current = lease.following = None
-            back += self._given_up(lease, parcel)
+        back = [request for _, _, lease, parcel in ends for request in self._given_up(lease, parcel)]
         for first in range(0, len(back), AT_ONCE_MAX):
             answers = await self._ask_all(back[first : first + AT_ONCE_MAX])
             if all(isinstance(answer, StoreError) for answer in answers):
@@ -214,7 +215,7 @@ class LeaseBook:
         if now_us < self._pause_until_us:
             return
         with lease.lock:
-            if lease.filling or lease.following is not None:
+            if lease.filling or lease.dropped or lease.following is not None:
                 return
             wish = lease.wish(now_us)
             if wish < cost or not wish:
@@ -222,7 +223,7 @@ class LeaseBook:
             lease.filling = True
         try:
             self.post(Request(ACQUIRE, ((lease.limit, lease.key, 1),), None, wish), _Filling(self, lease))
-        except StoreError as error:
+        except (StoreError, LimiterClosedError) as error:
             self.failed(lease, error)
 
     def _begin(self, limit: Limit, key: str, cost: int) -> None:
@@ -240,10 +241,10 @@ class LeaseBook:
     def _made_room(self, now_us: int) -> bool:
         """Give up one of the oldest leases of which nothing is in hand; the others become the youngest."""
         for name, lease in list(islice(self._leases.items(), EVICTION_LOOKS_MAX)):
-            del self._leases[name]
             if not lease.filling and not lease.in_hand(now_us):
+                del self._leases[name]
                 return True
-            self._leases[name] = lease
+            self._leases.move_to_end(name)
         return False
 
     def _look_later(self, lease: Lease, parcel: Parcel, at_us: int) -> None:

@@ -105,13 +105,21 @@ class RedisStore:
         self._loop = None
         self._new_batcher()
 
+    def check_loop(self) -> None:
+        """Refuse to be closed by another event loop than the one that it belongs to, if that one still runs.
+
+        Raises:
+            LimiterClosedError: This is another.
+        """
+        if self._loop is not None and not self._loop.is_closed() and asyncio.get_running_loop() is not self._loop:
+            raise LimiterClosedError("the limiter belongs to another event loop")
+
     def _bind(self, loop: asyncio.AbstractEventLoop) -> None:
         """Belong to *loop*; a loop that has ended leaves connections behind that no other can use."""
         if self._closed:
             raise LimiterClosedError("the limiter is closed")
         if self._loop is not None and loop is not self._loop:
-            if not self._loop.is_closed():
-                raise LimiterClosedError("the limiter belongs to another event loop")
+            self.check_loop()
             self.after_fork()
         self._loop = loop
 
