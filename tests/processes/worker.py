@@ -94,7 +94,7 @@ JOBS = {"drain": drain, "hammer": hammer, "grab": grab, "keep": keep}
 async def main(task: dict[str, Any]) -> None:
     """Do one job."""
     limits = [Limit(**fields) for fields in task["limits"]]
-    async with Limiter.connect(task["url"], deadline=DEADLINE_S, logger=NullLogger()) as limiter:
+    async with Limiter.connect(task["url"], deadline=DEADLINE_S, logger=NullLogger(), deny_cache_s=0) as limiter:
         await limiter.acquire(Limit("warm", "1/day"), str(os.getpid()))
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
