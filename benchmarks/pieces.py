@@ -13,7 +13,6 @@ from benchmarks.contenders import sluicegate as ours
 from benchmarks.workload import Wish, keys_named
 
 from sluicegate import Decision
-from sluicegate.ratelimit.algorithms.gcra import take
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +44,16 @@ def _pieces(keys: list[str]) -> dict[str, Callable[[str], Any]]:
         del turn[0]
         turn.append(None)
 
+    def reckoned(_key: str) -> tuple[int, int, int]:
+        interval_us, capacity_us = plain
+        paid_us = now_us
+        paid_us = max(paid_us, now_us)
+        paid_us += interval_us
+        reset_after_us = paid_us - now_us
+        if reset_after_us > capacity_us:
+            raise AssertionError
+        return paid_us, (capacity_us - reset_after_us) // interval_us, reset_after_us
+
     def counted(_key: str) -> None:
         tally[0] += 1
 
@@ -52,7 +61,7 @@ def _pieces(keys: list[str]) -> dict[str, Callable[[str], Any]]:
         "finding the limit, and what is kept for the key": lambda key: (plans[plan], table[key]),
         "taking a turn": in_turn,
         "the clock": lambda _key: time.time_ns() // 1000,
-        "the arithmetic of gcra": lambda _key: take(now_us, now_us, 1, plain),
+        "the arithmetic of gcra": reckoned,
         "making a Decision of twelve fields": lambda _key: tuple.__new__(Decision, fields),
         "counting it": counted,
         "reading every field of it": lambda key: target.read(decisions[key]),

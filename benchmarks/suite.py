@@ -81,8 +81,8 @@ def _steps(extent: Extent, port: int) -> dict[str, Callable[[], Any]]:
         "batch-sizes": lambda: batch_costs(port),
         "footprint": lambda: _footprint(extent, port),
         "idle": lambda: _idle(extent, port),
-        "pieces": lambda: _pieces(port),
-        "awaited-pieces": lambda: _awaited_pieces(port),
+        "pieces": lambda: _alone(port, "pieces"),
+        "awaited-pieces": lambda: _alone(port, "awaited_pieces"),
     }
 
 
@@ -105,13 +105,8 @@ def _idle(extent: Extent, port: int) -> dict[str, Any]:
     return idle
 
 
-def _awaited_pieces(port: int) -> dict[str, float]:
+def _alone(port: int, verb: str) -> dict[str, float]:
+    """Have the pieces of a decision timed in a process of their own."""
     with Worker(OURS, Load(kind="memory"), port) as worker:
-        pieces: dict[str, float] = worker.ask("awaited_pieces")["us"]
-    return pieces
-
-
-def _pieces(port: int) -> dict[str, float]:
-    with Worker(OURS, Load(kind="memory"), port) as worker:
-        pieces: dict[str, float] = worker.ask("pieces")["ns"]
+        pieces: dict[str, float] = worker.ask(verb)["pieces"]
     return pieces

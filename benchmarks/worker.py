@@ -139,12 +139,12 @@ class Held:
     def awaited_pieces(self) -> dict[str, Any]:
         """Take an awaited decision apart."""
         module = importlib.import_module("benchmarks.awaited_pieces")
-        return {"us": module.awaited_pieces()}
+        return {"pieces": module.awaited_pieces()}
 
     def pieces(self) -> dict[str, Any]:
         """Time the pieces of a decision in memory."""
         module = importlib.import_module("benchmarks.pieces")  # only where Sluicegate is what is held
-        return {"ns": module.pieces()}
+        return {"pieces": module.pieces()}
 
     def close(self) -> dict[str, Any]:
         """End the contender."""

@@ -195,7 +195,7 @@ class Rig:
         """Return all that the store keeps, in a form that can be compared."""
         if self.server is not None:
             return {key.decode(): self.server.dump(key) for key in sorted(self._keys())}
-        records = [item for shard in self.store._shards for item in shard.records.items()]  # type: ignore[union-attr] # the memory store's
+        records = [item for shard in self.store.shards for item in shard.records.items()]  # type: ignore[union-attr] # the memory store's
         return {name: repr_of(record) for name, record in records}
 
     def expiries_us(self) -> dict[str, int]:
@@ -203,7 +203,7 @@ class Rig:
         if self.server is not None:
             left_ms = {key.decode(): self.server.pttl(key) for key in self._keys()}
             return {key: left * 1000 if left >= 0 else -1 for key, left in left_ms.items()}
-        records = [item for shard in self.store._shards for item in shard.records.items()]  # type: ignore[union-attr] # the memory store's
+        records = [item for shard in self.store.shards for item in shard.records.items()]  # type: ignore[union-attr] # the memory store's
         return {name: expiry_of(record) - self.clock.now_us() for name, record in records}
 
     def script_runs(self) -> tuple[int, int]:

@@ -20,12 +20,18 @@ Process = subprocess.Popen[str]
 
 @contextmanager
 def crew(
-    url: str, job: str, limits: list[dict[str, Any]], *, processes: int = PROCESSES, **options: Any
+    url: str,
+    job: str,
+    limits: list[dict[str, Any]],
+    *,
+    processes: int = PROCESSES,
+    worker: Path = WORKER,
+    **options: Any,
 ) -> Iterator[list[Process]]:
     """Start the processes, wait until each is connected, and let them begin together."""
     task = json.dumps({"url": url, "job": job, "limits": limits, "options": options})
     started = [
-        subprocess.Popen([sys.executable, str(WORKER), task], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen([sys.executable, str(worker), task], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(processes)
     ]
     try:

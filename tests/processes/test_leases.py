@@ -8,17 +8,16 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sluicegate import Limit, Limiter, NullLogger
-from tests.processes.crew import PROCESSES, Process, results
+from tests.processes.crew import PROCESSES, crew, results
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 WORKER = Path(__file__).parent / "lease_worker.py"
 FULL = "SLUICEGATE_EXACTNESS_RUNS" in os.environ
@@ -36,32 +35,6 @@ LIMITS: dict[str, dict[str, Any]] = {
     },
 }
 FIELDS = [{"name": kind, "mode": "leased", "lease_seconds": 1.0, **fields} for kind, fields in LIMITS.items()]
-
-
-@contextmanager
-def lease_crew(url: str, job: str, *, processes: int = PROCESSES, **options: Any) -> Iterator[list[Process]]:
-    """Start the processes, wait until each is connected, and let them begin together."""
-    task = json.dumps({"url": url, "job": job, "limits": FIELDS, "options": options})
-    command = [sys.executable, str(WORKER), task]
-    started = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(processes)
-    ]
-    try:
-        for process in started:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
-        for process in started:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        yield started
-    finally:
-        for process in started:
-            process.kill()
-            process.wait()
-            for stream in (process.stdin, process.stdout):
-                if stream is not None:
-                    stream.close()
 
 
 def worst_excess(times_us: Sequence[int], limit: Limit) -> int:
@@ -123,7 +96,9 @@ def jain(shares: Sequence[float]) -> float:
 
 def check_demand(redis_url: str, demand: float) -> None:
     """Offer *demand* times each limit, and hold what was admitted to the promise."""
-    with lease_crew(redis_url, "offer", seconds=SECONDS, per_second=demand * PER_SECOND / PROCESSES) as started:
+    with crew(
+        redis_url, "offer", FIELDS, worker=WORKER, seconds=SECONDS, per_second=demand * PER_SECOND / PROCESSES
+    ) as started:
         told = results(started)
     for fields in FIELDS:
         limit = Limit(**fields)
@@ -166,7 +141,7 @@ def test_at_less_demand_it_is_kept(redis_url: str, demand: float) -> None:
 
 async def test_a_killed_process_loses_what_it_held_and_no_more(redis_url: str) -> None:
     """Its units are lost until they flow back, or until the window ends; a strict limiter finds all the others."""
-    with lease_crew(redis_url, "hoard", processes=1, spend=150, period_s=PERIOD_S) as (process,):
+    with crew(redis_url, "hoard", FIELDS, processes=1, worker=WORKER, spend=150, period_s=PERIOD_S) as (process,):
         assert process.stdout is not None
         told = json.loads(process.stdout.readline())
         process.kill()

@@ -80,7 +80,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.memory = MemoryStore(self.clock, keys_max=1_000)
-        for shard in self.memory._shards:
+        for shard in self.memory.shards:
             shard.order = ForgetsNothing()  # as the oracle does: what expired may count again when the clock steps back
         self.kept = {(limit.name, key): kept_for(limit) for limit in self.limits for key in KEYS}
         self.keyspace = Keyspace(f"w{self.number}")

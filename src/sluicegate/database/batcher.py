@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Batcher"]
 
-BATCH_MAX = 64  # units of work in one call, a quarter of a millisecond of the server's core: more would save it little
+BATCH_MAX = 64  # units of work in one call, a seventh of a millisecond of the server's core: more would save it little
 IN_FLIGHT_MAX = 2  # batches under way: one is decided while the other is written and read
 SHARE_MIN = 16  # items that are worth a call beside another: of fewer the call costs more than it gains
 BESIDE_RATIO = 0.75  # of what is under way must wait before it goes beside it: not all of them come back in one turn
@@ -45,7 +45,7 @@ _Waiting = tuple[Item, _Promise, float, int]  # an item, who waits for it, when 
 
 
 class Batcher(Generic[Item]):
-    """Gathers items into batches: one under way, and more only when they are full.
+    """Gathers items into batches: one under way, and another beside it when nearly as many wait.
 
     Args:
         send: Sends a batch within the given microseconds and returns a result, or an exception, for each item.

@@ -224,7 +224,7 @@ def test_a_batch_decides_as_the_memory_store_does(redis_client: redis.Redis, kin
     """What is sent in one script call is answered as this process would have, request after request."""
     drawn, clock = Drawn(Random(f"{kind} in memory"), LIMITS[kind]), HandClock(redis_client)
     batched, memory = Sent(redis_client, "batched"), MemoryStore(clock, keys_max=10_000)
-    memory._shards[0].order = ForgetsNothing()
+    memory.shards[0].order = ForgetsNothing()
 
     def asked(request: Request) -> Sequence[int]:
         reply = memory.ask_now(request)

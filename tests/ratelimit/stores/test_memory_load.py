@@ -173,13 +173,13 @@ class Churn:
     @property
     def in_order(self) -> int:
         """How much the order of expiry keeps: its entries and its buckets."""
-        orders = [shard.order for shard in self.store._shards]
+        orders = [shard.order for shard in self.store.shards]
         return sum(len(order._order) + sum(map(len, order._buckets.values())) // 2 for order in orders)
 
     @property
     def held(self) -> dict[Name, int]:
         """When each key that is held ends, as its order has it."""
-        return {name: end_us for shard in self.store._shards for block in shard.held._blocks for end_us, name in block}
+        return {name: end_us for shard in self.store.shards for block in shard.held._blocks for end_us, name in block}
 
 
 def test_a_churn_of_distinct_keys_keeps_no_more_than_the_bound() -> None:
@@ -241,7 +241,7 @@ def test_nothing_piles_up_when_holds_are_renewed_and_taken_again() -> None:
             churn.ask(verb, limit, key, f"holder{number if verb == TAKE else draw.randrange(number + 1)}")
             churn.clock.advance_us(draw.randrange(2_000_000))
             assert churn.in_order <= 2 * churn.store.keys + 2
-            assert churn.held == {name: expiry_of(kept) for name, kept in churn.store._shards[0].records.items()}
+            assert churn.held == {name: expiry_of(kept) for name, kept in churn.store.shards[0].records.items()}
 
     rounds()
     assert churn.store.keys <= 100

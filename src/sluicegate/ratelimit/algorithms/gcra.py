@@ -16,7 +16,7 @@ from sluicegate.ratelimit.algorithms.exact import time_of, units_within
 if TYPE_CHECKING:
     from sluicegate.ratelimit.rate import Rate
 
-__all__ = ["Rule", "State", "decide", "refund", "rule_of", "take"]
+__all__ = ["Rule", "State", "decide", "refund", "rule_of"]
 
 State = tuple[int, int, int]  # paid_us, paid_rem (over the rule's per), debt_us
 
@@ -86,25 +86,6 @@ def decide(state: State, now_us: int, cost: int, count: int, rule: Rule) -> tupl
     reset_after_us = paid_us - now_us if paid_rem == 0 else paid_us - now_us + 1
     debt_us = -free_us if free_us < 0 else 0
     return (paid_us, paid_rem, debt_us), granted, remaining, retry_after_us, reset_after_us
-
-
-def take(paid_us: int, now_us: int, cost: int, plain: tuple[int, int]) -> tuple[int, int, int] | None:
-    """Do the commonest of what `decide` does: grant one request, where units take whole microseconds and none is owed.
-
-    The shortest way of a decision (`at_once`) has these lines written out in it, which spares it the call.
-
-    Returns:
-        The time paid until after it, the units that remain, and the time until the state equals no
-        state; ``None`` where `decide` has to say why not.
-    """
-    interval_us, capacity_us = plain
-    if paid_us < now_us:  # noqa: PLR1730 - max() would be a fifth of the whole
-        paid_us = now_us
-    paid_us += cost * interval_us
-    free_us = now_us + capacity_us - paid_us
-    if free_us < 0:
-        return None
-    return paid_us, free_us // interval_us, paid_us - now_us
 
 
 def refund(

@@ -63,6 +63,7 @@ class MemoryStore:
     Attributes:
         clock: As given.
         closed: Whether it has been closed, and remembers no more keys.
+        shards: The parts, as many as a power of two; the hash of a key says in which of them it lies.
         next_serial: Tells the next decision from others of its key at the same microsecond.
     """
 
@@ -82,7 +83,7 @@ class MemoryStore:
         self._next_numbering = counter(_SERIALS, _SERIALS).__next__
         self._calendars = CalendarRules()
         self.closed = False
-        self._shards = tuple(Shard(keys_max // shards) for _ in range(shards))
+        self.shards = tuple(Shard(keys_max // shards) for _ in range(shards))
         self._last_shard = shards - 1  # shards are a power of two
         self._verbs: dict[int, Callable[[Request, int], tuple[int, ...]]] = {
             ACQUIRE: self._acquire,
@@ -97,19 +98,19 @@ class MemoryStore:
     @property
     def keys(self) -> int:
         """The number of keys that are remembered now."""
-        return sum(shard.keys for shard in self._shards)
+        return sum(shard.keys for shard in self.shards)
 
     @property
     def lost(self) -> int:
         """How many keys had to be forgotten while they still had a state."""
-        return sum(shard.lost for shard in self._shards)
+        return sum(shard.lost for shard in self.shards)
 
     def ask_now(self, request: Request) -> Reply:
         """Decide here; see `InstantStore`."""
         if self._last_shard:
             with self._turns_for(request):
                 return self._answered(request)
-        turn = self._shards[0].turn
+        turn = self.shards[0].turn
         wait_for(turn)
         try:
             return self._answered(request)
@@ -121,10 +122,10 @@ class MemoryStore:
         plan = limit.plan
         if not plan.simple:
             return None
-        shard = self._shards[hash(key) & self._last_shard]
+        shard = self.shards[hash(key) & self._last_shard]
         if key not in shard.tables.get(plan.prefix, ()):  # else it was checked when it came
             key = checked_key(key)
-            shard = self._shards[hash(key) & self._last_shard]
+            shard = self.shards[hash(key) & self._last_shard]
         turn = shard.turn
         try:
             del turn[0]
@@ -158,11 +159,6 @@ class MemoryStore:
                 shard.put((plan.prefix, key), kept_of(state, rules, now_us + reset_after_us), now_us)
         return granted, remaining, retry_after_us, reset_after_us
 
-    @property
-    def shards(self) -> tuple[Shard, ...]:
-        """The parts, as many as a power of two; the hash of a key says in which of them it lies."""
-        return self._shards
-
     def numbering(self) -> int:
         """Return from where somebody may number decisions by himself, in steps of one."""
         return self._next_numbering()
@@ -173,13 +169,13 @@ class MemoryStore:
     async def aclose(self) -> None:
         """Forget everything; see `InstantStore`."""
         self.closed = True
-        for shard in self._shards:
+        for shard in self.shards:
             with shard:
                 shard.clear()
 
     def after_fork(self) -> None:
         """Take back the turns that other threads of the parent had; state is kept as it was."""
-        for shard in self._shards:
+        for shard in self.shards:
             shard.after_fork()
 
     def _turns_for(self, request: Request) -> ExitStack:
@@ -193,7 +189,7 @@ class MemoryStore:
                 keys.append(_companion_of(name, request)[1])
         stack = ExitStack()
         for index in sorted({hash(key) & self._last_shard for key in keys}):
-            stack.enter_context(self._shards[index])
+            stack.enter_context(self.shards[index])
         return stack
 
     def _answered(self, request: Request) -> Reply:
@@ -292,7 +288,7 @@ class MemoryStore:
         """Return until when nobody knows any more whether decisions were refunded, or their key was reset."""
         marker_name = _marker_of(name)
         marker = self._shard(marker_name).get(marker_name)
-        forgotten_us = max(shard.forgot_until_us for shard in self._shards)
+        forgotten_us = max(shard.forgot_until_us for shard in self.shards)
         return max(forgotten_us, marker.at_us) if isinstance(marker, Companion) else forgotten_us
 
     def _hold(self, request: Request, now_us: int) -> tuple[int, ...]:
@@ -316,7 +312,7 @@ class MemoryStore:
         return granted, remaining, retry_after_us, record.reset_after_us(now_us)
 
     def _shard(self, name: Name) -> Shard:
-        return self._shards[hash(name[1]) & self._last_shard]
+        return self.shards[hash(name[1]) & self._last_shard]
 
     def _record(self, plan: Plan, name: Name, now_us: int) -> CounterRecord | LogRecord:
         kept = self._shard(name).get(name)

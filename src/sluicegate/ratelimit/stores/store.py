@@ -140,7 +140,11 @@ class InstantStore(_Kept, Protocol):
 
 
 class DistantStore(_Kept, Protocol):
-    """A store whose answers have to be awaited; anyone may implement it."""
+    """A store whose answers have to be awaited; anyone may implement it.
+
+    One that belongs to an event loop may have a `check_loop`, which raises `LimiterClosedError` on another: it is
+    called before anything is given up for its closing.
+    """
 
     at_once: Literal[False]
 
