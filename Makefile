@@ -20,6 +20,7 @@ test: .venv/dev.stamp  ## Run everything that must hold: lint, types, layers and
 
 # Three at a time, even on two cores: many of these tests wait for a process that they start.
 check: .venv/dev.stamp static  ## Run before every commit: lint, types, layers and the quick tests.
+	@tools/need_redis.sh
 	$(BIN)/python -m pytest -q -m "not slow" -n 3
 
 .PHONY: static

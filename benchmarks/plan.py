@@ -109,8 +109,8 @@ def _awaited(extent: Extent) -> list[Contest]:
     low = replace(opened, per_second=OPEN_LOW_PER_SECOND)
     peers = ("limits", "throttled", "pyrate", "redispy")
     return [
-        _contest(extent, "tasks", [*_same(tasks, OURS, *peers), *_floors(tasks), *_ceilings()], "limits"),
-        _contest(extent, "tasks-uvloop", [*_same(on_uvloop, OURS, *peers), *_floors(on_uvloop)], "limits"),
+        _contest(extent, "tasks", [*_ours(tasks), *_same(tasks, *peers), *_floors(tasks), *_ceilings()], "limits"),
+        _contest(extent, "tasks-uvloop", [*_ours(on_uvloop), *_same(on_uvloop, *peers), *_floors(on_uvloop)], "limits"),
         _contest(
             extent,
             "zipf",
@@ -142,7 +142,6 @@ def _threaded(extent: Extent) -> list[Contest]:
 
 def _in_process(extent: Extent) -> list[Contest]:
     memory, full = Load(kind="memory"), Load(kind="memory", keys=100_000)
-    verdict = replace(memory, wish=Wish(verdict=True))
     roomy = Wish(keys_max=4 * max(KEY_COUNTS))  # parts of the store fill unevenly
     many: list[Entry] = [(f"{OURS}-{keys}", OURS, Load(kind="memory", keys=keys, wish=roomy)) for keys in KEY_COUNTS]
     flood = ("sluicegate-flood", OURS, Load(kind="memory", keys=KEY_COUNTS[-1]))
@@ -165,7 +164,7 @@ def _in_process(extent: Extent) -> list[Contest]:
         _contest(
             extent,
             "memory",
-            [("sluicegate-verdict", OURS, verdict), *_same(memory, OURS, "limits", "throttled", "pyrate")],
+            [*_ours(memory), *_same(memory, "limits", "throttled", "pyrate")],
             "limits",
         ),
         _contest(_reported(extent), "memory-full", _same(full, OURS, "limits", "throttled"), "limits"),
@@ -237,6 +236,11 @@ def _reported(extent: Extent) -> Extent:
 
 def _same(load: Load, *contenders: str) -> list[Entry]:
     return [(contender, contender, load) for contender in contenders]
+
+
+def _ours(load: Load) -> list[Entry]:
+    """Return ourselves twice: read as limits can be read, which says yes or no, and read whole."""
+    return [(f"{OURS}-verdict", OURS, replace(load, wish=replace(load.wish, verdict=True))), (OURS, OURS, load)]
 
 
 def _floors(load: Load) -> list[Entry]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.contenders.target import Target, given, not_given
+from benchmarks.contenders.target import Target
 
 from sluicegate import BlockingLimiter, Limit, Limiter
 
@@ -25,6 +25,11 @@ def read(decision: Decision) -> bool:
     """Read every field; what the fallback answered is no decision of the store's."""
     _ = (decision.limit, decision.key, decision.cost, decision.remaining, decision.retry_after, decision.never)
     _ = (decision.reset_after, decision.reset_at, decision.delay, decision.source, decision.shadow_denied)
+    return decision.allowed and not decision.degraded
+
+
+def read_verdict(decision: Decision) -> bool:
+    """Read what limits gives: whether the request may pass; and see that it was not the fallback who said so."""
     return decision.allowed and not decision.degraded
 
 
@@ -95,7 +100,7 @@ def _target(limiter: Any, close: Callable[[], Any], wish: Wish, **more: Any) -> 
             read=read_joint,
             close=close,
         )
-    reads = (not_given if wish.denials else given) if wish.verdict else (read_denial if wish.denials else read)
+    reads = read_verdict if wish.verdict else read_denial if wish.denials else read
     return Target(
         decide=partial(limiter.acquire, limit_of(wish)),
         read=reads,

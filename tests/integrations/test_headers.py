@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sluicegate import Decision, InvalidInputError, JointDecision, Limit
 from sluicegate.integrations import limit_headers, policy_name
+from sluicegate.integrations.headers import HeaderFields
 
 API = Limit("api", "100/minute burst 20")
 
@@ -184,3 +185,42 @@ def test_line_breaks_in_a_name_cannot_split_a_header() -> None:
     for _, value in limit_headers(decided(limit)):
         assert re.fullmatch(r"[ -~]+", value)
         assert "%0D%0A" in value
+
+
+ENCODED_LIMITS = (
+    API,
+    Limit("plain", "7/second"),
+    Limit('quo"ted', "9 per 0.7 seconds burst 30", algorithm="token_bucket"),
+    Limit("two", "5/second; 60/minute"),
+    Limit("window", "100/minute", algorithm="fixed_window"),
+    Limit("counter", "100/minute", algorithm="sliding_window_counter"),
+    Limit("trial", "100/minute", shadow=True),
+    Limit("held", "5", algorithm="concurrency"),
+)
+
+
+@given(
+    st.sampled_from(ENCODED_LIMITS),
+    st.booleans(),
+    st.none() | st.integers(0, 110),
+    st.integers(0, 40_000_000),
+    st.integers(-2, 9_000_000),
+)
+def test_the_short_way_to_bytes_says_what_the_long_one_says(
+    limit: Limit,
+    allowed: bool,
+    remaining: int | None,
+    reset_after_us: int,
+    retry_after_us: int,
+) -> None:
+    """What stands on nearly every response is written down by itself, and is no other."""
+    decision = decided(
+        limit,
+        allowed=allowed,
+        remaining=remaining,
+        reset_after_us=reset_after_us,
+        retry_after_us=0 if allowed else retry_after_us,
+    )
+    fields = HeaderFields()
+    said = [(name.lower().encode(), value.encode()) for name, value in fields.of(decision)]
+    assert fields.encoded([decision]) == said

@@ -67,7 +67,7 @@ _ABOUT_ANN = ((TAKE, "ann"), (RENEW, "ann"), (RELEASE, "ann"), (PEEK, None), (RE
 def stories(connection: Connection, source: str) -> list[Story]:
     """Let the script *source* be asked all that there is, and write it down."""
     walks = [_walked(connection, source, name) for name in WALKED]
-    told = (_batches, _holds, _logs, _borders, turns, mixed_runs, one_name, several_members, many_keys)
+    told = (_batches, _holds, _logs, _borders, _short_counters, turns, mixed_runs, one_name, several_members, many_keys)
     told += (
         counted_apart,
         looked_at_and_undone,
@@ -340,6 +340,34 @@ def _odd_logs(asking: _Asking, limit: Limit) -> None:
         detail = (decided_at_us, asking.now_us + 10**6, number * 10 + by) if verb == REFUND else None
         asking.ask([Request(verb, ((limit, key, 2),), detail), Request(PEEK, ((limit, key, 1),))])
         asking.ask([Request(ACQUIRE, ((limit, key, 1),))])
+
+
+def _short_counters(asking: _Asking) -> None:
+    """The edges of the short form of the sliding counter: great limits, years and parts of seconds; its look-alikes."""
+    last_s = 2**32 - 1  # in 2106
+    starts_s = (-1, 0, 1, 2, last_s - 1, last_s, last_s + 1)
+    for most in (2**23 - 1, 2**23):
+        limit = Limit(f"counter{most}", f"{most} per second", algorithm="sliding_window_counter")
+        for start_s in starts_s:
+            asking.now_us = start_s * 1_000_000 + 300_000
+            for cost in (most - 1, 1, 1):
+                asking.ask([Request(ACQUIRE, ((limit, f"short{start_s}", cost),))])
+                asking.now_us += 400_000
+    for period in ("1.5 seconds", "0.3 seconds"):
+        limit = Limit(f"parts{period[:3]}", f"9 per {period}", algorithm="sliding_window_counter")
+        for cost in (1, 5, 2, 2):
+            asking.ask([Request(ACQUIRE, ((limit, "a", cost),))])
+            asking.now_us += 700_000
+    asking.now_us = START_US
+    short = struct.pack(">BI", 16, START_US // 1_000_000) + bytes((0, 0, 1, 0, 0, 2))
+    raws = (short, short[:-1], short + b"\0", b"\1" + short[1:], b"\x0f" + short[1:], short + b"\0" * 11)
+    for kind in ("sliding_window_counter", "gcra", "fixed_window"):
+        limit = Limit(f"alike-{kind}", "4 per 2 seconds", algorithm=kind)
+        for number, raw in enumerate(raws):
+            name = asking.keyspace.name(limit.plan.prefix, f"alike{number}")
+            asking.calls.command("SET", name, raw, "PX", LONG_MS)
+            for verb in (PEEK, ACQUIRE):
+                asking.ask([Request(verb, ((limit, f"alike{number}", 1),))])
 
 
 def _borders(asking: _Asking) -> None:

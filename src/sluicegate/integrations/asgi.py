@@ -37,6 +37,7 @@ DECISIONS_KEY: Final = "sluicegate.decisions"
 
 _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 _FIELDS = frozenset({b"ratelimit", b"ratelimit-policy"})
+_FIELD_LENGTHS = frozenset(map(len, _FIELDS))  # a look at the length spares nearly every name the rest
 _NAMES_SHOWN_MAX = 5  # enough to find the rules by
 _ADDRESS_OF_CONNECTION = ClientAddress()
 
@@ -109,21 +110,31 @@ class RateLimitMiddleware:
         # Set in place, not in a copy: what outer middleware sees in the scope must stay the
         # application's own (routes, endpoints), and the name is ours alone.
         taken: list[Decision] = scope.setdefault(DECISIONS_KEY, [])
-        if len(asked) > RULES_AT_ONCE_MAX:
-            asked = self._those_that_bind(asked)
-        if len(asked) > RULES_AT_ONCE_MAX:
+        if len(asked) == 1 and not asked[0][0].plan.holds:  # nearly every request, so without a step more
+            decision = await self._limiter.acquire(*asked[0])
+            taken.append(decision)
+            if decision.allowed:
+                await self.app(scope, receive, self._telling(send, taken))
+                return
+        elif len(asked) > RULES_AT_ONCE_MAX and len(asked := self._those_that_bind(asked)) > RULES_AT_ONCE_MAX:
             await _refuse(scope, send, undecidable_problem(len(asked)), [])
             return
+        elif await self._served(scope, receive, send, asked, taken):
+            return
+        await _refuse(scope, send, denial_problem(taken), self._fields.encoded(taken))
+
+    async def _served(self, scope: Scope, receive: Receive, send: Send, asked: Asked, taken: list[Decision]) -> bool:
+        """Serve the request if all that limits it lets it pass; say whether it did."""
         # Which limits hold their units is asked first: leaving a context costs as much as a decision.
         if any(pair[0].plan.holds for pair in asked):
             async with AsyncExitStack() as held:
                 if await self._held(asked, taken, held) and await self._granted(asked, taken):
                     await self.app(scope, receive, self._telling(send, taken))
-                    return
+                    return True
         elif await self._granted(asked, taken):
             await self.app(scope, receive, self._telling(send, taken))
-            return
-        await _refuse(scope, send, denial_problem(taken), self._fields.encoded(taken))
+            return True
+        return False
 
     def _those_that_bind(self, asked: Asked) -> Asked:
         """Return those that are enforced, with as many on trial as there is room for, and tell the log once."""
@@ -165,12 +176,16 @@ class RateLimitMiddleware:
 
     def _telling(self, send: Send, taken: list[Decision]) -> Send:
         """Return a *send* that adds the fields; what only passes through costs no coroutine of its own."""
+        encoded = self._fields.encoded
 
         def send_with_fields(message: Message) -> Awaitable[None]:
             if message["type"] in _STARTS:
-                headers = list(message.get("headers", ()))
-                if _FIELDS.isdisjoint([bytes(name).lower() for name, _ in headers]):
-                    message = {**message, "headers": headers + self._fields.encoded(taken)}
+                headers = message.get("headers", ())
+                for name, _ in headers:
+                    if len(name) in _FIELD_LENGTHS and bytes(name).lower() in _FIELDS:
+                        break
+                else:
+                    message = {**message, "headers": [*headers, *encoded(taken)]}
             return send(message)
 
         return send_with_fields

@@ -7,7 +7,7 @@ decision: no clock and no second reply can make the fields contradict each other
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from sluicegate.ratelimit import Decision, JointDecision
 from sluicegate.utils import InvalidInputError, shape_of
@@ -73,7 +73,7 @@ class HeaderFields:
     def __init__(self, *, draft: int | None = RATELIMIT_DRAFT) -> None:
         checked_draft(draft)
         self._draft = draft
-        self._policies: dict[object, tuple[str, str]] = {}  # by plan
+        self._policies: dict[object, _Policy] = {}  # by plan
 
     def of(self, decision: Decision | JointDecision | Sequence[Decision]) -> list[tuple[str, str]]:
         """Return the fields; see `limit_headers`."""
@@ -86,13 +86,13 @@ class HeaderFields:
             tightest = _tightest_by_limit(decisions)
             policies = [self._policy(shown.limit) for shown in tightest]
             services = [
-                _service_item(name, shown, retry_after_s)
-                for shown, (name, _) in zip(tightest, policies, strict=True)
+                _service_item(policy.name, shown, retry_after_s)
+                for shown, policy in zip(tightest, policies, strict=True)
                 if shown.remaining is not None
             ]
             if services:
                 fields.append(("RateLimit", ", ".join(services)))
-            fields.append(("RateLimit-Policy", ", ".join([items for _, items in policies])))
+            fields.append(("RateLimit-Policy", ", ".join([policy.items for policy in policies])))
         return fields
 
     def encoded(self, decisions: Sequence[Decision]) -> list[tuple[bytes, bytes]]:
@@ -100,22 +100,52 @@ class HeaderFields:
         if len(decisions) == 1 and self._draft is not None:
             (decision,) = decisions
             # The commonest of all, written down by itself: it stands on every response.
-            if decision.allowed and decision.remaining is not None and not decision.limit.shadow:
-                name, items = self._policy(decision.limit)
-                service = _service_item(name, decision, None)
-                return [(b"ratelimit", service.encode()), (b"ratelimit-policy", items.encode())]
+            remaining = decision.remaining
+            if decision.allowed and remaining is not None and not decision.limit.shadow:
+                policy = self._policy(decision.limit)
+                if policy.paced is None or decision.reset_after_us <= 0:
+                    service = _service_item(policy.name, decision, None)
+                else:
+                    capacity, period_us, units = policy.paced
+                    more_us = decision.reset_after_us - (capacity - remaining - 1) * period_us // units
+                    service = f"{policy.name};r={remaining};t={-(-more_us // _SECOND_US) if more_us > 0 else 0}"
+                return [(b"ratelimit", service.encode()), policy.field]
         return [(name.lower().encode(), value.encode()) for name, value in self.of(decisions)]
 
-    def _policy(self, limit: Limit) -> tuple[str, str]:
-        """Return the limit's name as it is shown, and its policy."""
+    def _policy(self, limit: Limit) -> _Policy:
+        """Return what is shown of the limit whatever was decided."""
         known = self._policies.get(limit.plan)
         if known is None:
-            name = _quoted(policy_name(limit))
-            known = name, ", ".join(_policy_items(name, limit))
             if len(self._policies) >= _POLICIES_MAX:
                 self._policies.clear()
-            self._policies[limit.plan] = known
+            known = self._policies[limit.plan] = _Policy.of(limit)
         return known
+
+
+class _Policy(NamedTuple):
+    """What is shown of a limit whatever was decided.
+
+    Attributes:
+        name: Its name, quoted.
+        items: The value of ``RateLimit-Policy``.
+        field: That field as ASGI has it.
+        paced: The capacity, the period in microseconds and the units of its rate, where one rate paces it.
+    """
+
+    name: str
+    items: str
+    field: tuple[bytes, bytes]
+    paced: tuple[int, int, int] | None
+
+    @classmethod
+    def of(cls, limit: Limit) -> _Policy:
+        name = _quoted(policy_name(limit))
+        items = ", ".join(_policy_items(name, limit))
+        paced = None
+        if limit.algorithm in _PACED and len(limit.rates) == 1:
+            (rate,) = limit.rates
+            paced = rate.capacity, rate.period_us, rate.limit
+        return cls(name, items, (b"ratelimit-policy", items.encode()), paced)
 
 
 def shown_decisions(decision: Decision | JointDecision | Sequence[Decision]) -> Sequence[Decision]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
     from sluicegate.monitoring import Logger
+    from sluicegate.ratelimit.background import Ask
     from sluicegate.ratelimit.holds import Hold
     from sluicegate.ratelimit.limit import Limit
     from sluicegate.ratelimit.statistics import Statistics
@@ -56,8 +57,8 @@ class BlockingLimiter:
     ) -> None:
         self._limiter = Limiter(clock=clock, keys_max=keys_max, store=store, logger=logger, deny_cache_s=deny_cache_s)
         self._engine = self._limiter.engine
-        self._engine.leases.post = self._post
         self._background = Background()
+        self._engine.leases.post = self._post
         self._acquire_here = self._engine.acquire_here
         forget_parent_after_fork(self, BlockingLimiter._after_fork)
 
@@ -196,8 +197,8 @@ class BlockingLimiter:
         except StoreError as error:
             return error
 
-    def _post(self, request: Request, promise: Promise) -> None:
-        self._background.post(self._engine.ask_there, request, promise)
+    def _post(self, ask: Ask, request: Request, promise: Promise) -> None:
+        self._background.post(ask, request, promise)
 
     def _after_fork(self) -> None:
         self._background.after_fork()

@@ -64,10 +64,10 @@ class Engine:
         self.sleep: Callable[[float], Awaitable[None]] = getattr(clock, "sleep", asyncio.sleep)
         self.closed = False
         self.denials = DenyCache(clock, longest_us=deny_cache_us)
-        self.leases = LeaseBook(clock, self.sleep, self._given_back)
-        self.leases.post = self._post
-        self._watch = StoreWatch(logger, clock, store.source)
         self.ask_there = _never_asked if store.at_once else store.ask
+        self.leases = LeaseBook(clock, self.sleep, self.ask_there, self._given_back)
+        self.leases.post = _post
+        self._watch = StoreWatch(logger, clock, store.source)
         self._source = store.source
         self._row = self.counters.row
         self.acquire_here: Callable[[Limit, str, int], Decision | Request] = (
@@ -280,10 +280,6 @@ class Engine:
                 self.denials.forget(limit, key, outcome.now_us)
         return outcomes
 
-    def _post(self, request: Request, promise: Promise) -> None:
-        """Ask without waiting, from a task of the loop."""
-        self.ask_there(request, promise, asyncio.get_running_loop())
-
     def _decision(self, member: Member, answers: Sequence[int], reply: Reply) -> Decision:
         limit, key, cost = member
         granted, remaining, retry_after_us, reset_after_us = answers
@@ -306,6 +302,13 @@ class Engine:
                 reply.serial,
             ),
         )
+
+
+def _post(
+    ask: Callable[[Request, Promise, asyncio.AbstractEventLoop], None], request: Request, promise: Promise
+) -> None:
+    """Ask without waiting, from a task of the loop."""
+    ask(request, promise, asyncio.get_running_loop())
 
 
 def _never_asked(*_: object) -> None:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from sluicegate import Limit, Limiter, NullLogger, StoreUnavailableError
 from sluicegate.ratelimit.stages.lease import Parcel
-from sluicegate.ratelimit.stages.lease_book import FILLING_US_MAX, PAUSE_US, LeaseBook
+from sluicegate.ratelimit.stages.lease_book import (
+    FILLING_US_MAX,
+    GATHER_US,
+    GATHERING_US_MAX,
+    PAUSE_US,
+    LeaseBook,
+)
 from sluicegate.ratelimit.stores.store import Reply, Request
 from sluicegate.testing import ManualClock
 from tests.faults_proxy import FaultProxy
@@ -16,6 +22,8 @@ from tests.ratelimit.stages.fleet import KEY, fleet_by_hand
 from tests.servers import RedisServer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import redis
 
     from sluicegate.ratelimit.stages.lease import Lease
@@ -153,10 +161,10 @@ class Posts:
         self.posted: list[Request] = []
         self.fails = False
         self.returned: list[Request] = []
-        self.book = LeaseBook(self.clock, self.clock.sleep, self._ask_all)
-        self.book.post = self._post
+        self.book = LeaseBook(self.clock, self.clock.sleep, self._ask, self._ask_all)
+        self.book.post = lambda ask, request, promise: ask(request, promise, asyncio.get_running_loop())
 
-    def _post(self, request: Request, promise: object) -> None:
+    def _ask(self, request: Request, promise: object, loop: object) -> None:
         self.posted.append(request)
         if self.fails:
             raise StoreUnavailableError("decide", "away")
@@ -165,6 +173,24 @@ class Posts:
         asked = list(requests)  # type: ignore[call-overload] # a list of requests
         self.returned += asked
         return [Reply(NOW_US, 0, [0, 0, 0, 0], 0) for _ in asked]
+
+    def spread(self, keys: Sequence[str]) -> None:
+        """Give each of *keys* a parcel, and spend half of it so slowly that the next has time."""
+        posted = self.posted
+        self.posted = []
+        for key in keys:
+            for _ in range(10):
+                self.book.spend(LIMIT, key, 1)
+                self.book._leases[LIMIT.plan.prefix + key].left = 10**6
+            now_us = self.clock.monotonic_us()
+            self.book.filled(
+                self.book._leases[LIMIT.plan.prefix + key], Reply(NOW_US, 0, [40, 10**6, 0, 10**9], now_us)
+            )
+        self.clock.advance_us(1_000_000)
+        self.posted = posted
+        for key in keys:
+            for _ in range(20):
+                self.book.spend(LIMIT, key, 1)
 
     def spend(self, times: int) -> int:
         """Spend, as when there is plenty at the store; return how many units were in hand."""
@@ -185,7 +211,7 @@ class Posts:
         self.book.filled(self.lease, Reply(NOW_US + now_us, 0, [units, 10**6, 0, 86_400_000_000], now_us))
 
 
-def test_a_store_that_is_away_is_not_stormed() -> None:
+async def test_a_store_that_is_away_is_not_stormed() -> None:
     """However many ask, units are asked for ahead once in a tenth of a second."""
     posts = Posts()
     posts.fails = True
@@ -195,14 +221,14 @@ def test_a_store_that_is_away_is_not_stormed() -> None:
     assert len(posts.posted) == 5
 
 
-def test_what_is_on_its_way_is_not_asked_for_twice() -> None:
+async def test_what_is_on_its_way_is_not_asked_for_twice() -> None:
     """Until it has come or failed nothing more is taken ahead."""
     posts = Posts()
     posts.spend(1_000)
     assert len(posts.posted) == 1
 
 
-def test_what_was_lost_on_its_way_is_asked_for_again() -> None:
+async def test_what_was_lost_on_its_way_is_asked_for_again() -> None:
     """An answer that has not come after any deadline will not come."""
     posts = Posts()
     posts.spend(10)
@@ -223,6 +249,87 @@ async def test_half_a_parcel_is_left_when_the_next_is_asked_for() -> None:
     assert (posts.spend(1), len(posts.posted)) == (1, 2)
     posts.land(100)
     assert (posts.spend(150), len(posts.posted)) == (150, 3)
+    await posts.book.aclose()
+
+
+async def test_renewals_that_have_time_go_together() -> None:
+    """What is in hand lasts for long: a few milliseconds later one call carries the renewals of several keys."""
+    posts = Posts()
+    posts.spread(("a", "b", "c"))
+    assert posts.posted == []
+    for _ in range(2):
+        await asyncio.sleep(0)
+    posts.clock.advance_us(GATHER_US - 1)
+    await asyncio.sleep(0)
+    assert posts.posted == []
+    posts.clock.advance_us(1)
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert [request.members[0][1] for request in posts.posted] == ["a", "b", "c"]
+    posts.spread(("d", "e"))
+    for _ in range(2):
+        await asyncio.sleep(0)
+    posts.clock.advance_us(GATHER_US)
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert [request.members[0][1] for request in posts.posted] == ["a", "b", "c", "d", "e"]
+    await posts.book.aclose()
+
+
+async def test_a_renewal_in_need_does_not_wait_for_others() -> None:
+    """Half a parcel that lasts a millisecond is too little to gather by."""
+    posts = Posts()
+    posts.spend(10)
+    posts.land(100)
+    posts.spend(50)
+    assert len(posts.posted) == 2
+    await posts.book.aclose()
+
+
+async def test_gathered_renewals_are_not_asked_for_by_who_closes() -> None:
+    """They would only be given back."""
+    posts = Posts()
+    posts.spread(("a", "b"))
+    await asyncio.wait_for(posts.book.aclose(), 0.5)
+    posts.clock.advance_us(10 * GATHER_US)
+    await asyncio.sleep(0)
+    assert posts.posted == []
+
+
+def test_renewals_gathered_on_a_loop_that_ended_are_taken_along_on_the_next() -> None:
+    """A loop that ends takes its sleeping tasks with it, and what they would have asked for is not forgotten."""
+    posts = Posts()
+
+    async def gathers(*keys: str) -> None:
+        posts.spread(keys)
+        for _ in range(2):
+            await asyncio.sleep(0)
+        if "b" in keys:
+            posts.clock.advance_us(GATHER_US)
+            await asyncio.sleep(0)
+
+    with asyncio.Runner() as first:
+        first.run(gathers("a"))
+    posts.clock.advance_us(GATHERING_US_MAX)
+    with asyncio.Runner() as second:
+        second.run(gathers("b"))
+        second.run(posts.book.aclose())
+    assert [request.members[0][1] for request in posts.posted] == ["a", "b"]
+
+
+async def test_a_store_that_refuses_gathered_renewals_is_left_alone_for_a_while() -> None:
+    """As when one alone is refused: what is in hand is spent, and asked for again later."""
+    posts = Posts()
+    posts.spread(("a", "b"))
+    await asyncio.sleep(0)
+    posts.fails = True
+    posts.clock.advance_us(GATHER_US)
+    for _ in range(2):
+        await asyncio.sleep(0)
+    assert [request.members[0][1] for request in posts.posted] == ["a", "b"]
+    assert not any(lease.filling for lease in posts.book._leases.values())
+    posts.book.spend(LIMIT, "a", 1)
+    assert len(posts.posted) == 2
     await posts.book.aclose()
 
 

@@ -352,7 +352,7 @@ async def test_units_given_back_end_a_known_denial(redis_url: str, redis_client:
 def test_leases_are_bounded_and_room_is_made_for_new_ones() -> None:
     """Of as many keys as there may be the idle ones go first, also where those that came first are in use."""
     clock = ManualClock()
-    book = LeaseBook(clock, clock.sleep, None, leases_max=20)  # type: ignore[arg-type] # nothing is asked
+    book = LeaseBook(clock, clock.sleep, None, None, leases_max=20)  # type: ignore[arg-type] # nothing is asked
     for number in range(20):
         book.spend(PACED, f"busy:{number}", 1)
     for lease in list(book._leases.values())[:12]:
@@ -367,7 +367,7 @@ def test_leases_are_bounded_and_room_is_made_for_new_ones() -> None:
 def test_where_all_leases_are_in_use_a_new_key_goes_without() -> None:
     """It is decided as under a strict limit."""
     clock = ManualClock()
-    book = LeaseBook(clock, clock.sleep, None, leases_max=4)  # type: ignore[arg-type] # nothing is asked
+    book = LeaseBook(clock, clock.sleep, None, None, leases_max=4)  # type: ignore[arg-type] # nothing is asked
     for number in range(4):
         book.spend(PACED, f"busy:{number}", 1)
         book._leases[f"{PACED.plan.prefix}busy:{number}"].filling = True

@@ -20,7 +20,7 @@ from sluicegate.ratelimit.calendar import boundaries
 
 if TYPE_CHECKING:
     from sluicegate.ratelimit.limit import Limit, Plan
-    from sluicegate.ratelimit.stores.store import Reply
+    from sluicegate.ratelimit.stores.store import Reply, Request
 
 __all__ = ["Lease", "Parcel", "returnable", "wish_of"]
 
@@ -101,6 +101,7 @@ class Lease:
         asked_at_us: When the last were asked for.
         left: What was left at the store when it was last heard of.
         filling: Whether a parcel is on its way.
+        renewal: What will ask for that parcel, while it waits for others to go along with.
         void_us: The store's time of the last reset; parcels of before are worth nothing.
         dropped: Whether it was given up; a parcel that still comes is only given back.
     """
@@ -118,6 +119,7 @@ class Lease:
         "left",
         "limit",
         "lock",
+        "renewal",
         "since_us",
         "void_us",
     )
@@ -132,6 +134,7 @@ class Lease:
         self.since_us = self.before_us = self.asked_at_us = now_us
         self.left = 0
         self.filling = False
+        self.renewal: Request | None = None
         self.void_us = -1
         self.dropped = False
 
@@ -191,6 +194,14 @@ class Lease:
             self.asked //= 2
             self.since_us = now_us - elapsed_us // 2
         return wish
+
+    def lasts_us(self, now_us: int) -> int:
+        """Return how long what is in hand will last, at the pace of what was asked for before the last wish."""
+        current = self.current
+        if current is None or not current.units:
+            return 0
+        elapsed_us = max(ELAPSED_MIN_US, now_us - self.before_us)
+        return min(current.units * elapsed_us // max(1, self.asked_before), current.expires_us - now_us)
 
     def put_back(self, decided_at_us: int, serial: int, cost: int) -> None:
         """Put units back into the parcels that they were taken from, if those are still there.

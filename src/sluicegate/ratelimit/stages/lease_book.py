@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from contextlib import suppress
 from itertools import count, islice
 from threading import Lock
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from sluicegate.ratelimit.stores.store import Promise
     from sluicegate.utils import Clock
 
-    Post = Callable[[Request, Promise], None]
+    Ask = Callable[[Request, Promise, asyncio.AbstractEventLoop], None]
+    Post = Callable[[Ask, Request, Promise], None]
     AskAll = Callable[[Sequence[Request]], Awaitable[list[Reply | StoreError]]]
 
 __all__ = ["LEASES_MAX", "SOURCE", "LeaseBook"]
@@ -39,7 +40,13 @@ PAUSE_US = 100_000  # between two tries to take ahead from a store that does not
 FILLING_US_MAX = 12_000_000  # longer than any deadline: then its event loop has ended, and no answer comes
 CLOSING_S_MAX = 1.0  # to wait for parcels that are on their way when it is closed
 AT_ONCE_MAX = 128  # parcels given back together
+GATHER_US = 5_000  # for so long one renewal waits for others to go along with: most of its cost is that of a call
+GATHERING_US_MAX = 1_000_000  # a gathering that is older has lost its event loop
+NEVER_US = -(10**18)
+PATIENCE = 4  # it waits only where what is in hand lasts so many times longer
+HURRIED_AT = 2  # and while more than this part of what was left is in hand
 
+_NO_REQUEST = Request(ACQUIRE, (), None, 1)
 _decision_of = tuple.__new__  # a third of the cost of the generated constructor
 
 
@@ -49,18 +56,26 @@ class LeaseBook:
     Args:
         clock: Measures how long units may be spent; only its monotonic time is read.
         sleep: Waits by that clock.
-        ask_all: Asks the store, on the loop.
+        ask: Asks the store without waiting, on the loop.
+        ask_all: Asks the store and waits, on the loop.
         leases_max: How many keys may have one.
 
     Attributes:
-        post: Hands a request to the store without waiting; set by who knows the loop.
+        post: Has a request asked on the loop, from any thread; set by who knows the loop.
     """
 
     def __init__(
-        self, clock: Clock, sleep: Callable[[float], Awaitable[None]], ask_all: AskAll, *, leases_max: int = LEASES_MAX
+        self,
+        clock: Clock,
+        sleep: Callable[[float], Awaitable[None]],
+        ask: Ask,
+        ask_all: AskAll,
+        *,
+        leases_max: int = LEASES_MAX,
     ) -> None:
         self._clock = clock
         self._sleep = sleep
+        self._ask = ask
         self._ask_all = ask_all
         self._leases_max = leases_max
         self.post: Post
@@ -75,6 +90,9 @@ class LeaseBook:
         self._keeper: asyncio.Task[None] | None = None
         self._giving = False  # whether the keeper is in the midst of giving back
         self._pause_until_us = 0
+        self._gathered: deque[Lease] = deque()  # whose renewals wait for others to go along with
+        self._gathering_since_us = NEVER_US
+        self._gatherer: asyncio.Task[None] | None = None
         self._closed = False
         self._landed: asyncio.Event | None = None  # tells who closes that a parcel has come
 
@@ -108,8 +126,8 @@ class LeaseBook:
                     remaining += lease.following.units
             elif lease.filling and now_us - lease.since_us > FILLING_US_MAX:
                 lease.filling = False
-        if lease.following is None and not lease.filling and (parcel is None or parcel.units <= parcel.renewed_at):
-            self._fill(lease, now_us, cost)
+        if lease.following is None and (parcel is None or parcel.units <= parcel.renewed_at):
+            self._renew(lease, parcel, now_us, cost)
         if parcel is None:
             return None
         return _decision_of(Decision, (
@@ -178,6 +196,7 @@ class LeaseBook:
             with lease.lock:
                 lease.dropped = True  # who is about to ask for more does not
                 lease.current = lease.following = None
+        self._drop_gathered()
         await self._all_landed(leases.values())
         await self._end_keeper()
         ends, self._ends = self._ends, []
@@ -202,6 +221,7 @@ class LeaseBook:
 
     def failed(self, lease: Lease, error: BaseException) -> None:
         """Note that nothing could be taken ahead."""
+        lease.renewal = None
         lease.filling = False
         if isinstance(error, CorruptStateError):
             lease.left = 0  # it is this key's own: nothing is taken ahead before the store has told of it again
@@ -209,6 +229,13 @@ class LeaseBook:
             self._pause_until_us = self._clock.monotonic_us() + PAUSE_US
         if self._landed is not None:
             self._landed.set()
+
+    def _renew(self, lease: Lease, parcel: Parcel | None, now_us: int, cost: int) -> None:
+        """See that the next parcel comes in time."""
+        if not lease.filling:
+            self._fill(lease, now_us, cost)
+        elif lease.renewal is not None and (parcel is None or parcel.units <= parcel.renewed_at // HURRIED_AT):
+            self._ask_gathered(lease)  # it is spent faster than was foreseen
 
     def _fill(self, lease: Lease, now_us: int, cost: int) -> None:
         """Ask for the next parcel, once."""
@@ -221,10 +248,50 @@ class LeaseBook:
             if wish < cost or not wish:
                 return
             lease.filling = True
-        try:
-            self.post(Request(ACQUIRE, ((lease.limit, lease.key, 1),), None, wish), _Filling(self, lease))
-        except (StoreError, LimiterClosedError) as error:
-            self.failed(lease, error)
+            patience_us = lease.lasts_us(now_us) // PATIENCE
+            lease.renewal = Request(ACQUIRE, ((lease.limit, lease.key, 1),), None, wish)
+        if patience_us < GATHER_US:
+            self._ask_gathered(lease)
+            return
+        self._gathered.append(lease)
+        if now_us - self._gathering_since_us > GATHERING_US_MAX:
+            self._gathering_since_us = now_us
+            try:
+                self.post(self._gather, _NO_REQUEST, _Filling(self, lease))
+            except LimiterClosedError as error:
+                self.failed(lease, error)
+
+    def _ask_gathered(self, lease: Lease) -> None:
+        """Ask for a parcel, if that was not done already."""
+        with lease.lock:
+            request, lease.renewal = lease.renewal, None
+        if request is not None:
+            try:
+                self.post(self._ask, request, _Filling(self, lease))
+            except (StoreError, LimiterClosedError) as error:
+                self.failed(lease, error)
+
+    def _gather(self, _request: Request, _promise: Promise, loop: asyncio.AbstractEventLoop) -> None:
+        """Ask soon for what is being gathered; runs on the loop."""
+        if self._closed:
+            self._drop_gathered()
+        else:
+            self._gatherer = loop.create_task(self._ask_soon())
+
+    async def _ask_soon(self) -> None:
+        await self._sleep(GATHER_US / 1_000_000)
+        self._gathering_since_us = NEVER_US  # before looking, so that nobody is left behind unseen
+        while self._gathered:
+            self._ask_gathered(self._gathered.popleft())
+
+    def _drop_gathered(self) -> None:
+        gatherer = self._gatherer
+        if gatherer is not None and gatherer.get_loop() is asyncio.get_running_loop():
+            gatherer.cancel()
+        while self._gathered:
+            lease = self._gathered.popleft()
+            if lease.renewal is not None:
+                self.failed(lease, LimiterClosedError("the limiter was closed"))
 
     def _begin(self, limit: Limit, key: str, cost: int) -> None:
         """Begin to watch a key; where there is no room for one more, it goes without a lease."""
