@@ -122,7 +122,7 @@ async def test_no_idle_moment_gives_back_twice(redis_url: str, redis_client: red
             for _ in range(60):
                 await fleet.spend(SLOW, 1, of=book)
         held = fleet.in_hand(SLOW), fleet.in_hand(SLOW, of=1)
-        assert min(held) > 20
+        assert min(held) > 15
         await give_all_back(fleet, SLOW, 0)
         third = fleet.limiters[2]
         await fleet.advance((await third.peek(strict, KEY)).reset_after)

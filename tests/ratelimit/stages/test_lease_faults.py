@@ -175,7 +175,7 @@ class Posts:
         return [Reply(NOW_US, 0, [0, 0, 0, 0], 0) for _ in asked]
 
     def spread(self, keys: Sequence[str]) -> None:
-        """Give each of *keys* a parcel, and spend half of it so slowly that the next has time."""
+        """Give each of *keys* a parcel, and spend most of it so slowly that the next has time."""
         posted = self.posted
         self.posted = []
         for key in keys:
@@ -184,7 +184,7 @@ class Posts:
                 self.book._leases[LIMIT.plan.prefix + key].left = 10**6
             now_us = self.clock.monotonic_us()
             self.book.filled(
-                self.book._leases[LIMIT.plan.prefix + key], Reply(NOW_US, 0, [40, 10**6, 0, 10**9], now_us)
+                self.book._leases[LIMIT.plan.prefix + key], Reply(NOW_US, 0, [30, 10**6, 0, 10**9], now_us)
             )
         self.clock.advance_us(1_000_000)
         self.posted = posted
@@ -240,15 +240,15 @@ async def test_what_was_lost_on_its_way_is_asked_for_again() -> None:
     assert len(posts.posted) == 2
 
 
-async def test_half_a_parcel_is_left_when_the_next_is_asked_for() -> None:
+async def test_a_third_of_a_parcel_is_left_when_the_next_is_asked_for() -> None:
     """So that nobody waits for it."""
     posts = Posts()
     posts.spend(10)
-    posts.land(100)
-    assert (posts.spend(49), len(posts.posted)) == (49, 1)
+    posts.land(90)
+    assert (posts.spend(59), len(posts.posted)) == (59, 1)
     assert (posts.spend(1), len(posts.posted)) == (1, 2)
-    posts.land(100)
-    assert (posts.spend(150), len(posts.posted)) == (150, 3)
+    posts.land(90)
+    assert (posts.spend(120), len(posts.posted)) == (120, 3)
     await posts.book.aclose()
 
 
@@ -277,11 +277,11 @@ async def test_renewals_that_have_time_go_together() -> None:
 
 
 async def test_a_renewal_in_need_does_not_wait_for_others() -> None:
-    """Half a parcel that lasts a millisecond is too little to gather by."""
+    """What lasts for a moment is too little to wait for others by."""
     posts = Posts()
     posts.spend(10)
-    posts.land(100)
-    posts.spend(50)
+    posts.land(90)
+    posts.spend(60)
     assert len(posts.posted) == 2
     await posts.book.aclose()
 

@@ -27,7 +27,7 @@ def parcel_of(units: int, limit: Limit = PACED, *, at_us: int = NOW_US, sent_us:
 def test_a_wish_grows_with_demand_and_shrinks_near_the_limit() -> None:
     """Twice the demand is twice the wish; an eighth of what is left is the most; of less than two nothing is taken."""
     sizes = [wish_of(asked=asked, elapsed_us=1_000_000, left=10**6, lease_us=1_000_000) for asked in (100, 200, 400)]
-    assert sizes == [50, 100, 200]
+    assert sizes == [66, 133, 266]
     near = [wish_of(asked=400, elapsed_us=1_000_000, left=left, lease_us=1_000_000) for left in (800, 80, 16, 15, 0)]
     assert near == [100, 10, 2, 0, 0]
 
@@ -35,6 +35,12 @@ def test_a_wish_grows_with_demand_and_shrinks_near_the_limit() -> None:
 def test_a_wish_is_no_more_than_four_times_what_was_asked() -> None:
     """A demand seen for a moment is no demand yet."""
     assert wish_of(asked=2, elapsed_us=10, left=10**6, lease_us=60_000_000) == 8
+
+
+def test_little_demand_takes_nothing_ahead() -> None:
+    """A parcel that would last for three requests is not worth what it costs to ask for it and to watch it."""
+    sizes = [wish_of(asked=asked, elapsed_us=1_000_000, left=10**6, lease_us=1_000_000) for asked in (5, 6, 7)]
+    assert sizes == [0, 4, 4]
 
 
 def test_a_wish_is_bounded() -> None:
@@ -46,9 +52,9 @@ def test_what_is_asked_for_is_counted_anew_after_a_wish() -> None:
     """Each wish follows the demand since the last; an old demand fades when nothing is wished for."""
     lease = Lease(PACED, "key", 0)
     lease.left, lease.asked = 10**6, 400
-    assert lease.wish(1_000_000) == 200
+    assert lease.wish(1_000_000) == 266
     lease.asked = 40
-    assert lease.wish(2_000_000) == 20
+    assert lease.wish(2_000_000) == 26
     lease.left, lease.asked = 0, 80
     assert [lease.wish(now_us) for now_us in (3_500_000, 5_500_000)] == [0, 0]
     assert lease.asked == 20
@@ -165,12 +171,12 @@ def test_a_young_parcel_is_not_given_back_for_want_of_demand_since_it_was_asked_
     """The pace before it counts as well, so a parcel that a window's end cuts short is not returned unspent."""
     lease = Lease(WINDOWS, "key", SENT_US)
     lease.left, lease.asked = 10**6, 500
-    assert lease.wish(SENT_US + 1_000_000) == 250
-    parcel = parcel_of(250, WINDOWS, at_us=NOW_US + 9_900_000, sent_us=SENT_US + 1_000_000)
+    assert lease.wish(SENT_US + 1_000_000) == 333
+    parcel = parcel_of(333, WINDOWS, at_us=NOW_US + 9_900_000, sent_us=SENT_US + 1_000_000)
     lease.accept(parcel, SENT_US + 1_000_000)
     lease.asked_at_us = parcel.look_at_us
     assert parcel.expires_us == SENT_US + 1_000_000 + 99_900
-    assert lease.given_up(parcel, parcel.look_at_us) < 250 - 10
+    assert lease.given_up(parcel, parcel.look_at_us) < 333 - 10
 
 
 def test_serials_of_a_parcel_are_its_own() -> None:

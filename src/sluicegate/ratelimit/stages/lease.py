@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 __all__ = ["Lease", "Parcel", "returnable", "wish_of"]
 
 WISH_MIN = 2  # of one unit a lease would save nothing: it is asked for when it is wanted
+WORTHWHILE = 4  # units that a parcel has to last for by the demand: for fewer the taking costs more than they save
 WISH_MAX = 1_000_000  # enough for what one process can spend in a lease's life
 SHARE = 8  # one parcel is at most this part of what is left, so that it shrinks to nothing near the limit
 GROWTH = 4  # times what was asked for since the last parcel: a demand seen for a moment is no demand yet
-COVERED = 2  # a parcel is to last this part of its life, and the next is asked for at half of it
-RENEWED_AT = 2  # the part of a parcel at which the next is asked for
+COVERED, COVERED_OF = 2, 3  # a parcel is to last this part of its life: the rest is for the wait until it is its turn
+RENEWED_AT = 3  # the part of a parcel at which the next is asked for
 KEPT = 4  # a parcel is looked at when this part of its life is left
 ELAPSED_MIN_US = 1_000  # what is asked within less is taken as asked within this
 STORE_SERIALS = 4_096  # more than the requests that the store decides at one microsecond
@@ -255,9 +256,12 @@ def wish_of(*, asked: int, elapsed_us: int, left: int, lease_us: int) -> int:
         lease_us: How long they may be spent.
 
     Returns:
-        0, or a number from 2: at most an eighth of what is left, and fourfold of what was asked.
+        0, or a number from 2: at most an eighth of what is left, and fourfold of what was asked. 0 where the demand
+        is too little to gain by it.
     """
-    lasting = asked * lease_us // (COVERED * max(ELAPSED_MIN_US, elapsed_us))
+    lasting = asked * lease_us * COVERED // (COVERED_OF * max(ELAPSED_MIN_US, elapsed_us))
+    if lasting < WORTHWHILE:
+        return 0
     wish = min(lasting, GROWTH * asked, left // SHARE, WISH_MAX)
     return wish if wish >= WISH_MIN else 0
 

@@ -40,7 +40,7 @@ PAUSE_US = 100_000  # between two tries to take ahead from a store that does not
 FILLING_US_MAX = 12_000_000  # longer than any deadline: then its event loop has ended, and no answer comes
 CLOSING_S_MAX = 1.0  # to wait for parcels that are on their way when it is closed
 AT_ONCE_MAX = 128  # parcels given back together
-GATHER_US = 5_000  # for so long one renewal waits for others to go along with: most of its cost is that of a call
+GATHER_US = 10_000  # for so long one renewal, or return, waits for others: most of its cost is that of a call
 GATHERING_US_MAX = 1_000_000  # a gathering that is older has lost its event loop
 NEVER_US = -(10**18)
 PATIENCE = 4  # it waits only where what is in hand lasts so many times longer
@@ -116,7 +116,11 @@ class LeaseBook:
         with lease.lock:
             lease.asked += cost
             lease.asked_at_us = now_us
-            parcel = lease.spend(now_us, cost)
+            parcel = lease.current
+            if parcel is not None and parcel.units >= cost and now_us < parcel.expires_us:  # the common case in place
+                parcel.units -= cost
+            else:
+                parcel = lease.spend(now_us, cost)
             if parcel is not None:
                 units = parcel.units
                 serial = parcel.serial = parcel.serial + STORE_SERIALS
@@ -333,7 +337,7 @@ class LeaseBook:
         while self._ends and not self._closed:
             wait_us = self._ends[0][0] - self._clock.monotonic_us()
             if wait_us > 0:
-                await self._sleep(wait_us / 1_000_000)
+                await self._sleep(max(wait_us, GATHER_US) / 1_000_000)
                 continue
             self._giving = True
             try:
