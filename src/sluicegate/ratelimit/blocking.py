@@ -58,7 +58,7 @@ class BlockingLimiter:
         self._limiter = Limiter(clock=clock, keys_max=keys_max, store=store, logger=logger, deny_cache_s=deny_cache_s)
         self._engine = self._limiter.engine
         self._background = Background()
-        self._engine.leases.post = self._post
+        self._engine.leases.renewals.post = self._post
         self._acquire_here = self._engine.acquire_here
         forget_parent_after_fork(self, BlockingLimiter._after_fork)
 

@@ -66,7 +66,7 @@ class Engine:
         self.denials = DenyCache(clock, longest_us=deny_cache_us)
         self.ask_there = _never_asked if store.at_once else store.ask
         self.leases = LeaseBook(clock, self.sleep, self.ask_there, self._given_back)
-        self.leases.post = _post
+        self.leases.renewals.post = _post
         self._spend = self.leases.spend  # one look-up nearer
         self._watch = StoreWatch(logger, clock, store.source)
         self._source = store.source

@@ -10,11 +10,10 @@ from sluicegate import Limit, Limiter, NullLogger, StoreUnavailableError
 from sluicegate.ratelimit.stages.lease import Parcel
 from sluicegate.ratelimit.stages.lease_book import (
     FILLING_US_MAX,
-    GATHER_US,
-    GATHERING_US_MAX,
     PAUSE_US,
     LeaseBook,
 )
+from sluicegate.ratelimit.stages.lease_renewal import GATHER_US, GATHERING_US_MAX
 from sluicegate.ratelimit.stores.store import Reply, Request
 from sluicegate.testing import ManualClock
 from tests.faults_proxy import FaultProxy
@@ -162,7 +161,7 @@ class Posts:
         self.fails = False
         self.returned: list[Request] = []
         self.book = LeaseBook(self.clock, self.clock.sleep, self._ask, self._ask_all)
-        self.book.post = lambda ask, request, promise: ask(request, promise, asyncio.get_running_loop())
+        self.book.renewals.post = lambda ask, request, promise: ask(request, promise, asyncio.get_running_loop())
 
     def _ask(self, request: Request, promise: object, loop: object) -> None:
         self.posted.append(request)

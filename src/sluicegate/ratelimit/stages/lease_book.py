@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from contextlib import suppress
 from itertools import count, islice
 from threading import Lock
@@ -17,18 +17,17 @@ from typing import TYPE_CHECKING
 
 from sluicegate.ratelimit.decision import NOTHING_TAKEN, Decision
 from sluicegate.ratelimit.stages.lease import STORE_SERIALS, Lease, Parcel, returnable
+from sluicegate.ratelimit.stages.lease_renewal import GATHER_US, Renewals
 from sluicegate.ratelimit.stores.store import ACQUIRE, REFUND, Reply, Request
-from sluicegate.utils import CorruptStateError, LimiterClosedError, StoreError
+from sluicegate.utils import CorruptStateError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from sluicegate.ratelimit.limit import Limit
-    from sluicegate.ratelimit.stores.store import Promise
+    from sluicegate.ratelimit.stages.lease_renewal import Ask
     from sluicegate.utils import Clock
 
-    Ask = Callable[[Request, Promise, asyncio.AbstractEventLoop], None]
-    Post = Callable[[Ask, Request, Promise], None]
     AskAll = Callable[[Sequence[Request]], Awaitable[list[Reply | StoreError]]]
 
 __all__ = ["LEASES_MAX", "SOURCE", "LeaseBook"]
@@ -40,13 +39,9 @@ PAUSE_US = 100_000  # between two tries to take ahead from a store that does not
 FILLING_US_MAX = 12_000_000  # longer than any deadline: then its event loop has ended, and no answer comes
 CLOSING_S_MAX = 1.0  # to wait for parcels that are on their way when it is closed
 AT_ONCE_MAX = 128  # parcels given back together
-GATHER_US = 10_000  # for so long one renewal, or return, waits for others: most of its cost is that of a call
-GATHERING_US_MAX = 1_000_000  # a gathering that is older has lost its event loop
-NEVER_US = -(10**18)
 PATIENCE = 4  # it waits only where what is in hand lasts so many times longer
 HURRIED_AT = 2  # and while more than this part of what was left is in hand
 
-_NO_REQUEST = Request(ACQUIRE, (), None, 1)
 _decision_of = tuple.__new__  # a third of the cost of the generated constructor
 
 
@@ -61,7 +56,7 @@ class LeaseBook:
         leases_max: How many keys may have one.
 
     Attributes:
-        post: Has a request asked on the loop, from any thread; set by who knows the loop.
+        renewals: Ask for what comes next.
     """
 
     def __init__(
@@ -75,10 +70,9 @@ class LeaseBook:
     ) -> None:
         self._clock = clock
         self._sleep = sleep
-        self._ask = ask
+        self.renewals = Renewals(sleep, ask, filled=self.filled, failed=self.failed)
         self._ask_all = ask_all
         self._leases_max = leases_max
-        self.post: Post
         self.clear()
 
     def clear(self) -> None:
@@ -90,9 +84,7 @@ class LeaseBook:
         self._keeper: asyncio.Task[None] | None = None
         self._giving = False  # whether the keeper is in the midst of giving back
         self._pause_until_us = 0
-        self._gathered: deque[Lease] = deque()  # whose renewals wait for others to go along with
-        self._gathering_since_us = NEVER_US
-        self._gatherer: asyncio.Task[None] | None = None
+        self.renewals.clear()
         self._closed = False
         self._landed: asyncio.Event | None = None  # tells who closes that a parcel has come
 
@@ -200,7 +192,7 @@ class LeaseBook:
             with lease.lock:
                 lease.dropped = True  # who is about to ask for more does not
                 lease.current = lease.following = None
-        self._drop_gathered()
+        self.renewals.close()
         await self._all_landed(leases.values())
         await self._end_keeper()
         ends, self._ends = self._ends, []
@@ -239,7 +231,7 @@ class LeaseBook:
         if not lease.filling:
             self._fill(lease, now_us, cost)
         elif lease.renewal is not None and (parcel is None or parcel.units <= parcel.renewed_at // HURRIED_AT):
-            self._ask_gathered(lease)  # it is spent faster than was foreseen
+            self.renewals.ask(lease)  # it is spent faster than was foreseen
 
     def _fill(self, lease: Lease, now_us: int, cost: int) -> None:
         """Ask for the next parcel, once."""
@@ -255,47 +247,9 @@ class LeaseBook:
             patience_us = lease.lasts_us(now_us) // PATIENCE
             lease.renewal = Request(ACQUIRE, ((lease.limit, lease.key, 1),), None, wish)
         if patience_us < GATHER_US:
-            self._ask_gathered(lease)
-            return
-        self._gathered.append(lease)
-        if now_us - self._gathering_since_us > GATHERING_US_MAX:
-            self._gathering_since_us = now_us
-            try:
-                self.post(self._gather, _NO_REQUEST, _Filling(self, lease))
-            except LimiterClosedError as error:
-                self.failed(lease, error)
-
-    def _ask_gathered(self, lease: Lease) -> None:
-        """Ask for a parcel, if that was not done already."""
-        with lease.lock:
-            request, lease.renewal = lease.renewal, None
-        if request is not None:
-            try:
-                self.post(self._ask, request, _Filling(self, lease))
-            except (StoreError, LimiterClosedError) as error:
-                self.failed(lease, error)
-
-    def _gather(self, _request: Request, _promise: Promise, loop: asyncio.AbstractEventLoop) -> None:
-        """Ask soon for what is being gathered; runs on the loop."""
-        if self._closed:
-            self._drop_gathered()
+            self.renewals.ask(lease)
         else:
-            self._gatherer = loop.create_task(self._ask_soon())
-
-    async def _ask_soon(self) -> None:
-        await self._sleep(GATHER_US / 1_000_000)
-        self._gathering_since_us = NEVER_US  # before looking, so that nobody is left behind unseen
-        while self._gathered:
-            self._ask_gathered(self._gathered.popleft())
-
-    def _drop_gathered(self) -> None:
-        gatherer = self._gatherer
-        if gatherer is not None and gatherer.get_loop() is asyncio.get_running_loop():
-            gatherer.cancel()
-        while self._gathered:
-            lease = self._gathered.popleft()
-            if lease.renewal is not None:
-                self.failed(lease, LimiterClosedError("the limiter was closed"))
+            self.renewals.ask_soon(lease, now_us)
 
     def _begin(self, limit: Limit, key: str, cost: int) -> None:
         """Begin to watch a key; where there is no room for one more, it goes without a lease."""
@@ -386,25 +340,6 @@ class LeaseBook:
                 while any(lease.filling for lease in leases):
                     landed.clear()
                     await landed.wait()
-
-
-class _Filling:
-    """Where the reply to a wish is delivered."""
-
-    __slots__ = ("_book", "_lease")
-
-    def __init__(self, book: LeaseBook, lease: Lease) -> None:
-        self._book = book
-        self._lease = lease
-
-    def done(self) -> bool:
-        return False
-
-    def set_result(self, result: Reply, /) -> None:
-        self._book.filled(self._lease, result)
-
-    def set_exception(self, exception: BaseException, /) -> None:
-        self._book.failed(self._lease, exception)
 
 
 def _refund(lease: Lease, parcel: Parcel, units: int) -> Request:
