@@ -112,10 +112,10 @@ REMARKS = {
     "asgi": (
         "uvicorn with uvloop and httptools serves an application that answers five bytes, with the middleware before "
         "it in three of the rows, for 1,000 keys; 64 connections are kept open, each asks again when it was answered. "
-        "Requests come from a process of their own; CPU is the server's. The middleware itself takes 3 microseconds of a "
-        "request in memory, and the server a microsecond and a half more to write two more header fields. Leased, each "
-        "key has some 35 requests a second here, so that a parcel is two dozen units: half of what it costs beyond "
-        "memory is the look at the lease, the other half the asking for parcels, the watch over them and their return, "
+        "Requests come from a process of their own; CPU is the server's. The middleware itself takes 3 microseconds of "
+        "a request in memory, and the server a microsecond and a half more to write two more header fields. Leased, "
+        "each key has some 35 requests a second here, so that a parcel is two dozen units: half of what it costs "
+        "beyond memory is the look at the lease, the rest asking for parcels, watching them and giving them back, "
         "which more requests for a key would share among more. Strict pays for its part of a batch."
     ),
 }

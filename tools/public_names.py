@@ -55,6 +55,8 @@ def _signature(value: object) -> str:
         parameters = inspect.signature(value).parameters.values()
     except (TypeError, ValueError):
         return ""
+    if hasattr(value, "model_fields"):  # what pydantic adds is no promise of ours, and groups are long
+        parameters = [parameter.replace(default=...) for parameter in parameters if parameter.name[0] != "_"]
     # Without annotations: how they are printed differs between versions of Python.
     bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in parameters]
     # Nor with addresses: a default that is a function is shown with the place it has in memory.

@@ -62,8 +62,8 @@ def run_here(captured: pytest.CaptureFixture[str], *arguments: str) -> Ran:
     """Run ``sluicegate ARGUMENTS`` in this process, which is quicker by a start of Python."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["sluicegate", *arguments])
-        for name in ("SLUICEGATE_URL", "SLUICEGATE_REDIS", "SLUICEGATE_RULES"):
-            patch.delenv(name, raising=False)
+        for name in [name for name in os.environ if name.startswith("SLUICEGATE_")]:
+            patch.delenv(name)
         with pytest.raises(SystemExit) as ended:
             main()
     assert isinstance(ended.value.code, int)

@@ -94,7 +94,7 @@ def test_a_service_whose_store_is_away_is_told_as_such(capsys: pytest.CaptureFix
         (
             ["acquire", "api", "k", "--redis", "redis://127.0.0.1:1"],
             2,
-            "--rules: found nothing; accepted: with --redis",
+            "--rules: found nothing; accepted: the file that defines the limits",
         ),
         (["acquire", "api", "k", "--redis", "redis://h:1", "--rules", "none.yaml"], 2, "none.yaml: found"),
         (

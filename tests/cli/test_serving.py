@@ -151,9 +151,9 @@ def test_a_taken_port_is_said(rules_file: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--port", "70000"], "port: found 70000"),
+        (["--port", "70000"], "server.port (set by an argument): found 70000"),
         (["--host", "192.0.2.1"], "host and port: found '192.0.2.1'"),
-        (["--grace", "-1"], "grace: found -1.0; accepted: a number of seconds"),
+        (["--grace", "-1"], "server.grace_ms (set by an argument): found -1000; accepted: a whole number from 0"),
         (["--secret-file", "none"], "--secret-file 'none': found No such file"),
     ],
 )

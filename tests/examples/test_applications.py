@@ -76,3 +76,18 @@ def test_the_starlette_application_limits_by_rules() -> None:
         with pytest.raises(InvalidStatus, match="429"), connect(f"ws://{client.base_url.netloc.decode()}/api/echo"):
             pass
         assert client.get("/").status_code == 200
+
+
+def test_the_application_of_dishka_limits_each_caller() -> None:
+    """Each request has a view of the one limiter, and tells what was decided for it."""
+    with running("examples.fastapi_dishka:app") as client:
+        answers = [client.get("/search") for _ in range(6)]
+        assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+        assert answers[0].headers["ratelimit"].startswith('"searches";r=4')
+        assert "retry-after" in answers[5].headers
+
+
+def test_the_application_of_svcs_limits_each_caller() -> None:
+    """Another container holds the same parts."""
+    with running("examples.svcs_app:app") as client:
+        assert [client.get("/").status_code for _ in range(6)] == [200] * 5 + [429]

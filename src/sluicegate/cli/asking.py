@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from sluicegate.cli.defaults import rules_named, settings_here
 from sluicegate.cli.exits import ALLOWED, DENIED, UNANSWERED
 from sluicegate.cli.output import printable
 from sluicegate.cli.remote import Service
@@ -30,11 +31,14 @@ _DEADLINE_SECONDS = 2.0  # somebody waits at a terminal, not a request
 LimitName = Annotated[str, typer.Argument(metavar="LIMIT", help="The limit's name.")]
 Key = Annotated[str, typer.Argument(metavar="KEY", help="Who is limited, such as user:42.")]
 Cost = Annotated[int, typer.Option(help="Units, 0 to 1,000,000,000.")]
-Url = Annotated[str, typer.Option(envvar="SLUICEGATE_URL", help="Where the service is.")]
-Redis = Annotated[
-    str | None, typer.Option(envvar="SLUICEGATE_REDIS", help="Ask this Redis in place of a service, by --rules.")
+Url = Annotated[
+    str | None, typer.Option(help="Where the service is; default: the settings' url, or this machine's port 8000.")
 ]
-RulesFile = Annotated[str | None, typer.Option(envvar="SLUICEGATE_RULES", help="With --redis: the file of rules.")]
+Redis = Annotated[
+    str | None,
+    typer.Option(help="Ask this Redis in place of a service, by --rules; default without a url: the settings' redis."),
+]
+RulesFile = Annotated[str | None, typer.Option(help="With Redis: the file of rules; default: the settings'.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 _SERVICE = "http://127.0.0.1:8000"
@@ -60,7 +64,7 @@ def acquire(
     limit: LimitName,
     key: Key,
     cost: Cost = 1,
-    url: Url = _SERVICE,
+    url: Url = None,
     redis: Redis = None,
     rules: RulesFile = None,
     *,
@@ -75,7 +79,7 @@ def peek(
     limit: LimitName,
     key: Key,
     cost: Cost = 1,
-    url: Url = _SERVICE,
+    url: Url = None,
     redis: Redis = None,
     rules: RulesFile = None,
     *,
@@ -89,7 +93,7 @@ def peek(
 def reset(
     limit: LimitName,
     key: Key,
-    url: Url = _SERVICE,
+    url: Url = None,
     redis: Redis = None,
     rules: RulesFile = None,
     *,
@@ -104,12 +108,15 @@ def reset(
     return ALLOWED
 
 
-def _source(url: str, redis: str | None, rules: str | None) -> Source:
+def _source(url: str | None, redis: str | None, rules: str | None) -> Source:
+    if redis is None and url is None:
+        settings = settings_here()
+        url = settings.url
+        if url is None and settings.redis.url is not None:
+            redis = settings.redis.url.get_secret_value()
     if redis is None:
-        return Service(url)
-    if rules is None:
-        raise InvalidInputError("--rules", "nothing", "with --redis, the file that defines the limits")
-    limits = {rule.limit.name: rule.limit for rule in load_rules(rules).limits}
+        return Service(url or _SERVICE)
+    limits = {rule.limit.name: rule.limit for rule in load_rules(rules_named(rules)).limits}
     return _Direct(redis, limits)
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from sluicegate.cli.defaults import rules_named
 from sluicegate.cli.exits import ALLOWED
 from sluicegate.replay import LOG_FORMATS, run_replay
 from sluicegate.utils import InvalidInputError, shape_of
@@ -15,7 +16,7 @@ __all__ = ["replay"]
 
 def replay(
     log: Annotated[str, typer.Argument(metavar="LOG", help="The log, plain or gzip; - for standard input.")],
-    rules: Annotated[str, typer.Option(envvar="SLUICEGATE_RULES", help="The file of rules, YAML or TOML.")],
+    rules: Annotated[str | None, typer.Option(help="The file of rules, YAML or TOML; default: the settings'.")] = None,
     log_format: Annotated[
         str | None, typer.Option("--format", help=f"{', '.join(LOG_FORMATS)}; default: told by the first lines.")
     ] = None,
@@ -30,5 +31,5 @@ def replay(
     """Drive a web server's access log through rules, and say whom they would have denied."""
     if log_format is not None and log_format not in LOG_FORMATS:
         raise InvalidInputError("--format", shape_of(log_format), ", ".join(LOG_FORMATS))
-    run_replay(log, rules, log_format=log_format, columns=columns or (), as_json=as_json, html=html)
+    run_replay(log, rules_named(rules), log_format=log_format, columns=columns or (), as_json=as_json, html=html)
     return ALLOWED

@@ -7,21 +7,19 @@ import logging
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.text import Text
 
+from sluicegate.cli.defaults import rules_named
 from sluicegate.cli.exits import ALLOWED
-from sluicegate.ratelimit.rules import load_rules
 from sluicegate.utils import ConfigurationError, InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sluicegate.ratelimit.rules import Rules
+    from sluicegate.config import App, Settings
 
 __all__ = ["serve"]
 
@@ -29,80 +27,94 @@ _SECRET_BYTES_MAX = 4096  # a file that is longer is some other file
 _TRIES_MAX = 200  # a loop that a newcomer would not wait for is no demonstration
 
 
-def serve(
-    rules: Annotated[str, typer.Option(envvar="SLUICEGATE_RULES", help="The file of rules, YAML or TOML.")],
-    host: Annotated[
-        str, typer.Option(help="The address to listen on; the default is this machine alone.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port; 0 takes a free one.")] = 8000,
+def serve(  # noqa: PLR0913, PLR0917 - the options of a command
+    rules: Annotated[str | None, typer.Option(help="The file of rules, YAML or TOML.")] = None,
+    config: Annotated[str | None, typer.Option(help="A file of settings, TOML or YAML.")] = None,
+    environment: Annotated[str | None, typer.Option("--env", help="development, test, staging or production.")] = None,
+    host: Annotated[str | None, typer.Option(help="The address to listen on; default: this machine alone.")] = None,
+    port: Annotated[int | None, typer.Option(help="The port; 0 takes a free one; default: 8000.")] = None,
     redis: Annotated[
-        str | None,
-        typer.Option(envvar="SLUICEGATE_REDIS", help="redis://HOST:PORT where state is kept; default: in memory."),
+        str | None, typer.Option(help="redis://HOST:PORT where state is kept; default: in memory.")
     ] = None,
     secret_file: Annotated[
         str | None, typer.Option(help="A file of at least 16 bytes, the same for all processes, that signs ids.")
     ] = None,
-    drain_delay: Annotated[float, typer.Option(help="Seconds of not being ready before the door closes.")] = 1.0,
-    grace: Annotated[float, typer.Option(help="Seconds for requests in flight to finish.")] = 10.0,
+    drain_delay: Annotated[
+        float | None, typer.Option(help="Seconds of not being ready before the door closes; default: 1.")
+    ] = None,
+    grace: Annotated[float | None, typer.Option(help="Seconds for requests in flight to finish; default: 10.")] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, and log in JSON.")] = False,
 ) -> int:
-    """Serve decisions over HTTP until SIGTERM or Ctrl-C, then finish what is in flight."""
+    """Serve decisions over HTTP until SIGTERM or Ctrl-C, then finish what is in flight.
+
+    Options overrule the settings, which come from variables and files: see sluicegate config.
+    """
+    server = {
+        "host": host,
+        "port": port,
+        "secret": None if secret_file is None else _secret_in(secret_file),
+        "drain_delay_ms": _milliseconds(drain_delay),
+        "grace_ms": _milliseconds(grace),
+    }
+    log_format = "json" if as_json else None
+    said = {"rules": rules, "redis": {"url": redis}, "server": server, "monitoring": {"log_format": log_format}}
+    return _serve(environment, config, _without_nothing(said), as_json=as_json)
+
+
+def _serve(environment: str | None, config: str | None, said: dict[str, Any], *, as_json: bool) -> int:
     try:
         from sluicegate import server  # noqa: PLC0415 - an optional package, needed by this command alone
+        from sluicegate.config import load_settings  # noqa: PLC0415 - as above
     except ModuleNotFoundError as error:
         problem = InvalidInputError("serve", f"{error.name} is not installed", "pip install 'sluicegate[server]'")
         raise ConfigurationError([problem]) from None
-    loaded = load_rules(rules)
-    secret = None if secret_file is None else _secret_in(secret_file)
-    _log_to_stderr(as_json=as_json)
-    server.serve(
-        loaded,
-        host=host,
-        port=port,
-        redis_url=redis,
-        secret=secret,
-        drain_delay=drain_delay,
-        grace=grace,
-        on_listening=_json_greeting(redis) if as_json else _greeting(loaded, redis),
-    )
+    settings = load_settings(environment, file=config, **said)
+    rules_named(None, settings)
+    _log_to_stderr(settings)
+    server.serve(settings, on_listening=_json_greeting if as_json else _greeting)
     return ALLOWED
 
 
-def _greeting(rules: Rules, redis: str | None) -> Callable[[str], None]:
-    def greet(url: str) -> None:
-        console = Console(soft_wrap=True, highlight=False)
-        kept = "in Redis" if redis else "in the memory of this process, and gone with it (--redis shares and keeps it)"
+def _without_nothing(said: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what no option says, so that it is taken from elsewhere."""
+    plain = {name: _without_nothing(value) if isinstance(value, dict) else value for name, value in said.items()}
+    return {name: value for name, value in plain.items() if value is not None and value != {}}
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1_000)
+
+
+def _greeting(url: str, app: App) -> None:
+    console = Console(soft_wrap=True, highlight=False)
+    kept = "in Redis" if app.client else "in the memory of this process, and gone with it (--redis shares and keeps it)"
+    console.print(Text.assemble(("Sluicegate", "bold"), " decides at ", (url, "bold cyan"), f"; state is kept {kept}."))
+    rules = app.rules.limits if app.rules is not None else ()
+    rated = next((rule.limit for rule in rules if rule.limit.rates), None)
+    if rated is not None:
+        body = shlex.quote(json.dumps({"limit": rated.name, "key": "192.0.2.1"}))
+        post = f"curl -s -H 'Content-Type: application/json' -d {body}"
+        tries = min(_TRIES_MAX, rated.plan.capacity + 2)
+        console.print("\nA request that is allowed:", style="dim")
+        console.print(f"  {post} -i {url}/v1/acquire", markup=False)
+        console.print("\nUntil one meets a 429:", style="dim")
         console.print(
-            Text.assemble(("Sluicegate", "bold"), " decides at ", (url, "bold cyan"), f"; state is kept {kept}.")
+            f"  for i in $(seq {tries}); do {post} -o /dev/null -w '%{{http_code}}\\n' {url}/v1/acquire; done",
+            markup=False,
         )
-        rated = next((rule.limit for rule in rules.limits if rule.limit.rates), None)
-        if rated is not None:
-            body = shlex.quote(json.dumps({"limit": rated.name, "key": "192.0.2.1"}))
-            post = f"curl -s -H 'Content-Type: application/json' -d {body}"
-            tries = min(_TRIES_MAX, rated.plan.capacity + 2)
-            console.print("\nA request that is allowed:", style="dim")
-            console.print(f"  {post} -i {url}/v1/acquire", markup=False)
-            console.print("\nUntil one meets a 429:", style="dim")
-            console.print(
-                f"  for i in $(seq {tries}); do {post} -o /dev/null -w '%{{http_code}}\\n' {url}/v1/acquire; done",
-                markup=False,
-            )
-        console.print("\nWhere to read on:", style="dim")
-        console.print(f"  {url}/docs (every call)   {url}/v1/limits (these rules)   docs/service.md   Ctrl-C ends it")
-
-    return greet
+    console.print("\nWhere to read on:", style="dim")
+    console.print(f"  {url}/docs (every call)   {url}/v1/limits (these rules)   docs/service.md   Ctrl-C ends it")
 
 
-def _json_greeting(redis: str | None) -> Callable[[str], None]:
-    def greet(url: str) -> None:
-        sys.stdout.write(json.dumps({"url": url, "store": "redis" if redis else "memory"}) + "\n")
-        sys.stdout.flush()
-
-    return greet
+def _json_greeting(url: str, app: App) -> None:
+    sys.stdout.write(json.dumps({"url": url, "store": "redis" if app.client else "memory"}) + "\n")
+    sys.stdout.flush()
 
 
-def _log_to_stderr(*, as_json: bool) -> None:
+def _log_to_stderr(settings: Settings) -> None:
+    monitoring = settings.monitoring
+    as_json = monitoring.log_format == "json"
     handler: logging.Handler
     if sys.stderr.isatty() and not as_json:
         handler = RichHandler(console=Console(stderr=True), show_path=False, markup=False, rich_tracebacks=False)
@@ -111,7 +123,7 @@ def _log_to_stderr(*, as_json: bool) -> None:
         handler = logging.StreamHandler()
         handler.setFormatter(_JsonLines() if as_json else logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("sluicegate").setLevel(logging.INFO)
+    logging.getLogger("sluicegate").setLevel(monitoring.log_level.upper())
 
 
 class _JsonLines(logging.Formatter):

@@ -1,11 +1,14 @@
 """The only place that speaks to Redis: clients, scripts, names and the gathering of calls into batches."""
 
-from sluicegate.database.batcher import Batcher
+from sluicegate.database.batcher import BATCH_MAX, IN_FLIGHT_MAX, QUEUE_MAX, Batcher
 from sluicegate.database.client import Argument, Identity, RedisClient, ScriptCall
 from sluicegate.database.keyspace import Keyspace
 from sluicegate.database.scripts import Script, load_bundle
 
 __all__ = [
+    "BATCH_MAX",
+    "IN_FLIGHT_MAX",
+    "QUEUE_MAX",
     "Argument",
     "Batcher",
     "Identity",

@@ -21,7 +21,7 @@ from sluicegate.utils import LimiterClosedError, StoreError, StoreOverloadedErro
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-__all__ = ["Batcher"]
+__all__ = ["BATCH_MAX", "IN_FLIGHT_MAX", "QUEUE_MAX", "Batcher"]
 
 BATCH_MAX = 64  # units of work in one call, a seventh of a millisecond of the server's core: more would save it little
 IN_FLIGHT_MAX = 2  # batches under way: one is decided while the other is written and read

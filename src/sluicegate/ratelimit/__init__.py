@@ -7,8 +7,10 @@ from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.limiter import Limiter
 from sluicegate.ratelimit.rate import Rate
 from sluicegate.ratelimit.statistics import Statistics
+from sluicegate.ratelimit.stores.redis import Batching, RedisStore
 
 __all__ = [
+    "Batching",
     "BlockingHold",
     "BlockingLimiter",
     "Decision",
@@ -18,5 +20,6 @@ __all__ = [
     "Limit",
     "Limiter",
     "Rate",
+    "RedisStore",
     "Statistics",
 ]

@@ -13,71 +13,52 @@ from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
-from sluicegate.monitoring import StandardLogger
-from sluicegate.ratelimit import Limiter
+from sluicegate.config import parts
 from sluicegate.server.app import create_app
-from sluicegate.utils import ConfigurationError, InvalidInputError, checked_seconds, shape_of
+from sluicegate.utils import ConfigurationError, InvalidInputError, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
+    from sluicegate.config import App, Settings
     from sluicegate.monitoring import Logger
+    from sluicegate.ratelimit import Limiter
     from sluicegate.ratelimit.rules import Rules
     from sluicegate.server.health import Health
 
 __all__ = ["serve"]
 
-DRAIN_SECONDS_MAX = 600.0  # whoever waits longer for a balancer to notice has no balancer
-_PORT_MAX = 65_535
 _BACKLOG = 2048  # connections that wait to be accepted; what the kernel grants may be less
 _CONNECTIONS_MAX = 10_000  # open at once; each takes some 50 KB, and who opens more is no client
 _NAMES_SHOWN_MAX = 20  # a line of them; GET /v1/limits has all
 _RETRY_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)  # then the last one again: a line in the log each
 
 
-def serve(  # noqa: PLR0913 - the settings of a process, each by name
-    rules: Rules,
-    *,
-    host: str = "127.0.0.1",
-    port: int = 8000,
-    redis_url: str | None = None,
-    secret: bytes | None = None,
-    drain_delay: float = 1.0,
-    grace: float = 10.0,
-    logger: Logger | None = None,
-    on_listening: Callable[[str], None] | None = None,
-) -> None:
+def serve(settings: Settings, *, on_listening: Callable[[str, App], None] | None = None) -> None:
     """Serve the HTTP interface until SIGTERM or SIGINT, then finish what is in flight.
 
-    After SIGTERM ``/readyz`` says 503 for *drain_delay* while everything is still served; then no
-    connection is accepted any more, and requests in flight have *grace* to finish. A second signal
-    ends the waiting. After SIGINT there is no delay.
+    After SIGTERM ``/readyz`` says 503 for a while, while everything is still served; then no connection is
+    accepted any more, and requests in flight have some time to finish. A second signal ends the waiting. After
+    SIGINT there is no delay. A Redis that is away does not keep the service from starting.
 
     Args:
-        rules: The limits that requests may name.
-        host: The address to listen on. Default 127.0.0.1: nobody but this machine.
-        port: The port, 0 to 65,535; 0 takes a free one. Default 8000.
-        redis_url: Where the state is kept. Default: in the memory of this process. A Redis that is
-            away does not keep the service from starting.
-        secret: Signs ids; see `create_app`.
-        drain_delay: Seconds between SIGTERM and closing the door, 0 to 600. Default 1.
-        grace: Seconds for requests in flight, 0 to 600. Default 10.
-        logger: Where events go. Default: the standard library's logger ``sluicegate``.
-        on_listening: Called once with the service's URL when it accepts connections.
+        settings: What to serve, where, and how long things may take; see `sluicegate.config.load_settings`.
+        on_listening: Called once with the service's URL and its parts when it accepts connections.
 
     Raises:
-        InvalidInputError: A setting is refused, or the address is taken.
-        ConfigurationError: The store cannot be used as it is.
+        InvalidInputError: The address is taken, or a setting is refused.
+        ConfigurationError: The settings name no rules, or what cannot be used as it is.
     """
-    checked_seconds(drain_delay, "drain_delay", at_least=0, at_most=DRAIN_SECONDS_MAX)
-    checked_seconds(grace, "grace", at_least=0, at_most=DRAIN_SECONDS_MAX)
-    logger = logger or StandardLogger()
-    limiter = Limiter.connect(redis_url, logger=logger) if redis_url else Limiter(logger=logger)
-    app = create_app(limiter, rules, secret=secret, logger=logger)
-    with _listening(host, port) as listener:
-        _tell_what_answers_without_the_store(rules, logger)
+    server = settings.server
+    app = parts(settings)
+    if app.rules is None:
+        raise ConfigurationError([InvalidInputError("rules", "nothing", "a file that defines the limits")])
+    secret = server.secret.get_secret_value() if server.secret is not None else None
+    application = create_app(app.limiter, app.rules, secret=secret, logger=app.logger)
+    with _listening(server.host, server.port) as listener:
+        _tell_what_answers_without_the_store(app.rules, app.logger)
         config = uvicorn.Config(
-            app,
+            application,
             log_config=None,
             access_log=False,
             proxy_headers=False,
@@ -86,13 +67,16 @@ def serve(  # noqa: PLR0913 - the settings of a process, each by name
             lifespan="off",  # the limiter is started below, where what it raises can be told
             backlog=_BACKLOG,
             limit_concurrency=_CONNECTIONS_MAX,
-            timeout_graceful_shutdown=ceil(grace),
+            timeout_graceful_shutdown=ceil(server.grace_ms / 1_000),
         )
-        server = _Server(
-            config, app.state.health, drain_delay, lambda: on_listening and on_listening(_url_of(listener))
+        running = _Server(
+            config,
+            application.state.health,
+            server.drain_delay_ms / 1_000,
+            lambda: on_listening and on_listening(_url_of(listener), app),
         )
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(_served(server, listener, limiter, logger))
+            runner.run(_served(running, listener, app))
 
 
 class _Server(uvicorn.Server):
@@ -155,20 +139,20 @@ class _Server(uvicorn.Server):
         asyncio.get_running_loop().call_later(delay_s, setattr, self, "should_exit", True)  # noqa: FBT003 - setattr's
 
 
-async def _served(server: _Server, listener: socket.socket, limiter: Limiter, logger: Logger) -> None:
+async def _served(server: _Server, listener: socket.socket, app: App) -> None:
     trying = None
     with server.signals_caught():
         try:
-            has_store = await server.unless_told_to_end(limiter.start())
+            has_store = await server.unless_told_to_end(app.start())
             if has_store is None:
                 return
             if not has_store:
-                trying = asyncio.create_task(_keep_trying(limiter, logger))
+                trying = asyncio.create_task(_keep_trying(app.limiter, app.logger))
             await server.serve([listener])
         finally:
             if trying is not None:
                 trying.cancel()
-            await limiter.aclose()
+            await app.aclose()
 
 
 async def _keep_trying(limiter: Limiter, logger: Logger) -> None:
@@ -197,8 +181,6 @@ def _listed(names: list[str]) -> str:
 
 @contextlib.contextmanager
 def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    if type(port) is not int or not 0 <= port <= _PORT_MAX:
-        raise InvalidInputError("port", shape_of(port), f"a whole number from 0 to {_PORT_MAX:,}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Literal, cast
 
-from sluicegate.database import Batcher, Keyspace, ScriptCall, load_bundle
+from sluicegate.database import (
+    BATCH_MAX,
+    IN_FLIGHT_MAX,
+    QUEUE_MAX,
+    Batcher,
+    Keyspace,
+    ScriptCall,
+    load_bundle,
+)
 from sluicegate.ratelimit.stores.calendar_rules import CalendarRules
 from sluicegate.ratelimit.stores.store import PEEK, Reply
 from sluicegate.ratelimit.stores.wire import Encoder, OutOfRange
@@ -21,7 +30,7 @@ if TYPE_CHECKING:
     from sluicegate.ratelimit.stores.wire import Outcome
     from sluicegate.utils import Clock
 
-__all__ = ["DEADLINE_US", "RedisStore", "decide_script"]
+__all__ = ["DEADLINE_US", "Batching", "RedisStore", "decide_script"]
 
 DEADLINE_US = 50_000  # a limiter stands before every request: later than this the fallback is the better answer
 
@@ -29,6 +38,21 @@ DEADLINE_US = 50_000  # a limiter stands before every request: later than this t
 def decide_script() -> Script:
     """Return the script that decides, verified against its manifest."""
     return load_bundle("decide", resources.files("sluicegate.ratelimit"), "stores/script/manifest.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batching:
+    """How requests are gathered.
+
+    Attributes:
+        requests_max: The most units of work in one script call, 1 to 1,000. Default 64.
+        in_flight_max: The most calls under way at once, 1 to 16. Default 2.
+        queue_max: The most requests that wait, 1 to 1,000,000. Default 20,000.
+    """
+
+    requests_max: int = BATCH_MAX
+    in_flight_max: int = IN_FLIGHT_MAX
+    queue_max: int = QUEUE_MAX
 
 
 class RedisStore:
@@ -40,6 +64,7 @@ class RedisStore:
         logger: Told of values that could not be read.
         keyspace: Names the keys.
         deadline_us: The time for an answer, in microseconds.
+        batching: How requests are gathered.
         script: The script that decides; only tests put in another.
     """
 
@@ -54,6 +79,7 @@ class RedisStore:
         *,
         keyspace: Keyspace | None = None,
         deadline_us: int = DEADLINE_US,
+        batching: Batching = Batching(),
         script: Script | None = None,
     ) -> None:
         self._client = client
@@ -61,6 +87,7 @@ class RedisStore:
         self._logger = logger
         self._keyspace = keyspace or Keyspace()
         self._deadline_us = deadline_us
+        self._batching = batching
         self._script = script or decide_script()
         self._calendars = CalendarRules()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -132,7 +159,13 @@ class RedisStore:
             )
 
     def _new_batcher(self) -> None:
-        self._batcher: Batcher[Request] = Batcher(self._send, deadline_us=self._deadline_us)
+        self._batcher: Batcher[Request] = Batcher(
+            self._send,
+            deadline_us=self._deadline_us,
+            batch_max=self._batching.requests_max,
+            in_flight_max=self._batching.in_flight_max,
+            queue_max=self._batching.queue_max,
+        )
         self._submit = self._batcher.submit  # one look-up nearer
 
     async def _send(self, requests: Sequence[Request], left_us: int) -> Sequence[Reply | StoreError]:

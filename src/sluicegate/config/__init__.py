@@ -1,0 +1,33 @@
+"""Settings for each environment, and the one place that builds a process from them."""
+
+from sluicegate.config.composition import App, open, parts  # noqa: A004 - read as sluicegate.open
+from sluicegate.config.environments import (
+    ENVIRONMENTS,
+    DevelopmentSettings,
+    ProductionSettings,
+    Settings,
+    StagingSettings,
+    TestSettings,
+)
+from sluicegate.config.loading import Loaded, load_settings, read_settings
+from sluicegate.config.telling import Row, commented_file, effective, schema, shown_url
+
+__all__ = [
+    "ENVIRONMENTS",
+    "App",
+    "DevelopmentSettings",
+    "Loaded",
+    "ProductionSettings",
+    "Row",
+    "Settings",
+    "StagingSettings",
+    "TestSettings",
+    "commented_file",
+    "effective",
+    "load_settings",
+    "open",
+    "parts",
+    "read_settings",
+    "schema",
+    "shown_url",
+]

@@ -1,0 +1,199 @@
+"""The one place that builds the object graph of a process from its settings, and closes it in order.
+
+Every part can be brought along; what is not is made here, from the settings and from nothing else. `parts` makes the
+graph without any I/O, `open` starts it and closes it.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+from sluicegate.config.risks import risks_of
+from sluicegate.database import Keyspace, connect
+from sluicegate.monitoring import Logger, StandardLogger, StructlogLogger
+from sluicegate.ratelimit import Batching, Limiter, RedisStore
+from sluicegate.ratelimit.rules import Rules, load_rules
+from sluicegate.utils import ConfigurationError, InvalidInputError, SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from sluicegate.config.environments import Settings
+    from sluicegate.database import RedisClient
+    from sluicegate.utils import Clock
+
+__all__ = ["App", "client_of", "limiter_of", "logger_of", "open", "parts"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """The parts of a process, each made once.
+
+    Attributes:
+        settings: What they were made from.
+        clock: The process's time.
+        logger: Where events go.
+        client: The servers that keep state, or ``None`` where the process does.
+        rules: The rules of the file, or ``None`` where the settings name none.
+        limiter: What decides.
+    """
+
+    settings: Settings
+    clock: Clock
+    logger: Logger
+    client: RedisClient | None
+    rules: Rules | None
+    limiter: Limiter
+
+    async def start(self) -> bool:
+        """Connect; return whether state can be reached, and if not run degraded until it can.
+
+        Raises:
+            ConfigurationError: The servers can never be used as they are.
+        """
+        for risk in risks_of(self.settings):
+            self.logger.warning("settings.risk", name=risk.name, setting=risk.where, found=risk.found, mend=risk.mend)
+        return await self.limiter.start()
+
+    async def aclose(self) -> None:
+        """Close the parts, each before those that it is made of."""
+        await self.limiter.aclose()  # and with it the store and its client
+
+
+def parts(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    logger: Logger | None = None,
+    client: RedisClient | None = None,
+) -> App:
+    """Return the parts of a process that *settings* describe; nothing is sent and no task is started.
+
+    Args:
+        settings: What to make.
+        clock: Another clock than the machine's.
+        logger: Another logger than the settings say.
+        client: Another client than the settings say; it is closed with the others.
+
+    Raises:
+        ConfigurationError: The file of rules is refused, or a package is missing.
+        InvalidInputError: The address of the server is refused.
+    """
+    clock = clock or SystemClock()
+    logger = logger or logger_of(settings)
+    rules = load_rules(settings.rules) if settings.rules is not None else None
+    client = client or client_of(settings)
+    limiter = limiter_of(settings, clock=clock, logger=logger, client=client)
+    return App(settings=settings, clock=clock, logger=logger, client=client, rules=rules, limiter=limiter)
+
+
+@asynccontextmanager
+async def open(  # noqa: A001 - read as sluicegate.open, like io.open
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    logger: Logger | None = None,
+    client: RedisClient | None = None,
+) -> AsyncIterator[App]:
+    """Build a process from its settings, start it, and close it in order at the end.
+
+    Args:
+        settings: What to build; see `load_settings`.
+        clock: Another clock than the machine's.
+        logger: Another logger than the settings say.
+        client: Another client than the settings say; it is closed with the others.
+
+    Yields:
+        The parts; `App.limiter` decides.
+
+    Raises:
+        ConfigurationError: The settings name what cannot be used as it is.
+    """
+    app = parts(settings, clock=clock, logger=logger, client=client)
+    try:
+        await app.start()
+        yield app
+    finally:
+        await app.aclose()
+
+
+def logger_of(settings: Settings) -> Logger:
+    """Return the logger that *settings* name.
+
+    Raises:
+        ConfigurationError: Its package is not installed.
+    """
+    if settings.monitoring.logger == "standard":
+        return StandardLogger()
+    try:
+        import structlog  # noqa: PLC0415 - needs the extra
+    except ImportError:
+        problem = InvalidInputError("monitoring.logger", "no package structlog", "pip install 'sluicegate[structlog]'")
+        raise ConfigurationError([problem]) from None
+    return StructlogLogger(structlog.get_logger())
+
+
+def client_of(settings: Settings) -> RedisClient | None:
+    """Return the client for the servers that *settings* name, or ``None`` where they name none."""
+    redis, pool = settings.redis, settings.pool
+    if redis.url is None:
+        return None
+    return connect(_address_of(settings), connect_timeout=pool.connect_timeout_ms / 1_000)
+
+
+def limiter_of(settings: Settings, *, clock: Clock, logger: Logger, client: RedisClient | None) -> Limiter:
+    """Return the limiter that *settings* describe, on *client* or in memory."""
+    common: dict[str, Any] = {
+        "clock": clock,
+        "logger": logger,
+        "deny_cache_s": settings.deny_cache.duration_ms / 1_000 if settings.flags.deny_cache else 0,
+    }
+    if client is None:
+        return Limiter(keys_max=settings.memory.keys_max, **common)
+    redis, batching = settings.redis, settings.batching
+    secret = redis.key_secret.get_secret_value().encode() if redis.key_secret else b""
+    store = RedisStore(
+        client,
+        clock,
+        logger,
+        keyspace=Keyspace(redis.key_prefix, secret=secret, tags=redis.hash_tags),
+        deadline_us=round(settings.pool.deadline_ms * 1_000),
+        batching=Batching(
+            requests_max=batching.requests_max, in_flight_max=batching.in_flight_max, queue_max=batching.queue_max
+        ),
+    )
+    return Limiter(store=store, **common)
+
+
+def _address_of(settings: Settings) -> str:
+    """Return the URL with what else the settings say of the connection."""
+    redis = settings.redis
+    assert redis.url is not None
+    parts_ = urlsplit(redis.url.get_secret_value())
+    username, password = redis.username, redis.password.get_secret_value() if redis.password else None
+    if redis.password_file is not None:
+        password = _first_line(redis.password_file)
+    netloc = parts_.netloc
+    if username is not None or password is not None:
+        given, at, host = netloc.rpartition("@")
+        given_name, _, given_word = given.partition(":")
+        name = quote(username, safe="") if username is not None else given_name
+        word = quote(password, safe="") if password is not None else given_word
+        netloc = f"{name}:{word}@{host if at else netloc}"
+    files = {"ssl_ca_certs": redis.tls_ca_file, "ssl_certfile": redis.tls_cert_file, "ssl_keyfile": redis.tls_key_file}
+    options = urlencode({name: str(path) for name, path in files.items() if path is not None})
+    query = "&".join(filter(None, (parts_.query, options)))
+    return urlunsplit((parts_.scheme, netloc, parts_.path, query, parts_.fragment))
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text("utf-8").partition("\n")[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "bytes that are no UTF-8"
+        problem = InvalidInputError("redis.password_file", reason, "a file that can be read, with the password in it")
+        raise ConfigurationError([problem]) from None

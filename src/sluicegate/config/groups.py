@@ -1,0 +1,197 @@
+"""What can be set, in groups: each field with its unit in its name, its bounds, its meaning and its default.
+
+A group is frozen, takes nothing that it does not know, and shows no input in its errors, for that may be a secret.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - pydantic reads the annotations
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretBytes, SecretStr
+from pydantic_settings import NoDecode
+
+__all__ = [
+    "BatchingSettings",
+    "DenyCacheSettings",
+    "DistributedSettings",
+    "FlagSettings",
+    "Group",
+    "LeaseSettings",
+    "MemorySettings",
+    "MonitoringSettings",
+    "Names",
+    "PoolSettings",
+    "RedisSettings",
+    "ServerSettings",
+]
+
+
+class Group(BaseModel):
+    """Settings that belong together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
+
+
+def _listed(value: object) -> object:
+    """Take a list as it is, and a text as one whose items are set apart by commas."""
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+
+
+class RedisSettings(Group):
+    """Where state is kept, and how that is reached."""
+
+    url: SecretStr | None = None
+    """redis://, rediss:// or unix:// for one server; redis+sentinel:// and redis+cluster:// (rediss+ for TLS) for
+    several; embedded:// for one of this machine's own. Without it state is kept in the memory of the process."""
+
+    username: str | None = Field(default=None, min_length=1, max_length=256)
+    """The ACL user; the one in the URL, if there is one, is overruled."""
+
+    password: SecretStr | None = None
+    """The password; the one in the URL, if there is one, is overruled."""
+
+    password_file: Path | None = None
+    """A file whose first line is the password, read again for each new connection, so that it can be changed."""
+
+    tls_ca_file: Path | None = None
+    """The certificates that vouch for the server's. Default: the system's."""
+
+    tls_cert_file: Path | None = None
+    """The client's own certificate, where the server asks for one."""
+
+    tls_key_file: Path | None = None
+    """The key of that certificate."""
+
+    key_prefix: str = Field(default="sg", pattern=r"^[A-Za-z0-9_-]{1,32}$")
+    """What all keys on the server begin with."""
+
+    key_secret: SecretStr | None = Field(default=None, max_length=64)
+    """Keys the digests of long keys; the same in the whole fleet, up to 64 bytes."""
+
+    hash_tags: int = Field(default=0, ge=0, le=16_384)
+    """Into how many groups keys are put on a Cluster, each on one node: fewer make larger batches, more spread the
+    load more evenly. 0 puts no tag into keys, which is right for a single server."""
+
+
+class PoolSettings(Group):
+    """The connections to each server, and the time that is allowed."""
+
+    connect_timeout_ms: int = Field(default=2_000, ge=10, le=60_000)
+    """Time for a connection, in milliseconds."""
+
+    deadline_ms: float = Field(default=50, ge=1, le=10_000)
+    """Time until every verb has an answer, in milliseconds; later the limit's on_failure answers."""
+
+
+class MemorySettings(Group):
+    """State in the memory of the process, where there is no Redis."""
+
+    keys_max: int = Field(default=100_000, ge=1, le=100_000_000)
+    """The most keys to remember."""
+
+
+class BatchingSettings(Group):
+    """How requests are gathered for the server."""
+
+    requests_max: int = Field(default=64, ge=1, le=1_000)
+    """The most units of work in one script call."""
+
+    in_flight_max: int = Field(default=2, ge=1, le=16)
+    """The most calls under way at once."""
+
+    queue_max: int = Field(default=20_000, ge=1, le=1_000_000)
+    """The most requests that wait; one more is answered by the limit's on_failure."""
+
+
+class DenyCacheSettings(Group):
+    """Denials that are remembered in the process."""
+
+    duration_ms: int = Field(default=1_000, ge=0, le=60_000)
+    """How long a denial is believed at most, in milliseconds; 0 asks the server each time."""
+
+
+class LeaseSettings(Group):
+    """Units that are taken ahead for limits with mode: leased."""
+
+    keys_max: int = Field(default=10_000, ge=1, le=1_000_000)
+    """The most keys that have a lease at once."""
+
+
+class MonitoringSettings(Group):
+    """What operators see."""
+
+    logger: Literal["standard", "structlog"] = "standard"
+    """Which library writes the log."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on events are written."""
+
+    log_format: Literal["text", "json"] = "json"
+    """How the service writes its log."""
+
+    log_keys: bool = False
+    """Whether events may name keys, which tell who is limited."""
+
+
+class DistributedSettings(Group):
+    """The process as one of several."""
+
+    instance_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
+    """What this process is called. Default: drawn at random at each start."""
+
+    coordinator: Literal["none", "redis", "etcd"] = "none"
+    """What instances agree by."""
+
+    leader_duties: Names = ()
+    """What only the leader among the instances does."""
+
+
+class ServerSettings(Group):
+    """The service."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, max_length=255)
+    """The address to listen on; the default is this machine alone."""
+
+    port: int = Field(default=8_000, ge=0, le=65_535)
+    """The port; 0 takes a free one."""
+
+    workers: int = Field(default=1, ge=1, le=256)
+    """How many processes serve the same address."""
+
+    drain_delay_ms: int = Field(default=1_000, ge=0, le=600_000)
+    """How long the service says that it is not ready before it closes the door, in milliseconds."""
+
+    grace_ms: int = Field(default=10_000, ge=0, le=600_000)
+    """How long requests in flight have to finish, in milliseconds."""
+
+    secret: SecretBytes | None = Field(default=None, min_length=16, max_length=4_096)
+    """Signs ids that leave the service; the same for all processes. Default: drawn at random at each start."""
+
+    admin_enabled: bool = False
+    """Whether the admin page is served."""
+
+    admin_token: SecretStr | None = Field(default=None, min_length=16, max_length=4_096)
+    """What whoever opens the admin page has to know."""
+
+
+class FlagSettings(Group):
+    """Advanced features; what is switched off is done the plain way."""
+
+    leases: bool = True
+    """Whether limits with mode: leased take units ahead; else they are strict."""
+
+    deny_cache: bool = True
+    """Whether denials are remembered."""
+
+    coalescing: bool = True
+    """Whether requests that are alike travel once."""
+
+    reload: bool = True
+    """Whether the file of rules is watched."""
+
+    coordination: bool = False
+    """Whether instances coordinate."""

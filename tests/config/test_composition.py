@@ -1,0 +1,126 @@
+"""The object graph: built from settings alone, each part replaceable, started and closed in order."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+
+import sluicegate
+from sluicegate import Limit, Limiter, NullLogger
+from sluicegate.config import load_settings, parts
+from sluicegate.testing import ManualClock
+from tests.recording import RecordingLogger
+from tests.servers import RedisServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+API = Limit("api", "3/hour")
+
+
+async def test_without_a_server_state_is_in_memory(bare: Path) -> None:
+    """And rules are those of the file that the settings name."""
+    (bare / "rules.toml").write_text('version = 1\n[limits.api]\nrate = "3/hour"\nkey = "client_address"\n', "utf-8")
+    async with sluicegate.open(load_settings("test", rules="rules.toml")) as app:
+        assert (app.client, app.limiter.engine.store.source) == (None, "memory")
+        assert app.rules is not None
+        assert [rule.limit.name for rule in app.rules.limits] == ["api"]
+        assert (await app.limiter.acquire(API, "someone")).remaining == 2
+
+
+async def test_with_a_server_state_is_there_and_everything_is_closed_at_the_end() -> None:
+    """Two processes built from the same settings count together; afterwards no connection is left."""
+    with RedisServer() as server:
+        settings = load_settings(
+            "test",
+            redis={"url": server.url, "key_prefix": "own", "hash_tags": 4, "key_secret": "s"},
+            pool={"deadline_ms": 2_000},
+        )
+        async with sluicegate.open(settings) as one, sluicegate.open(settings) as other:
+            await one.limiter.acquire(API, "someone")
+            assert (await other.limiter.acquire(API, "someone")).remaining == 1
+        with redis.Redis(port=server.port) as plain:
+            keys: Any = plain.keys("*")
+            assert [key[:7] for key in keys] == [b"own:1:{"]
+            for _ in range(200):  # the server hears of it a moment later
+                clients: Any = plain.client_list()
+                if len(clients) == 1:
+                    break
+                await asyncio.sleep(0.01)
+            assert len(clients) == 1
+
+
+async def test_a_server_that_is_away_is_told_and_does_not_keep_it_from_starting() -> None:
+    """The process runs degraded, as a limiter does."""
+    logger = RecordingLogger()
+    settings = load_settings("test", redis={"url": "redis://127.0.0.1:1"}, pool={"connect_timeout_ms": 100})
+    async with sluicegate.open(settings, logger=logger) as app:
+        assert (await app.limiter.acquire(API, "someone")).degraded
+    assert "store.away" in [event for _, event, _ in logger.events]
+
+
+async def test_what_is_risky_is_told_at_the_start() -> None:
+    """With its name, by which production would have it waived."""
+    logger = RecordingLogger()
+    async with sluicegate.open(load_settings("staging", server={"admin_enabled": True}), logger=logger):
+        pass
+    risks = [fields["name"] for _, event, fields in logger.events if event == "settings.risk"]
+    assert risks == ["admin_without_authentication"]
+
+
+async def test_every_part_can_be_brought_along() -> None:
+    """One's own clock, logger and client are taken in place of those that the settings describe."""
+    clock, logger = ManualClock(), NullLogger()
+    async with sluicegate.open(load_settings("test"), clock=clock, logger=logger) as app:
+        assert (app.clock, app.logger) == (clock, logger)
+        for _ in range(3):
+            assert await app.limiter.acquire(API, "someone")
+        denied = await app.limiter.acquire(API, "someone")
+        clock.advance(denied.retry_after)
+        assert await app.limiter.acquire(API, "someone")
+
+
+async def test_a_client_of_ones_own_is_asked_and_closed() -> None:
+    """Whatever the settings say of a server."""
+    asked: list[str] = []
+
+    class Own:
+        async def start(self) -> None:
+            asked.append("start")
+
+        async def aclose(self) -> None:
+            asked.append("aclose")
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(name)
+
+    async with sluicegate.open(load_settings("test"), client=Own()) as app:  # type: ignore[arg-type] # a part of one
+        assert app.limiter.engine.store.source == "redis"
+    assert asked == ["start", "aclose"]
+
+
+async def test_a_graph_is_built_without_any_io() -> None:
+    """What nobody started holds no connection, no task and no thread."""
+    app = parts(load_settings("test", redis={"url": "redis://127.0.0.1:1"}))
+    assert isinstance(app.limiter, Limiter)
+    await app.aclose()
+
+
+async def test_an_error_inside_closes_all_the_same() -> None:
+    """Whoever uses it may fail."""
+    with pytest.raises(ZeroDivisionError):
+        async with sluicegate.open(load_settings("test")) as app:
+            raise ZeroDivisionError
+    assert app.limiter.engine.closed
+
+
+def test_the_library_is_imported_without_what_settings_need() -> None:
+    """Nothing is built or read at import, and who needs no settings needs no pydantic."""
+    program = "import sys, sluicegate; print(sorted({'pydantic', 'pydantic_settings', 'redis'} & set(sys.modules)))"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert told.strip() == "[]"
