@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import threading
 from itertools import chain, repeat
 from math import ceil
+from secrets import token_bytes
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
 from sluicegate.config import parts
 from sluicegate.server.app import create_app
+from sluicegate.server.workers import Crew
 from sluicegate.utils import ConfigurationError, InvalidInputError, shape_of
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["serve"]
 
+SECRET_BYTES = 32
 _BACKLOG = 2048  # connections that wait to be accepted; what the kernel grants may be less
 _CONNECTIONS_MAX = 10_000  # open at once; each takes some 50 KB, and who opens more is no client
 _NAMES_SHOWN_MAX = 20  # a line of them; GET /v1/limits has all
@@ -49,34 +53,52 @@ def serve(settings: Settings, *, on_listening: Callable[[str, App], None] | None
         InvalidInputError: The address is taken, or a setting is refused.
         ConfigurationError: The settings name no rules, or what cannot be used as it is.
     """
-    server = settings.server
     app = parts(settings)
     if app.rules is None:
         raise ConfigurationError([InvalidInputError("rules", "nothing", "a file that defines the limits")])
-    secret = server.secret.get_secret_value() if server.secret is not None else None
-    application = create_app(app.limiter, app.rules, secret=secret, logger=app.logger)
-    with _listening(server.host, server.port) as listener:
+    listening = on_listening or (lambda _url, _app: None)
+    with _listening(settings.server.host, settings.server.port) as listener:
         _tell_what_answers_without_the_store(app.rules, app.logger)
-        config = uvicorn.Config(
-            application,
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            ws="none",
-            lifespan="off",  # the limiter is started below, where what it raises can be told
-            backlog=_BACKLOG,
-            limit_concurrency=_CONNECTIONS_MAX,
-            timeout_graceful_shutdown=ceil(server.grace_ms / 1_000),
-        )
-        running = _Server(
-            config,
-            application.state.health,
-            server.drain_delay_ms / 1_000,
-            lambda: on_listening and on_listening(_url_of(listener), app),
-        )
-        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-            runner.run(_served(running, listener, app))
+        url = _url_of(listener)
+        secret = settings.server.secret.get_secret_value() if settings.server.secret is not None else None
+        if settings.server.workers == 1:
+            _serve_alone(app, listener, secret, lambda: listening(url, app))
+            return
+        secret = secret or token_bytes(SECRET_BYTES)  # the same for all of them
+
+        def work(say: int, alive: int) -> None:
+            _serve_alone(parts(settings), listener, secret, lambda: os.write(say, b"."), alive=alive)
+
+        Crew(settings.server.workers, work, app.logger).run(lambda: listening(url, app))
+
+
+def _serve_alone(
+    app: App,
+    listener: socket.socket,
+    secret: bytes | None,
+    on_serving: Callable[[], object],
+    *,
+    alive: int | None = None,
+) -> None:
+    """Serve in this process, until it is told to end, or until who watches it is gone."""
+    server = app.settings.server
+    assert app.rules is not None
+    application = create_app(app.limiter, app.rules, secret=secret, logger=app.logger)
+    config = uvicorn.Config(
+        application,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        ws="none",
+        lifespan="off",  # the limiter is started below, where what it raises can be told
+        backlog=_BACKLOG,
+        limit_concurrency=_CONNECTIONS_MAX,
+        timeout_graceful_shutdown=ceil(server.grace_ms / 1_000),
+    )
+    running = _Server(config, application.state.health, server.drain_delay_ms / 1_000, on_serving)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(_served(running, listener, app, alive))
 
 
 class _Server(uvicorn.Server):
@@ -129,6 +151,12 @@ class _Server(uvicorn.Server):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    def left_alone(self, alive: int) -> None:
+        """End as if told to: nobody watches this process any more."""
+        asyncio.get_running_loop().remove_reader(alive)
+        if not self._health.draining:
+            self._end(signal.SIGTERM)
+
     def _end(self, number: int) -> None:
         if self._health.draining:  # a second signal: whoever sends it does not want to wait
             self.should_exit = self.force_exit = True
@@ -139,9 +167,11 @@ class _Server(uvicorn.Server):
         asyncio.get_running_loop().call_later(delay_s, setattr, self, "should_exit", True)  # noqa: FBT003 - setattr's
 
 
-async def _served(server: _Server, listener: socket.socket, app: App) -> None:
+async def _served(server: _Server, listener: socket.socket, app: App, alive: int | None) -> None:
     trying = None
     with server.signals_caught():
+        if alive is not None:
+            asyncio.get_running_loop().add_reader(alive, server.left_alone, alive)
         try:
             has_store = await server.unless_told_to_end(app.start())
             if has_store is None:
@@ -152,6 +182,8 @@ async def _served(server: _Server, listener: socket.socket, app: App) -> None:
         finally:
             if trying is not None:
                 trying.cancel()
+            if alive is not None:
+                asyncio.get_running_loop().remove_reader(alive)
             await app.aclose()
 
 
