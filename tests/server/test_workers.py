@@ -105,6 +105,7 @@ def test_no_worker_outlives_who_watches_it(served: Serving) -> None:
     served.process.kill()
     served.process.wait()
     wait_until(lambda: not any(is_alive(pid) for pid in before))
+    assert len(before) == WORKERS
 
 
 def test_workers_that_cannot_start_end_it_with_a_reason(tmp_path: Path, redis_url: str) -> None:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from sluicegate.cli import asking, output, replaying, rules, serving, settings
+from sluicegate.cli import asking, doctor, output, replaying, rules, serving, settings
 from sluicegate.cli.exits import ALLOWED, BROKEN_PIPE, FAILED, INTERRUPTED, REFUSED, UNANSWERED, AwayError
 from sluicegate.utils import ConfigurationError, SluicegateError, StoreError
 
@@ -96,12 +96,14 @@ def _application() -> typer.Typer:
     application.command(epilog=_EPILOG)(asking.peek)
     application.command(epilog=_EPILOG)(asking.reset)
     application.command(epilog=_EPILOG)(replaying.replay)
+    application.command(epilog=_EPILOG)(doctor.doctor)
     group = typer.Typer(help="Look at files of rules.", no_args_is_help=True)
     group.command(epilog=_EPILOG)(rules.check)
     application.add_typer(group, name="rules")
     group = typer.Typer(help="Look at the settings of a process.", no_args_is_help=True)
     for command in (settings.init, settings.check, settings.show, settings.schema):
         group.command(epilog=_EPILOG)(command)
+    group.command("new-generation", epilog=_EPILOG)(doctor.new_generation)
     application.add_typer(group, name="config")
     return application
 

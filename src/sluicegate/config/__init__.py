@@ -1,6 +1,7 @@
 """Settings for each environment, and the one place that builds a process from them."""
 
 from sluicegate.config.composition import App, open, parts  # noqa: A004 - read as sluicegate.open
+from sluicegate.config.diagnosis import Finding, diagnose
 from sluicegate.config.environments import (
     ENVIRONMENTS,
     DevelopmentSettings,
@@ -16,6 +17,7 @@ __all__ = [
     "ENVIRONMENTS",
     "App",
     "DevelopmentSettings",
+    "Finding",
     "Loaded",
     "ProductionSettings",
     "Row",
@@ -23,6 +25,7 @@ __all__ = [
     "StagingSettings",
     "TestSettings",
     "commented_file",
+    "diagnose",
     "effective",
     "load_settings",
     "open",

@@ -82,6 +82,21 @@ class Keyspace:
         start = self._start + base
         return [start + key for key in keys]
 
+    @property
+    def fingerprint(self) -> str:
+        """What has to be equal in a fleet: otherwise its processes name one key differently, and a limit doubles."""
+        secret_id = (
+            hashlib.blake2b(self._secret, digest_size=8, person=b"sluicegate-id").hexdigest()
+            if self._secret
+            else "none"
+        )
+        return f"tags={self.tags} secret={secret_id}"
+
+    @property
+    def fingerprint_name(self) -> str:
+        """Where the fingerprint of the fleet stands on the server."""
+        return f"{self._start}fingerprint"
+
     def tag(self, key: str) -> int:
         """Return the number of the hash tag that the states of *key* have; 0 where there are none."""
         return crc32(key.encode("utf-8", "surrogatepass")) % self.tags if self.tags else 0

@@ -7,7 +7,7 @@ from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.limiter import Limiter
 from sluicegate.ratelimit.rate import Rate
 from sluicegate.ratelimit.statistics import Statistics
-from sluicegate.ratelimit.stores.redis import Batching, RedisStore
+from sluicegate.ratelimit.stores.redis import Batching, RedisStore, decide_script
 
 __all__ = [
     "Batching",
@@ -22,4 +22,5 @@ __all__ = [
     "Rate",
     "RedisStore",
     "Statistics",
+    "decide_script",
 ]

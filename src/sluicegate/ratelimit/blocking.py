@@ -86,7 +86,11 @@ class BlockingLimiter:
         return cls(store=store, logger=logger, deny_cache_s=deny_cache_s)
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:  # nobody will leave what was not entered
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

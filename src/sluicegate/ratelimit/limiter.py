@@ -125,7 +125,11 @@ class Limiter:
         return cls(store=store, logger=logger, deny_cache_s=deny_cache_s)
 
     async def __aenter__(self) -> Self:
-        await self.start()
+        try:
+            await self.start()
+        except BaseException:  # nobody will leave what was not entered
+            await self.aclose()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:

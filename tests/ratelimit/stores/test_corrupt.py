@@ -157,7 +157,7 @@ async def test_random_bytes_never_block_and_never_fail(redis_url: str, redis_cli
         for decision in decisions:
             assert decision.degraded or decision.allowed or decision.retry_after_us <= horizon_us(limit)
             assert decision.reset_after_us <= horizon_us(limit)
-    for name in redis_client.scan_iter(match="sg:*"):
+    for name in redis_client.scan_iter(match="sg:1:*:*"):
         assert redis_client.pttl(name) > 0  # type: ignore[operator] # not awaitable here
 
 

@@ -86,7 +86,7 @@ async def test_all_that_is_kept_for_a_key_has_its_tag(redis_url: str, redis_clie
         assert await limiter.refund(decision) == 1
         await limiter.acquire(LIMIT, "user:1")
         assert await limiter.reset(LIMIT, "user:1")
-    names = [name.decode() for name in redis_client.keys("sg:1:*")]  # type: ignore[union-attr] # awaited elsewhere
+    names = [name.decode() for name in redis_client.keys("sg:1:*:*")]  # type: ignore[union-attr] # awaited elsewhere
     tags = {re.match(r"sg:1:(\{\d\}):", name)[1] for name in names}  # type: ignore[index] # each has one
     assert len(names) == 2
     assert len(tags) == 1

@@ -19,7 +19,14 @@ from sluicegate.database import (
 from sluicegate.ratelimit.stores.calendar_rules import CalendarRules
 from sluicegate.ratelimit.stores.store import PEEK, Reply
 from sluicegate.ratelimit.stores.wire import Encoder, OutOfRange
-from sluicegate.utils import InvalidInputError, LimiterClosedError, ScriptError, StoreError
+from sluicegate.utils import (
+    ConfigurationError,
+    InvalidInputError,
+    LimiterClosedError,
+    ScriptError,
+    StoreError,
+    shape_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEADLINE_US", "Batching", "RedisStore", "decide_script"]
 
+START_DEADLINE_US = 1_000_000  # nobody waits for a decision yet
 DEADLINE_US = 50_000  # a limiter stands before every request: later than this the fallback is the better answer
 
 
@@ -112,6 +120,22 @@ class RedisStore:
         """Connect once; see `DistantStore`."""
         self._bind(asyncio.get_running_loop())
         await self._client.start()
+        own, name = self._keyspace.fingerprint, self._keyspace.fingerprint_name
+        found = await self._client.execute("SET", name, own, "NX", "GET", deadline_us=START_DEADLINE_US)
+        if found is not None and found.decode("utf-8", "replace") != own:
+            accepted = f"{own}, as this process has it; or a new generation: sluicegate config new-generation"
+            raise ConfigurationError([InvalidInputError("fleet", shape_of(found.decode("utf-8", "replace")), accepted)])
+
+    async def begin_generation(self) -> None:
+        """Have the fleet name keys as this process does from now on; what was counted under other names expires.
+
+        Raises:
+            StoreError: The server could not do it, or nobody knows whether it did.
+        """
+        self._bind(asyncio.get_running_loop())
+        await self._client.start()
+        name = self._keyspace.fingerprint_name
+        await self._client.execute("SET", name, self._keyspace.fingerprint, deadline_us=START_DEADLINE_US)
 
     async def aclose(self) -> None:
         """Answer everybody who waits, then close the client; see `DistantStore`.

@@ -1,0 +1,94 @@
+"""Looks at the servers that a process would use, before it does."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sluicegate.cli.exits import ALLOWED, REFUSED
+from sluicegate.cli.output import printable
+from sluicegate.monitoring import NullLogger
+from sluicegate.utils import ConfigurationError, InvalidInputError
+
+if TYPE_CHECKING:
+    from sluicegate.config import Finding, Settings
+
+__all__ = ["doctor", "new_generation"]
+
+STYLES = {"ok": "green", "warning": "yellow", "wrong": "bold red"}
+
+ConfigFile = Annotated[str | None, typer.Option("--config", help="The file of settings, TOML or YAML.")]
+Environment = Annotated[str | None, typer.Option("--env", help="development, test, staging or production.")]
+Redis = Annotated[str | None, typer.Option(help="The server to look at; default: the settings'.")]
+
+
+def doctor(
+    config: ConfigFile = None,
+    environment: Environment = None,
+    redis: Redis = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> int:
+    """Connect, and say what is right, what is risky and what is wrong; exit code 2 when something is wrong."""
+    from sluicegate.config import diagnose, parts  # noqa: PLC0415 - not every command needs them
+
+    app = parts(_settings(config, environment, redis), logger=NullLogger())
+    findings = asyncio.run(diagnose(app))
+    if as_json:
+        sys.stdout.write(json.dumps({"findings": [asdict(finding) for finding in findings]}) + "\n")
+    else:
+        _print(findings)
+    return REFUSED if any(finding.state == "wrong" for finding in findings) else ALLOWED
+
+
+def new_generation(config: ConfigFile = None, environment: Environment = None, redis: Redis = None) -> int:
+    """Have the whole fleet name its keys as these settings say; what was counted under other names expires."""
+    from sluicegate.config import parts  # noqa: PLC0415 - as above
+    from sluicegate.ratelimit import RedisStore  # noqa: PLC0415 - as above
+
+    app = parts(_settings(config, environment, redis), logger=NullLogger())
+    store = app.limiter.engine.store
+    if not isinstance(store, RedisStore):
+        problem = InvalidInputError("redis.url", "nothing", "the server whose keys are to be named anew")
+        raise ConfigurationError([problem])
+
+    async def begin() -> None:
+        try:
+            await store.begin_generation()
+        finally:
+            await app.aclose()
+
+    asyncio.run(begin())
+    Console(soft_wrap=True).print(Text("a new generation of keys has begun; processes with other settings are refused"))
+    return ALLOWED
+
+
+def _settings(config: str | None, environment: str | None, redis: str | None) -> Settings:
+    from sluicegate.config import load_settings  # noqa: PLC0415 - as above
+
+    if redis is None:
+        return load_settings(environment, file=config)
+    return load_settings(environment, file=config, redis={"url": redis})
+
+
+def _print(findings: list[Finding]) -> None:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for heading in ("looked at", "", "found", "what to do"):
+        table.add_column(heading, overflow="fold")
+    for each in findings:
+        table.add_row(
+            Text(each.name, "bold"),
+            Text(each.state, STYLES[each.state]),
+            Text(printable(each.found)),
+            Text(printable(each.advice)),
+        )
+    Console().print(table)

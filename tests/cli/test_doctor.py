@@ -1,0 +1,116 @@
+"""`sluicegate doctor` says of a server what an operator has to know, and what to do."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sluicegate import Limiter
+from tests.servers import RedisServer, free_port
+
+from .command import run, run_here
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import redis
+
+CANARY = "canary-zq7v-0123456789"
+
+
+def examined(*arguments: str, code: int = 0) -> dict[str, dict[str, Any]]:
+    """Return the findings by their names."""
+    ran = run("doctor", "--json", *arguments)
+    assert ran.code == code, ran.err
+    assert CANARY not in ran.out + ran.err
+    return {finding["name"]: finding for finding in json.loads(ran.out)["findings"]}
+
+
+def test_a_server_that_is_fit_is_told_so(redis_url: str, redis_client: redis.Redis) -> None:
+    """Each look has its finding; what is risky has an advice."""
+    found = examined("--redis", redis_url)
+    names = ["store", "connection", "version", "user", "tls", "eviction", "clock", "script", "latency"]
+    assert list(found) == names
+    version: Any = redis_client.info("server")
+    assert version["redis_version"] in found["version"]["found"] or "Valkey" in found["version"]["found"]
+    assert {name for name in names if found[name]["state"] == "warning"} == {"user", "tls"}
+    assert all(found[name]["advice"] for name in ("user", "tls"))
+    assert "not loaded yet" in found["script"]["found"]
+
+
+async def test_it_sees_that_a_limiter_has_loaded_the_script(redis_url: str) -> None:
+    """The digest is that of the script that is shipped."""
+    from sluicegate import Limit
+
+    async with Limiter.connect(redis_url, deadline=2) as limiter:
+        await limiter.acquire(Limit("api", "5/minute"), "someone")
+    assert examined("--redis", redis_url)["script"]["found"].endswith(", loaded")
+
+
+@pytest.fixture
+def full() -> Iterator[RedisServer]:
+    """Run a server that forgets keys when its memory is full, and that asks for a password."""
+    options = (
+        "--maxmemory",
+        "50mb",
+        "--maxmemory-policy",
+        "allkeys-lru",
+        "--user",
+        "someone",
+        "on",
+        f">{CANARY}",
+        "~*",
+        "&*",
+        "+@all",
+    )
+    with RedisServer(options=options) as server:
+        yield server
+
+
+def test_a_server_that_forgets_is_warned_of(full: RedisServer) -> None:
+    """And a user of its own is as it should be."""
+    found = examined("--redis", f"redis://someone:{CANARY}@127.0.0.1:{full.port}")
+    assert found["eviction"]["state"] == "warning"
+    assert "allkeys-lru" in found["eviction"]["found"]
+    assert found["user"] == {"name": "user", "state": "ok", "found": "someone", "advice": ""}
+    assert found["store"]["found"] == f"redis://someone:…@127.0.0.1:{full.port}"
+
+
+def test_wrong_credentials_are_a_finding(full: RedisServer) -> None:
+    """With exit code 2, and without the password."""
+    found = examined("--redis", f"redis://someone:{CANARY}x@127.0.0.1:{full.port}", code=2)
+    assert found["connection"]["state"] == "wrong"
+
+
+def test_a_server_that_is_away_is_a_finding() -> None:
+    """With exit code 2, and what to do."""
+    found = examined("--redis", f"redis://127.0.0.1:{free_port()}", code=2)
+    assert (found["connection"]["state"], bool(found["connection"]["advice"])) == ("wrong", True)
+
+
+def test_a_fleet_that_disagrees_is_a_finding_and_a_new_generation_mends_it(
+    redis_url: str, redis_client: redis.Redis, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command that is named does what is said of it."""
+    redis_client.set("sg:1:fingerprint", "tags=4 secret=none")
+    found = examined("--redis", redis_url, code=2)
+    assert "new-generation" in found["fleet"]["advice"]
+    assert run_here(capsys, "config", "new-generation", "--redis", redis_url).code == 0
+    assert examined("--redis", redis_url)["connection"]["state"] == "ok"
+
+
+def test_memory_needs_no_doctor(capsys: pytest.CaptureFixture[str]) -> None:
+    """There is no server to look at."""
+    ran = run_here(capsys, "doctor")
+    assert (ran.code, "memory" in ran.out) == (0, True)
+    assert run_here(capsys, "config", "new-generation").code == 2
+
+
+def test_the_table_says_what_to_do(redis_url: str) -> None:
+    """In words, for people."""
+    ran = run("doctor", "--redis", redis_url)
+    assert ran.code == 0
+    assert "what to do" in ran.out
+    assert "redis-acl" in ran.out
