@@ -169,5 +169,9 @@ def test_the_limits_are_listed(client: httpx.Client) -> None:
 def test_it_lives_and_is_ready(client: httpx.Client) -> None:
     """A service whose store answers says so."""
     assert client.get("/livez").json() == {"status": "ok"}
-    assert client.get("/readyz").json()["status"] == "ready"
+    ready = client.get("/readyz").json()
+    assert (ready["status"], ready["features"]) == (
+        "ready",
+        {"leases": True, "deny_cache": True, "coalescing": True},
+    )
     assert client.head("/readyz").status_code == 200

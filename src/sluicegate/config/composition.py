@@ -14,7 +14,7 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 from sluicegate.config.risks import risks_of
 from sluicegate.database import Keyspace, connect
 from sluicegate.monitoring import Logger, StandardLogger, StructlogLogger
-from sluicegate.ratelimit import Batching, Limiter, RedisStore
+from sluicegate.ratelimit import Batching, Features, Limiter, RedisStore
 from sluicegate.ratelimit.rules import Rules, load_rules
 from sluicegate.utils import ConfigurationError, InvalidInputError, SystemClock
 
@@ -150,11 +150,12 @@ def limiter_of(settings: Settings, *, clock: Clock, logger: Logger, client: Redi
     common: dict[str, Any] = {
         "clock": clock,
         "logger": logger,
-        "deny_cache_s": settings.deny_cache.duration_ms / 1_000 if settings.flags.deny_cache else 0,
+        "deny_cache_s": settings.deny_cache.duration_ms / 1_000,
+        "lease_keys_max": settings.leases.keys_max,
     }
     if client is None:
         return Limiter(keys_max=settings.memory.keys_max, **common)
-    redis, batching = settings.redis, settings.batching
+    redis, batching, flags = settings.redis, settings.batching, settings.flags
     secret = redis.key_secret.get_secret_value().encode() if redis.key_secret else b""
     store = RedisStore(
         client,
@@ -166,7 +167,9 @@ def limiter_of(settings: Settings, *, clock: Clock, logger: Logger, client: Redi
             requests_max=batching.requests_max, in_flight_max=batching.in_flight_max, queue_max=batching.queue_max
         ),
     )
-    return Limiter(store=store, **common)
+    limiter = Limiter(store=store, **common)
+    limiter.switch(Features(leases=flags.leases, deny_cache=flags.deny_cache, coalescing=flags.coalescing))
+    return limiter
 
 
 def _address_of(settings: Settings) -> str:

@@ -192,6 +192,3 @@ class FlagSettings(Group):
 
     reload: bool = True
     """Whether the file of rules is watched."""
-
-    coordination: bool = False
-    """Whether instances coordinate."""

@@ -2,6 +2,7 @@
 
 from sluicegate.ratelimit.blocking import BlockingHold, BlockingLimiter
 from sluicegate.ratelimit.decision import Decision, JointDecision
+from sluicegate.ratelimit.features import Features
 from sluicegate.ratelimit.holds import Hold, HoldVerbs
 from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.limiter import Limiter
@@ -14,6 +15,7 @@ __all__ = [
     "BlockingHold",
     "BlockingLimiter",
     "Decision",
+    "Features",
     "Hold",
     "HoldVerbs",
     "JointDecision",

@@ -20,6 +20,7 @@ from sluicegate.ratelimit.engine import DENY_CACHE_US, forget_parent_after_fork,
 from sluicegate.ratelimit.joint import Joint
 from sluicegate.ratelimit.limiter import Limiter
 from sluicegate.ratelimit.parts import store_at
+from sluicegate.ratelimit.stages.lease_book import LEASES_MAX
 from sluicegate.ratelimit.stores.memory import KEYS_MAX
 from sluicegate.utils import InvalidInputError, LimiterClosedError, SluicegateError, StoreError
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.background import Ask
+    from sluicegate.ratelimit.features import Features
     from sluicegate.ratelimit.holds import Hold
     from sluicegate.ratelimit.limit import Limit
     from sluicegate.ratelimit.statistics import Statistics
@@ -54,8 +56,16 @@ class BlockingLimiter:
         store: Store | None = None,
         logger: Logger | None = None,
         deny_cache_s: float = DENY_CACHE_US / 1_000_000,
+        lease_keys_max: int = LEASES_MAX,
     ) -> None:
-        self._limiter = Limiter(clock=clock, keys_max=keys_max, store=store, logger=logger, deny_cache_s=deny_cache_s)
+        self._limiter = Limiter(
+            clock=clock,
+            keys_max=keys_max,
+            store=store,
+            logger=logger,
+            deny_cache_s=deny_cache_s,
+            lease_keys_max=lease_keys_max,
+        )
         self._engine = self._limiter.engine
         self._background = Background()
         self._engine.leases.renewals.post = self._post
@@ -172,6 +182,15 @@ class BlockingLimiter:
             )
 
         return decorate
+
+    def switch(self, features: Features) -> None:
+        """Switch features on or off, from the next request on; see `Limiter.switch`."""
+        self._limiter.switch(features)
+
+    @property
+    def features(self) -> Features:
+        """Which features are on."""
+        return self._limiter.features
 
     def statistics(self) -> Statistics:
         """Return what was decided so far in this process."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import functools
+import inspect
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sluicegate.ratelimit.limit import Limit
+from sluicegate.ratelimit.stores.memory import MemoryStore
 from sluicegate.utils import InvalidInputError, checked_cost, checked_key, shape_of
 
 if TYPE_CHECKING:
@@ -13,8 +16,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from sluicegate.ratelimit.decision import Decision
+    from sluicegate.ratelimit.limiter import Limiter
 
-__all__ = ["Function", "check_decoration", "decorated", "decorated_async", "key_function"]
+__all__ = ["Function", "check_decoration", "decorated", "decorator_of", "key_function"]
 
 Function = TypeVar("Function", bound="Callable[..., Any]")
 
@@ -39,7 +43,33 @@ def key_function(key: str | Callable[..., str]) -> Callable[..., str]:
     return lambda *_args, **_kwargs: key
 
 
-def decorated_async(
+def decorator_of(
+    limiter: Limiter, limit: Limit, key: str | Callable[..., str], cost: int
+) -> Callable[[Function], Function]:
+    """Return the decorator of a limiter that is awaited; see `Limiter.limit`."""
+    check_decoration(limit, key, cost)
+    key_of = key_function(key)
+
+    def decorate(function: Function) -> Function:
+        if inspect.iscoroutinefunction(function):
+            return _decorated_async(
+                function,
+                key_of,
+                holds=limit.plan.holds,
+                acquire=lambda whose: limiter.acquire(limit, whose, cost),
+                hold=lambda whose: limiter.hold(limit, whose),
+            )
+        if limiter.engine.store.source != MemoryStore.source or limit.plan.holds:
+            raise InvalidInputError("function", "a plain function", "an async one, or a BlockingLimiter")
+        here = cast("Callable[..., Decision]", limiter.engine.acquire_here)
+        return decorated(
+            function, key_of, holds=False, acquire=lambda whose: here(limit, whose, cost), hold=nullcontext
+        )
+
+    return decorate
+
+
+def _decorated_async(
     function: Function,
     key_of: Callable[..., str],
     *,

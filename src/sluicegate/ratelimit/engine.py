@@ -16,11 +16,13 @@ from sluicegate.monitoring import Counters
 from sluicegate.ratelimit.at_once import acquirer
 from sluicegate.ratelimit.checking import checked_acquire, not_acquirable
 from sluicegate.ratelimit.decision import NOTHING_TAKEN, UNKNOWN_US, Decision, JointDecision
+from sluicegate.ratelimit.features import Features
 from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.outcomes import CACHED, COLUMNS, DEGRADED, EARLY, LEASED, SHADOW_DENIED
 from sluicegate.ratelimit.stages.deny_cache import DenyCache
-from sluicegate.ratelimit.stages.lease_book import LeaseBook
+from sluicegate.ratelimit.stages.lease_book import LEASES_MAX, LeaseBook
 from sluicegate.ratelimit.store_watch import StoreWatch
+from sluicegate.ratelimit.stores.redis import RedisStore
 from sluicegate.ratelimit.stores.store import ACQUIRE, REFUND, RESET, Reply, Request
 from sluicegate.utils import COST_MAX, KEY_LENGTH_MAX, LimiterClosedError, StoreError
 
@@ -51,21 +53,31 @@ class Engine:
         clock: This process's time.
         logger: Told when the store is lost and when it is back.
         deny_cache_us: How long a denial is believed at most, in microseconds; 0 asks the store each time.
+        lease_keys_max: How many keys may have a lease.
 
     Attributes:
         acquire_here: Checks an acquire of (limit, key, cost) and decides it here, or returns the request to ask there.
     """
 
-    def __init__(self, store: Store, clock: Clock, logger: Logger, *, deny_cache_us: int = DENY_CACHE_US) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        logger: Logger,
+        *,
+        deny_cache_us: int = DENY_CACHE_US,
+        lease_keys_max: int = LEASES_MAX,
+    ) -> None:
         self.store = store
         self.clock = clock
         self.logger = logger
         self.counters = Counters(COLUMNS)
         self.sleep: Callable[[float], Awaitable[None]] = getattr(clock, "sleep", asyncio.sleep)
         self.closed = False
+        self.features = Features()
         self.denials = DenyCache(clock, longest_us=deny_cache_us)
         self.ask_there = _never_asked if store.at_once else store.ask
-        self.leases = LeaseBook(clock, self.sleep, self.ask_there, self._given_back)
+        self.leases = LeaseBook(clock, self.sleep, self.ask_there, self._given_back, leases_max=lease_keys_max)
         self.leases.renewals.post = _post
         self._spend = self.leases.spend  # one look-up nearer
         self._watch = StoreWatch(logger, clock, store.source)
@@ -110,6 +122,14 @@ class Engine:
             return store.ask_now(request) if store.at_once else None
         except StoreError as error:
             return error
+
+    def switch(self, features: Features) -> None:
+        """Do from now on what is on, and do what is off the plain way."""
+        self.features = features
+        self.leases.switch(on=features.leases)
+        self.denials.switch(on=features.deny_cache)
+        if isinstance(self.store, RedisStore):
+            self.store.coalesces = features.coalescing
 
     async def ask(self, request: Request) -> Reply:
         """Ask the store, for verbs that nothing can answer in its place.

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from asyncio import Future, get_running_loop
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Self, cast
 
 from sluicegate.database import Keyspace
@@ -20,16 +18,18 @@ from sluicegate.ratelimit.checking import (
     checked_reset,
 )
 from sluicegate.ratelimit.decision import Decision, JointDecision
-from sluicegate.ratelimit.decorating import Function, check_decoration, decorated, decorated_async, key_function
+from sluicegate.ratelimit.decorating import Function, decorator_of
 from sluicegate.ratelimit.engine import DENY_CACHE_US, Engine, forget_parent_after_fork, in_order
+from sluicegate.ratelimit.features import Features
 from sluicegate.ratelimit.holds import Hold, HoldKeeper
 from sluicegate.ratelimit.joint import Joint
 from sluicegate.ratelimit.parts import check_parts, store_at
+from sluicegate.ratelimit.stages.lease_book import LEASES_MAX
 from sluicegate.ratelimit.statistics import Statistics
 from sluicegate.ratelimit.stores.memory import KEYS_MAX, MemoryStore
 from sluicegate.ratelimit.stores.store import Request
 from sluicegate.ratelimit.waiting import WaitingLines
-from sluicegate.utils import InvalidInputError, SluicegateError, StoreError, SystemClock, checked_seconds
+from sluicegate.utils import InvalidInputError, SluicegateError, StoreError, SystemClock, checked_seconds, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,6 +60,7 @@ class Limiter:
         store: Another store, in place of the memory of this process.
         logger: Where events go. Default: the standard library's logger ``sluicegate``.
         deny_cache_s: Seconds for which a denial of another store is believed at most, from 0 (never) to 60. Default 1.
+        lease_keys_max: The most keys that have a lease at once. Default 10,000.
     """
 
     def __init__(
@@ -70,12 +71,15 @@ class Limiter:
         store: Store | None = None,
         logger: Logger | None = None,
         deny_cache_s: float = DENY_CACHE_US / 1_000_000,
+        lease_keys_max: int = LEASES_MAX,
     ) -> None:
         clock, logger = clock or SystemClock(), logger or StandardLogger()
         check_parts(clock, store, logger)
         checked_seconds(deny_cache_s, "deny_cache_s", at_least=0, at_most=DENY_CACHE_SECONDS_MAX)
         store = store or MemoryStore(clock, keys_max=keys_max)
-        self.engine = Engine(store, clock, logger, deny_cache_us=round(deny_cache_s * 1_000_000))
+        self.engine = Engine(
+            store, clock, logger, deny_cache_us=round(deny_cache_s * 1_000_000), lease_keys_max=lease_keys_max
+        )
         self._keeper = HoldKeeper(self.engine)
         self._lines = WaitingLines(clock, self.engine.sleep)
         self._acquire_here = self.engine.acquire_here
@@ -342,26 +346,25 @@ class Limiter:
             InvalidInputError: An argument is refused, or the function cannot be decorated by this
                 limiter. A decorated function raises `LimitExceededError` when denied.
         """
-        check_decoration(limit, key, cost)
-        key_of = key_function(key)
+        return decorator_of(self, limit, key, cost)
 
-        def decorate(function: Function) -> Function:
-            if inspect.iscoroutinefunction(function):
-                return decorated_async(
-                    function,
-                    key_of,
-                    holds=limit.plan.holds,
-                    acquire=lambda whose: self.acquire(limit, whose, cost),
-                    hold=lambda whose: self.hold(limit, whose),
-                )
-            if self.engine.store.source != MemoryStore.source or limit.plan.holds:
-                raise InvalidInputError("function", "a plain function", "an async one, or a BlockingLimiter")
-            here = cast("Callable[..., Decision]", self._acquire_here)
-            return decorated(
-                function, key_of, holds=False, acquire=lambda whose: here(limit, whose, cost), hold=nullcontext
-            )
+    def switch(self, features: Features) -> None:
+        """Switch features on or off, from the next request on; what was decided and taken stays as it is.
 
-        return decorate
+        Args:
+            features: Which are to be on. `Limiter.features` says which are.
+
+        Raises:
+            InvalidInputError: It is something else.
+        """
+        if not isinstance(features, Features):
+            raise InvalidInputError("features", shape_of(features), "Features")
+        self.engine.switch(features)
+
+    @property
+    def features(self) -> Features:
+        """Which features are on."""
+        return self.engine.features
 
     def statistics(self) -> Statistics:
         """Return what was decided so far in this process."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response  # noqa: TC002 - the framework reads the signatures
@@ -45,7 +46,8 @@ class Health:
         decision = await self._limiter.peek(_PROBE, "readyz")
         if decision.degraded:
             return _not_ready("The store does not answer; until it does, each limit's on_failure decides.")
-        return answer({"status": "ready", "store": decision.source})
+        features = asdict(self._limiter.features)
+        return answer({"status": "ready", "store": decision.source, "features": features})
 
 
 def _not_ready(detail: str) -> Response:

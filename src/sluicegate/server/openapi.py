@@ -137,7 +137,7 @@ def _other_paths() -> Json:
     ready = _operation(
         "Say whether requests should be sent here",
         "",
-        {"200": ("The store answers", "Status"), "503": ("The store is away, or the process is draining", None)},
+        {"200": ("The store answers", "Ready"), "503": ("The store is away, or the process is draining", None)},
     )
     for operation in (limits, live, ready):
         del operation["responses"]["400"]
@@ -257,6 +257,15 @@ def _answer_schemas() -> Json:
         "RefundDone": _object({"refunded": {"type": "integer", "minimum": 0}}),
         "Limits": _object({"limits": {"type": "array", "items": {"type": "object"}}}),
         "Status": {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]},
+        "Ready": {
+            "type": "object",
+            "properties": {
+                "status": {"type": "string"},
+                "store": {"type": "string", "enum": ["memory", "redis"]},
+                "features": {"type": "object", "additionalProperties": {"type": "boolean"}},
+            },
+            "required": ["status", "store", "features"],
+        },
         "Problem": {
             "type": "object",
             "properties": {

@@ -46,13 +46,21 @@ class DenyCache:
         denials_max: How many are remembered; the oldest makes room.
     """
 
-    __slots__ = ("_denials_max", "_lock", "_longest_us", "_monotonic_us", "_voided", "denials")
+    __slots__ = ("_denials_max", "_lock", "_longest_us", "_monotonic_us", "_on", "_voided", "denials")
 
     def __init__(self, clock: Clock, *, longest_us: int, denials_max: int = DENIALS_MAX) -> None:
         self._monotonic_us = clock.monotonic_us
         self._longest_us = longest_us
         self._denials_max = denials_max
+        self._on = True
         self.clear()
+
+    def switch(self, *, on: bool) -> None:
+        """Remember denials from now on, or forget all and remember none."""
+        self._on = on
+        if not on:
+            with self._lock:
+                self.denials.clear()
 
     def clear(self) -> None:
         """Forget everything, and the lock, which another thread of a forked parent may have held."""
@@ -98,7 +106,7 @@ class DenyCache:
         name = plan.prefix + decision.key
         least = plan.capacity + 1 if decision.never else decision.cost
         with self._lock:
-            if decision.decided_at_us <= self._voided.get(name, -1):
+            if not self._on or decision.decided_at_us <= self._voided.get(name, -1):
                 return  # a reset or refund was decided after it, and its answer was faster
             known = self.denials.pop(name, None)
             if known is not None and known.least < least and known.until_us >= until_us:

@@ -73,6 +73,7 @@ class LeaseBook:
         self.renewals = Renewals(sleep, ask, filled=self.filled, failed=self.failed)
         self._ask_all = ask_all
         self._leases_max = leases_max
+        self._on = True
         self.clear()
 
     def clear(self) -> None:
@@ -88,6 +89,18 @@ class LeaseBook:
         self._closed = False
         self._landed: asyncio.Event | None = None  # tells who closes that a parcel has come
 
+    def switch(self, *, on: bool) -> None:
+        """Take units ahead from now on, or spend none any more that were; those are given back in their time."""
+        self._on = on
+        if not on:
+            with self._lock:
+                leases = list(self._leases.values())
+                self._leases.clear()
+            for lease in leases:
+                with lease.lock:
+                    lease.dropped = True
+                    lease.current = lease.following = None
+
     @property
     def keys(self) -> int:
         """The number of keys that have a lease, or might get one."""
@@ -96,14 +109,10 @@ class LeaseBook:
     def spend(self, limit: Limit, key: str, cost: int) -> Decision | None:
         """Spend *cost* units that are in hand; ``None`` where the store must be asked."""
         lease = self._leases.get(limit.plan.prefix + key)
-        if lease is None:
-            self._begin(limit, key, cost)
-            return None
-        if lease.limit is not limit:
-            if not lease.limit.decides_like(limit):
-                self.drop(limit, key)  # another rule of the name has come
+        if lease is None or lease.limit is not limit:
+            lease = self._lease_under(lease, limit, key, cost)
+            if lease is None:
                 return None
-            lease.limit = limit
         now_us = self._clock.monotonic_us()
         with lease.lock:
             lease.asked += cost
@@ -226,6 +235,18 @@ class LeaseBook:
         if self._landed is not None:
             self._landed.set()
 
+    def _lease_under(self, lease: Lease | None, limit: Limit, key: str, cost: int) -> Lease | None:
+        """Return *lease* where *limit* decides as the one that it is of; else begin anew with the next request."""
+        if lease is None:
+            if self._on:
+                self._begin(limit, key, cost)
+            return None
+        if not lease.limit.decides_like(limit):
+            self.drop(limit, key)  # another rule of the name has come
+            return None
+        lease.limit = limit
+        return lease
+
     def _renew(self, lease: Lease, parcel: Parcel | None, now_us: int, cost: int) -> None:
         """See that the next parcel comes in time."""
         if not lease.filling:
@@ -257,7 +278,7 @@ class LeaseBook:
         lease = Lease(limit, key, self._clock.monotonic_us())
         lease.asked = cost
         with self._lock:
-            if self._closed:
+            if self._closed or not self._on:
                 return
             if len(self._leases) >= self._leases_max and not self._made_room(lease.since_us):
                 return

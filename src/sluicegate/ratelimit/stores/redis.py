@@ -74,6 +74,9 @@ class RedisStore:
         deadline_us: The time for an answer, in microseconds.
         batching: How requests are gathered.
         script: The script that decides; only tests put in another.
+
+    Attributes:
+        coalesces: Whether requests that are alike travel once; may be changed at any time.
     """
 
     source = "redis"
@@ -96,6 +99,7 @@ class RedisStore:
         self._keyspace = keyspace or Keyspace()
         self._deadline_us = deadline_us
         self._batching = batching
+        self.coalesces = True
         self._script = script or decide_script()
         self._calendars = CalendarRules()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -222,7 +226,7 @@ class RedisStore:
         if len(groups) <= 1:
             return await self._decide(requests, now_us, left_us)
         own = [[requests[place] for place in places] for places in groups]
-        encoders = [Encoder(self._keyspace, self._calendars, now_us) for _ in groups]
+        encoders = [Encoder(self._keyspace, self._calendars, now_us, coalesces=self.coalesces) for _ in groups]
         calls = [
             ScriptCall(self._script, encoder.keys, args, read_only=_reads_only(group), deadline_us=left_us)
             for encoder, group in zip(encoders, own, strict=True)
@@ -237,7 +241,7 @@ class RedisStore:
         return [outcomes[place] for place in range(len(requests))]
 
     async def _decide(self, requests: Sequence[Request], now_us: int, left_us: int) -> Sequence[Outcome]:
-        encoder = Encoder(self._keyspace, self._calendars, now_us)
+        encoder = Encoder(self._keyspace, self._calendars, now_us, coalesces=self.coalesces)
         args = encoder.encode(requests)
         sent_us = self._clock.monotonic_us()
         raw = await self._client.run(

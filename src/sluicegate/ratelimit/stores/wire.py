@@ -72,12 +72,24 @@ class Encoder:
         keyspace: Names the keys.
         calendars: Knows the edges of calendar windows.
         now_us: About what time it is; only calendars ask, and the server has the last word.
+        coalesces: Whether requests that are alike travel once; else each travels by itself.
     """
 
-    __slots__ = ("_calendars", "_keyspace", "_now_us", "_plans", "_rule_args", "_run_args", "_runs", "keys")
+    __slots__ = (
+        "_calendars",
+        "_coalesces",
+        "_keyspace",
+        "_now_us",
+        "_plans",
+        "_rule_args",
+        "_run_args",
+        "_runs",
+        "keys",
+    )
 
-    def __init__(self, keyspace: Keyspace, calendars: CalendarRules, now_us: int) -> None:
+    def __init__(self, keyspace: Keyspace, calendars: CalendarRules, now_us: int, *, coalesces: bool = True) -> None:
         self._keyspace = keyspace
+        self._coalesces = coalesces
         self._calendars = calendars
         self._now_us = now_us
         self._plans: dict[Plan, int] = {}
@@ -88,7 +100,10 @@ class Encoder:
 
     def encode(self, requests: Sequence[Request]) -> list[Argument]:
         """Return the arguments for *requests*; the keys are in `keys` afterwards."""
-        if not self._encode_one_run(requests):
+        if not self._coalesces:
+            for place, request in enumerate(requests):
+                self._add_request(place, request)
+        elif not self._encode_one_run(requests):
             self._encode_runs(requests)
         return [WIRE_LAYOUT, len(self._plans), *self._rule_args, *self._run_args]
 
