@@ -236,6 +236,15 @@ def _decision_members() -> Json:
     }
 
 
+def _ready_schema() -> Json:
+    properties = {
+        "status": {"type": "string"},
+        "store": {"type": "string", "enum": ["memory", "redis"]},
+        "features": {"type": "object", "additionalProperties": {"type": "boolean"}},
+    }
+    return {"type": "object", "properties": properties, "required": [*properties]}
+
+
 def _answer_schemas() -> Json:
     decision = _decision_members()
     expires = _or_null({"type": "number"}, "Seconds after which the hold ends unless it is renewed")
@@ -257,15 +266,7 @@ def _answer_schemas() -> Json:
         "RefundDone": _object({"refunded": {"type": "integer", "minimum": 0}}),
         "Limits": _object({"limits": {"type": "array", "items": {"type": "object"}}}),
         "Status": {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]},
-        "Ready": {
-            "type": "object",
-            "properties": {
-                "status": {"type": "string"},
-                "store": {"type": "string", "enum": ["memory", "redis"]},
-                "features": {"type": "object", "additionalProperties": {"type": "boolean"}},
-            },
-            "required": ["status", "store", "features"],
-        },
+        "Ready": _ready_schema(),
         "Problem": {
             "type": "object",
             "properties": {
