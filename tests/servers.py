@@ -76,11 +76,8 @@ class RedisServer:
 
     def start(self) -> None:
         """Start the server and wait until it answers."""
-        command = [redis_binary(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         self.process = subprocess.Popen(
-            [*command, "--enable-debug-command", "local", *self.options],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            [redis_binary(), *self.arguments()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + START_SECONDS_MAX
         while time.monotonic() < deadline:
@@ -89,7 +86,13 @@ class RedisServer:
                     return
             except OSError:
                 time.sleep(0.02)
+        self.kill()
         raise RuntimeError(f"redis-server did not answer on port {self.port}")
+
+    def arguments(self) -> list[str]:
+        """Return how it is started."""
+        kept = ["--save", "", "--appendonly", "no", "--enable-debug-command", "local"]
+        return ["--port", str(self.port), "--bind", "127.0.0.1", *kept, *self.options]
 
     def kill(self) -> None:
         """End the server at once."""

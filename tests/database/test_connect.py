@@ -16,7 +16,9 @@ from sluicegate.utils import ConfigurationError, InvalidInputError
 if TYPE_CHECKING:
     import redis
 
-ACCEPTED = "redis://host:port/db, rediss://… or unix://path"
+ACCEPTED = (
+    "redis://host:port/db, rediss://…, unix://path, redis+sentinel://host:port,…/service or redis+cluster://host:port,…"
+)
 OPTIONS_ACCEPTED = "client_name, db, password, protocol, socket_keepalive, username, and ssl_… with rediss://"
 REDIS, UNIX, NOTHING = "a URL that begins with 'redis'", "a URL that begins with 'unix'", "a text without a scheme"
 ANOTHER_OPTION = "an option that is none of these"

@@ -107,7 +107,7 @@ async def test_failed_attempts_keep_nothing(proxy: FaultProxy) -> None:
             with pytest.raises(StoreUnavailableError):
                 await client.start()
         proxy.refuse = False
-        client._connections.retry_now()
+        client._node._connections.retry_now()
         assert await client.execute("PING") == b"PONG"
 
 
@@ -118,7 +118,7 @@ async def test_pauses_begin_anew_after_a_success(proxy: FaultProxy) -> None:
         for _ in range(8):  # the next pause would be a second
             with pytest.raises(StoreUnavailableError):
                 await client.execute("PING")
-            client._connections.retry_now()
+            client._node._connections.retry_now()
         proxy.refuse = False
         await client.execute("PING")
         proxy.refuse = True

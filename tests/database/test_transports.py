@@ -127,7 +127,7 @@ def test_a_connection_that_ended_while_idle_is_replaced(
     async def calls() -> None:
         async with connected(urls[road]) as client:
             assert await count(client) == 1
-            channels = list(client._connections._all)
+            channels = list(client._node._connections._all)
             admin.client_kill_filter(_type="normal", skipme=True)
             await until(lambda: not any(channel.usable for channel in channels))
             assert await count(client) == 2
@@ -176,7 +176,7 @@ def test_an_answer_that_came_while_the_loop_was_held_up_counts(run: Run, listeni
         client = StandaloneClient(listening[0].url)
         await client.start()
         asking = asyncio.create_task(client.execute("PING", deadline_us=SHORT_US))
-        while client._connections._idle:  # noqa: ASYNC110 - until it is under way
+        while client._node._connections._idle:  # noqa: ASYNC110 - until it is under way
             await asyncio.sleep(0)
         time.sleep(2 * SHORT_US / 1_000_000)  # noqa: ASYNC251 - what holds the loop up
         assert await asking == b"PONG"

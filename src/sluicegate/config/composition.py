@@ -9,10 +9,9 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from sluicegate.config.risks import risks_of
-from sluicegate.database import Keyspace, connect
+from sluicegate.database import Credentials, FilePassword, Keyspace, Password, Tls, connect, tags_for
 from sluicegate.monitoring import Logger, StandardLogger, StructlogLogger
 from sluicegate.ratelimit import Batching, Features, Limiter, RedisStore
 from sluicegate.ratelimit.rules import Rules, load_rules
@@ -20,7 +19,6 @@ from sluicegate.utils import ConfigurationError, InvalidInputError, SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from sluicegate.config.environments import Settings
     from sluicegate.database import RedisClient
@@ -142,7 +140,12 @@ def client_of(settings: Settings) -> RedisClient | None:
     redis, pool = settings.redis, settings.pool
     if redis.url is None:
         return None
-    return connect(_address_of(settings), connect_timeout=pool.connect_timeout_ms / 1_000)
+    return connect(
+        redis.url.get_secret_value(),
+        connect_timeout=pool.connect_timeout_ms / 1_000,
+        credentials=_credentials_of(settings),
+        tls=Tls(ca_file=redis.tls_ca_file, cert_file=redis.tls_cert_file, key_file=redis.tls_key_file),
+    )
 
 
 def limiter_of(settings: Settings, *, clock: Clock, logger: Logger, client: RedisClient | None) -> Limiter:
@@ -156,12 +159,13 @@ def limiter_of(settings: Settings, *, clock: Clock, logger: Logger, client: Redi
     if client is None:
         return Limiter(keys_max=settings.memory.keys_max, **common)
     redis, batching, flags = settings.redis, settings.batching, settings.flags
+    tags = redis.hash_tags if redis.hash_tags is not None else tags_for(redis.url and redis.url.get_secret_value())
     secret = redis.key_secret.get_secret_value().encode() if redis.key_secret else b""
     store = RedisStore(
         client,
         clock,
         logger,
-        keyspace=Keyspace(redis.key_prefix, secret=secret, tags=redis.hash_tags),
+        keyspace=Keyspace(redis.key_prefix, secret=secret, tags=tags),
         deadline_us=round(settings.pool.deadline_ms * 1_000),
         batching=Batching(
             requests_max=batching.requests_max, in_flight_max=batching.in_flight_max, queue_max=batching.queue_max
@@ -172,31 +176,11 @@ def limiter_of(settings: Settings, *, clock: Clock, logger: Logger, client: Redi
     return limiter
 
 
-def _address_of(settings: Settings) -> str:
-    """Return the URL with what else the settings say of the connection."""
+def _credentials_of(settings: Settings) -> Credentials | None:
+    """Return who connects, where the settings say more of that than the URL."""
     redis = settings.redis
-    assert redis.url is not None
-    parts_ = urlsplit(redis.url.get_secret_value())
-    username, password = redis.username, redis.password.get_secret_value() if redis.password else None
     if redis.password_file is not None:
-        password = _first_line(redis.password_file)
-    netloc = parts_.netloc
-    if username is not None or password is not None:
-        given, at, host = netloc.rpartition("@")
-        given_name, _, given_word = given.partition(":")
-        name = quote(username, safe="") if username is not None else given_name
-        word = quote(password, safe="") if password is not None else given_word
-        netloc = f"{name}:{word}@{host if at else netloc}"
-    files = {"ssl_ca_certs": redis.tls_ca_file, "ssl_certfile": redis.tls_cert_file, "ssl_keyfile": redis.tls_key_file}
-    options = urlencode({name: str(path) for name, path in files.items() if path is not None})
-    query = "&".join(filter(None, (parts_.query, options)))
-    return urlunsplit((parts_.scheme, netloc, parts_.path, query, parts_.fragment))
-
-
-def _first_line(path: Path) -> str:
-    try:
-        return path.read_text("utf-8").partition("\n")[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "bytes that are no UTF-8"
-        problem = InvalidInputError("redis.password_file", reason, "a file that can be read, with the password in it")
-        raise ConfigurationError([problem]) from None
+        return FilePassword(redis.password_file, username=redis.username)
+    if redis.password is None and redis.username is None:
+        return None
+    return Password(redis.username, redis.password.get_secret_value() if redis.password is not None else None)

@@ -72,9 +72,9 @@ class RedisSettings(Group):
     key_secret: SecretStr | None = Field(default=None, max_length=64)
     """Keys the digests of long keys; the same in the whole fleet, up to 64 bytes."""
 
-    hash_tags: int = Field(default=0, ge=0, le=16_384)
-    """Into how many groups keys are put on a Cluster, each on one node: fewer make larger batches, more spread the
-    load more evenly. 0 puts no tag into keys, which is right for a single server."""
+    hash_tags: int | None = Field(default=None, ge=0, le=16_384)
+    """Into how many groups keys are put on a Cluster, each on one server: fewer make larger batches, more spread the
+    load more evenly. 0 puts no tag into keys, which is right for a single server. Default: 16 on a Cluster, else 0."""
 
 
 class PoolSettings(Group):

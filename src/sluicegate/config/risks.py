@@ -105,6 +105,10 @@ def _contradictions(settings: Settings) -> Iterator[InvalidInputError]:
             if getattr(redis, name) is not None:
                 yield InvalidInputError(f"redis.{name}", "no server that it is for", "redis.url beside it")
         return
+    if redis.hash_tags == 0 and _scheme(settings).endswith("+cluster"):
+        yield InvalidInputError(
+            "redis.hash_tags", "0 on a Cluster, where no server decides about all keys", "1 or more"
+        )
     tls_file = redis.tls_ca_file or redis.tls_cert_file
     if tls_file is not None and not _scheme(settings).startswith(TLS_SCHEME):
         yield InvalidInputError(

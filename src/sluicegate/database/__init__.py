@@ -2,6 +2,7 @@
 
 from sluicegate.database.batcher import BATCH_MAX, IN_FLIGHT_MAX, QUEUE_MAX, Batcher
 from sluicegate.database.client import Argument, Identity, RedisClient, ScriptCall
+from sluicegate.database.credentials import Credentials, FilePassword, Password, Tls
 from sluicegate.database.keyspace import Keyspace
 from sluicegate.database.scripts import Script, load_bundle
 
@@ -11,32 +12,63 @@ __all__ = [
     "QUEUE_MAX",
     "Argument",
     "Batcher",
+    "Credentials",
+    "FilePassword",
     "Identity",
     "Keyspace",
+    "Password",
     "RedisClient",
     "Script",
     "ScriptCall",
+    "Tls",
     "connect",
     "load_bundle",
+    "tags_for",
 ]
 
+CLUSTER_TAGS = 16  # several for each of a few servers, and still batches of four where 64 are gathered
 
-def connect(url: str, *, connect_timeout: float = 2.0) -> RedisClient:
-    """Return a client for the server at *url*; nothing is sent before it is used.
+
+def connect(
+    url: str, *, connect_timeout: float = 2.0, credentials: Credentials | None = None, tls: Tls | None = None
+) -> RedisClient:
+    """Return a client for the servers at *url*; nothing is sent before it is used.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``.
+        url: ``redis://``, ``rediss://`` or ``unix://`` for one server; ``redis+sentinel://host:port,…/service`` for the
+            master that sentinels watch; ``redis+cluster://host:port,…`` for a Cluster; ``rediss+…`` with TLS.
         connect_timeout: Seconds allowed for a connection, from 0.01 to 60.
+        credentials: Who connects, in place of what the URL says; asked anew for each connection.
+        tls: Whom connections with TLS trust, and what they show of themselves. Default: the system's certificates.
 
     Raises:
         InvalidInputError: The URL cannot be read.
         ConfigurationError: The extra ``redis`` is not installed.
     """
-    from sluicegate.utils import ConfigurationError, InvalidInputError  # noqa: PLC0415 - only on this path
+    from sluicegate.utils import ConfigurationError, InvalidInputError, checked_seconds  # noqa: PLC0415 - only here
 
     try:
-        from sluicegate.database.standalone import StandaloneClient  # noqa: PLC0415 - needs the extra
+        from sluicegate.database.addresses import address_of  # noqa: PLC0415 - needs the extra
+        from sluicegate.database.cluster import ClusterDirectory  # noqa: PLC0415 - as above
+        from sluicegate.database.routing import RoutedClient  # noqa: PLC0415 - as above
+        from sluicegate.database.sentinel import SentinelDirectory  # noqa: PLC0415 - as above
+        from sluicegate.database.standalone import StandaloneClient  # noqa: PLC0415 - as above
     except ImportError as error:
         problem = InvalidInputError("redis", f"no package {error.name}", "pip install 'sluicegate[redis]'")
         raise ConfigurationError([problem]) from None
-    return StandaloneClient(url, connect_timeout=connect_timeout)
+    if "+" not in url.partition("://")[0]:
+        return StandaloneClient(url, connect_timeout=connect_timeout, credentials=credentials, tls=tls)
+    checked_seconds(connect_timeout, "connect_timeout", at_least=0.01, at_most=60)
+    address = address_of(url)
+    kind = SentinelDirectory if address.kind == "sentinel" else ClusterDirectory
+    directory = kind(address, connect_timeout, credentials=credentials, tls=tls)
+    return RoutedClient(directory, connect_timeout_s=connect_timeout)
+
+
+def tags_for(url: object) -> int:
+    """Return how many hash tags the keys at *url* are spread over where nobody says it: 0 but on a Cluster.
+
+    There each tag is a group that lies on one server and goes in one call. More of them spread the keys more evenly,
+    fewer make larger batches.
+    """
+    return CLUSTER_TAGS if isinstance(url, str) and url.partition("://")[0].endswith("+cluster") else 0

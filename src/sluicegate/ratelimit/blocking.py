@@ -10,7 +10,7 @@ import inspect
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
-from sluicegate.database import Keyspace
+from sluicegate.database import Keyspace, tags_for
 from sluicegate.monitoring import StandardLogger
 from sluicegate.ratelimit.background import Background
 from sluicegate.ratelimit.checking import checked_all, checked_peek, checked_refund, checked_reset
@@ -90,7 +90,7 @@ class BlockingLimiter:
             url,
             deadline=deadline,
             connect_timeout=connect_timeout,
-            keyspace=Keyspace(key_prefix, secret=key_secret),
+            keyspace=Keyspace(key_prefix, secret=key_secret, tags=tags_for(url)),
             logger=logger,
         )
         return cls(store=store, logger=logger, deny_cache_s=deny_cache_s)

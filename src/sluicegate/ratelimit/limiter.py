@@ -6,7 +6,7 @@ import functools
 from asyncio import Future, get_running_loop
 from typing import TYPE_CHECKING, Self, cast
 
-from sluicegate.database import Keyspace
+from sluicegate.database import Keyspace, tags_for
 from sluicegate.monitoring import StandardLogger
 from sluicegate.ratelimit.checking import (
     checked_acquire,
@@ -123,7 +123,7 @@ class Limiter:
             url,
             deadline=deadline,
             connect_timeout=connect_timeout,
-            keyspace=Keyspace(key_prefix, secret=key_secret),
+            keyspace=Keyspace(key_prefix, secret=key_secret, tags=tags_for(url)),
             logger=logger,
         )
         return cls(store=store, logger=logger, deny_cache_s=deny_cache_s)

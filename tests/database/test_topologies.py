@@ -1,0 +1,220 @@
+"""Whatever the topology, a client keeps the same promises: asked of real servers, one suite for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sluicegate import Limit, Limiter, NullLogger, OutcomeUnknownError, ScriptError, StoreError, SystemClock
+from sluicegate.database import Keyspace, RedisClient, Script, ScriptCall, connect
+from sluicegate.ratelimit import RedisStore
+from tests.fleets import ClusterFleet, Fleet, SentinelFleet
+from tests.servers import RedisServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Sequence
+
+pytestmark = pytest.mark.slow
+INCREMENT = Script.of("increment", "return redis.call('INCRBY', KEYS[1], ARGV[1])")
+READ = Script.of("read", "return redis.call('GET', KEYS[1])")
+DEADLINE_US = 2_000_000
+KEYS = [f"key:{number}" for number in range(60)]
+TOPOLOGIES = ("standalone", "sentinel", "cluster")
+
+
+class OneServer(Fleet):
+    """A single server as a fleet."""
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return self.servers[0].url
+
+    def start(self) -> None:
+        """Start it."""
+        self.servers = [self._stack.enter_context(RedisServer())]
+
+
+@pytest.fixture(scope="module")
+def fleets() -> Iterator[dict[str, Any]]:
+    """Start each topology once, when it is first asked for."""
+    kinds: dict[str, Any] = {"standalone": OneServer, "sentinel": SentinelFleet, "cluster": ClusterFleet}
+    running: dict[str, Any] = {}
+
+    class Started(dict[str, Any]):
+        def __missing__(self, name: str) -> Any:
+            running[name] = self[name] = kinds[name]().__enter__()
+            return running[name]
+
+    yield Started()
+    for fleet in running.values():
+        fleet.__exit__()
+
+
+@pytest.fixture(params=TOPOLOGIES)
+def fleet(request: pytest.FixtureRequest, fleets: dict[str, Any]) -> Iterator[Any]:
+    """Return an empty fleet."""
+    found = fleets[request.param]
+    found.flush()
+    yield found
+    found.flush()
+
+
+@pytest.fixture
+async def client(fleet: Any) -> AsyncIterator[RedisClient]:
+    """Return a client that has connected."""
+    client = connect(fleet.url)
+    await client.start()
+    yield client
+    await client.aclose()
+
+
+async def increment(client: RedisClient, key: str, by: int = 1) -> Any:
+    """Add to a number on the server."""
+    return await client.run(INCREMENT, [key], [by], read_only=False, deadline_us=DEADLINE_US)
+
+
+async def together(client: RedisClient, keys: Sequence[str]) -> list[Any]:
+    """Add to several numbers at once."""
+    calls = [ScriptCall(INCREMENT, [key], [1], read_only=False, deadline_us=DEADLINE_US) for key in keys]
+    return await client.run_many(calls)
+
+
+async def test_each_call_is_answered_by_who_owns_its_key(client: RedisClient) -> None:
+    """Keys of all slots count, each for itself, one by one and all at once."""
+    for key in KEYS:
+        assert await increment(client, key) == 1
+    assert await together(client, KEYS) == [2] * len(KEYS)
+    read = [await client.run(READ, [key], [], read_only=True, deadline_us=DEADLINE_US) for key in KEYS]
+    assert read == [b"2"] * len(KEYS)
+
+
+async def test_several_calls_are_answered_in_their_order(client: RedisClient) -> None:
+    """A bad one has its error in its place, and the others are done."""
+    calls = [
+        ScriptCall(INCREMENT, [key], ["nothing" if at == 7 else at], read_only=False, deadline_us=DEADLINE_US)
+        for at, key in enumerate(KEYS)
+    ]
+    replies = await client.run_many(calls)
+    assert isinstance(replies.pop(7), ScriptError)
+    assert replies == [at for at in range(len(KEYS)) if at != 7]
+    assert await client.run_many([]) == []
+
+
+async def test_scripts_that_were_flushed_are_loaded_again(client: RedisClient, fleet: Any) -> None:
+    """On every server that does not know them, without a word to who asks."""
+    await together(client, KEYS)
+    for server in fleet.masters():
+        server.command("SCRIPT", "FLUSH")
+    assert await together(client, KEYS) == [2] * len(KEYS)
+
+
+async def test_what_must_not_write_does_not(client: RedisClient) -> None:
+    """The server refuses it."""
+    with pytest.raises(ScriptError):
+        await client.run(INCREMENT, ["key"], [1], read_only=True, deadline_us=DEADLINE_US)
+
+
+async def test_a_server_that_stands_still_is_given_up_in_time(client: RedisClient, fleet: Any) -> None:
+    """Nobody knows whether it was done; afterwards everything goes on, with a reply of its own for each."""
+    await together(client, KEYS)
+    servers = fleet.masters()
+    for server in servers:
+        server.pause()
+    try:
+        start = time.monotonic()
+        with pytest.raises(OutcomeUnknownError):
+            await client.run(INCREMENT, ["key:1"], [100], read_only=False, deadline_us=200_000)
+        assert time.monotonic() - start < 0.5
+    finally:
+        for server in servers:
+            server.resume()
+    replies = await together(client, KEYS[2:])
+    assert replies == [2] * (len(KEYS) - 2)
+
+
+async def test_a_call_that_is_cancelled_leaves_the_others_alone(client: RedisClient) -> None:
+    """However often, no reply reaches the wrong caller."""
+    for round_number in range(1, 21):
+        tasks = [asyncio.create_task(increment(client, key)) for key in KEYS[:6]]
+        await asyncio.sleep(0)
+        for task in tasks[::3]:
+            task.cancel()
+        done = await asyncio.gather(*tasks, return_exceptions=True)
+        for reply in done[1::3]:
+            assert reply == round_number
+    assert all(isinstance(reply, int | asyncio.CancelledError) for reply in done)
+
+
+async def test_its_nodes_are_named_and_each_tells_a_history(client: RedisClient, fleet: Any) -> None:
+    """One for each master."""
+    ports = {server.port for server in fleet.masters()}
+    assert {int(name.rpartition(":")[2]) for name in client.nodes()} == ports
+    identities = await client.identity()
+    assert {int(each.node.rpartition(":")[2]) for each in identities} == ports
+    assert len({each.run_id for each in identities}) == len(ports)
+    assert all(each.replication_id for each in identities)
+
+
+async def test_a_limiter_counts_as_on_one_server(fleet: Any) -> None:
+    """All verbs, on many keys, by two limiters that share them."""
+    limit = Limit("api", "5/minute", algorithm="fixed_window")
+    held = Limit("held", "2", algorithm="concurrency")
+    options: Any = {"deadline": 2.0}
+    async with Limiter.connect(fleet.url, **options) as one, Limiter.connect(fleet.url, **options) as other:
+        for limiter in (one, other) * 2:
+            decisions = await asyncio.gather(*[limiter.acquire(limit, key) for key in KEYS])
+            assert all(decisions)
+        assert {decision.remaining for decision in decisions} == {1}
+        assert await other.refund(decisions[0]) == 1
+        assert (await one.peek(limit, KEYS[0])).remaining == 2
+        assert await one.reset(limit, KEYS[1])
+        assert (await other.peek(limit, KEYS[1])).remaining == 5
+        async with one.hold(held, "someone"), other.hold(held, "someone"):
+            assert (await one.peek(held, "someone")).remaining == 0
+
+
+async def test_limits_of_one_key_are_decided_together(fleet: Any) -> None:
+    """All or nothing, in one slot."""
+    minute, day = Limit("minute", "5/minute", algorithm="fixed_window"), Limit("day", "2/day", algorithm="fixed_window")
+    async with Limiter.connect(fleet.url, deadline=2.0) as limiter:
+        granted = [bool(await limiter.acquire_all([(minute, "a"), (day, "a")])) for _ in range(3)]
+        assert granted == [True, True, False]
+        assert (await limiter.peek(minute, "a")).remaining == 3
+
+
+async def test_a_master_that_is_killed_is_replaced(fleets: dict[str, Any]) -> None:
+    """Within the node's time-out and two seconds the keys of a killed master are decided again; nothing raises."""
+    for name in ("sentinel", "cluster"):
+        fleet = fleets[name]
+        fleet.flush()
+        client = connect(fleet.url)
+        await client.start()
+        await together(client, KEYS)
+        victim = fleet.masters()[0]
+        victim.kill()
+        killed_at, back_at, errors = time.monotonic(), 0.0, 0
+        while time.monotonic() - killed_at < 30 and not back_at:
+            calls = [ScriptCall(INCREMENT, [key], [1], read_only=False, deadline_us=300_000) for key in KEYS]
+            replies = await client.run_many(calls)
+            failed = sum(isinstance(reply, StoreError) for reply in replies)
+            errors += failed
+            back_at = 0.0 if failed else time.monotonic() - killed_at
+            await asyncio.sleep(0.02)
+        print(f"{name}: back {back_at:.1f} s after the kill, {errors} errors meanwhile")
+        assert back_at
+        victim.start()
+        await client.aclose()
+
+
+def test_a_cluster_without_tags_is_not_made(fleets: dict[str, Any]) -> None:
+    """A keyspace without tags would put the keys of one call into many slots."""
+    url = fleets["cluster"].url
+    limiter = Limiter.connect(url)
+    store: Any = limiter.engine.store
+    assert store._keyspace.tags > 0
+    own = RedisStore(connect(url), SystemClock(), NullLogger(), keyspace=Keyspace(tags=3))
+    assert own._keyspace.tags == 3

@@ -1,0 +1,203 @@
+"""Fleets of real servers on the loopback: a Cluster with replicas, and a master that sentinels watch."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import redis
+
+from tests.servers import RedisServer, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+MASTERS, REPLICAS, SENTINELS = 3, 3, 3
+NODE_TIMEOUT_MS = 2_000
+DOWN_AFTER_MS = 1_000
+READY_SECONDS_MAX = 60.0
+SERVICE = "gate"
+REPLICATION = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
+
+
+def free_cluster_port() -> int:
+    """Return a free port whose bus port, 10,000 above, exists."""
+    while True:
+        port = free_port()
+        if port < 55_000:
+            return port
+
+
+def wait_until(holds: Callable[[], bool], *, seconds: float = READY_SECONDS_MAX) -> None:
+    """Wait a bounded time; what fails meanwhile does not hold yet."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if holds():
+                return
+        except (redis.RedisError, OSError):
+            pass
+        assert time.monotonic() < deadline, "the fleet is not ready"
+        time.sleep(0.05)
+
+
+class Fleet:
+    """Servers that act as one; a context manager that starts and ends them."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self.folder = Path(tempfile.mkdtemp(prefix="fleet-"))
+        self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self.servers: list[RedisServer] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def start(self) -> None:
+        """Start the servers and wait until they act as one."""
+        raise NotImplementedError
+
+    def started(self, options: Sequence[str], port: int) -> RedisServer:
+        """Start one server."""
+        folder = self.folder / str(port)
+        folder.mkdir()
+        server = RedisServer(options=("--dir", str(folder), *options), port=port)
+        return self._stack.enter_context(server)
+
+    def client_of(self, server: RedisServer) -> redis.Redis:
+        """Return a plain client of one server."""
+        return self._stack.enter_context(redis.Redis(port=server.port, socket_timeout=2, decode_responses=True))
+
+    def flush(self) -> None:
+        """Empty all masters."""
+        for server in self.masters():
+            server.command("FLUSHALL")
+
+    def masters(self) -> list[RedisServer]:
+        """Return the servers that are masters now."""
+        return [server for server in self.servers if role_of(server) == "master"]
+
+    def server_at(self, port: int) -> RedisServer:
+        """Return the server on *port*."""
+        return next(server for server in self.servers if server.port == port)
+
+
+class ClusterFleet(Fleet):
+    """Three masters and three replicas."""
+
+    @property
+    def url(self) -> str:
+        """Where clients connect: only some are named, the others are learnt."""
+        named = ",".join(f"127.0.0.1:{server.port}" for server in self.servers[:2])
+        return f"redis+cluster://{named}"
+
+    def start(self) -> None:
+        """Start six servers, give out the slots, and wait until the replicas have caught up."""
+        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS), *REPLICATION)
+        self.servers = [self.started(options, free_cluster_port()) for _ in range(MASTERS + REPLICAS)]
+        clients: list[Any] = [self.client_of(server) for server in self.servers]
+        share = 16_384 // MASTERS
+        for number, client in enumerate(clients[:MASTERS]):
+            last = 16_383 if number == MASTERS - 1 else (number + 1) * share - 1
+            client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * share, last)
+            client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+        for client in clients[1:]:
+            client.execute_command("CLUSTER", "MEET", "127.0.0.1", self.servers[0].port)
+        wait_until(lambda: all(client.cluster("INFO")["cluster_known_nodes"] == "6" for client in clients))
+        ids = [client.execute_command("CLUSTER", "MYID") for client in clients]
+        for number, client in enumerate(clients[MASTERS:]):
+            wait_until(lambda client=client, own=ids[number]: own in str(client.execute_command("CLUSTER", "NODES")))  # type: ignore[misc] # bound in the loop
+            client.execute_command("CLUSTER", "REPLICATE", ids[number])
+        self.wait_until_whole()
+
+    def wait_until_whole(self) -> None:
+        """Wait until all slots are served and every replica has caught up."""
+        clients: list[Any] = [self.client_of(server) for server in self.servers]
+        wait_until(lambda: all(client.cluster("INFO")["cluster_state"] == "ok" for client in clients))
+        wait_until(lambda: all(is_linked(client) for client in clients))
+        wait_until(lambda: all(len(client.execute_command("CLUSTER", "SLOTS")) == MASTERS for client in clients))
+
+    def node_id(self, server: RedisServer) -> str:
+        """Return what the Cluster calls a server."""
+        return str(self.client_of(server).execute_command("CLUSTER", "MYID"))
+
+
+class SentinelFleet(Fleet):
+    """A master, two replicas, and three sentinels that watch them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sentinels: list[RedisServer] = []
+
+    @property
+    def url(self) -> str:
+        """Where clients ask for the master."""
+        named = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
+        return f"redis+sentinel://{named}/{SERVICE}"
+
+    def start(self) -> None:
+        """Start all, and wait until each sentinel knows of each other and of the replicas."""
+        self.servers = [self.started(REPLICATION, free_port())]
+        master = self.servers[0].port
+        for _ in range(2):
+            self.servers.append(self.started((*REPLICATION, "--replicaof", f"127.0.0.1 {master}"), free_port()))
+        wait_until(lambda: all(is_linked(self.client_of(server)) for server in self.servers))
+        for _ in range(SENTINELS):
+            port = free_port()
+            config = self.folder / f"sentinel-{port}.conf"
+            config.write_text(
+                f"port {port}\nbind 127.0.0.1\nsentinel monitor {SERVICE} 127.0.0.1 {master} 2\n"
+                f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}\n"
+                f"sentinel failover-timeout {SERVICE} 5000\n",
+                "utf-8",
+            )
+            self.sentinels.append(self._stack.enter_context(Sentinel(options=(str(config),), port=port)))
+        wait_until(self._sentinels_agree)
+
+    def _sentinels_agree(self) -> bool:
+        for sentinel in self.sentinels:
+            client: Any = self.client_of(sentinel)
+            told = client.execute_command("SENTINEL", "MASTER", SERVICE)
+            facts = told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=True))
+            others, replicas = facts["num-other-sentinels"], facts["num-slaves"]
+            if (int(others), int(replicas)) != (SENTINELS - 1, 2):
+                return False
+        return True
+
+
+class Sentinel(RedisServer):
+    """One sentinel."""
+
+    def arguments(self) -> list[str]:
+        """Return how it is started."""
+        return [self.options[0], "--sentinel"]
+
+
+def role_of(server: RedisServer) -> str:
+    """Return whether a server is a master or a replica; nothing where it does not answer."""
+    try:
+        with redis.Redis(port=server.port, socket_timeout=1) as client:
+            role: Any = client.execute_command("ROLE")
+            return str(role[0].decode())
+    except (redis.RedisError, OSError):
+        return ""
+
+
+def is_linked(client: Any) -> bool:
+    """Say whether a server is a master, or a replica that has caught up."""
+    facts = client.info("replication")
+    if facts["role"] == "master":
+        return True
+    return bool(facts["master_link_status"] == "up" and facts["master_sync_in_progress"] == 0)
