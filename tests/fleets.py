@@ -127,7 +127,7 @@ class ClusterFleet(Fleet):
         clients: list[Any] = [self.client_of(server) for server in self.servers]
         wait_until(lambda: all(client.cluster("INFO")["cluster_state"] == "ok" for client in clients))
         wait_until(lambda: all(is_linked(client) for client in clients))
-        wait_until(lambda: all(len(client.execute_command("CLUSTER", "SLOTS")) == MASTERS for client in clients))
+        wait_until(lambda: len({owners_of(client) for client in clients}) == 1)
 
     def node_id(self, server: RedisServer) -> str:
         """Return what the Cluster calls a server."""
@@ -183,6 +183,12 @@ class Sentinel(RedisServer):
     def arguments(self) -> list[str]:
         """Return how it is started."""
         return [self.options[0], "--sentinel"]
+
+
+def owners_of(client: Any) -> frozenset[tuple[int, int, int]]:
+    """Return which slots a server of a Cluster thinks are whose, by the port of the master."""
+    told = client.execute_command("CLUSTER", "SLOTS")
+    return frozenset((first, last, master[1]) for first, last, master, *_ in told)
 
 
 def role_of(server: RedisServer) -> str:

@@ -11,7 +11,7 @@ import pytest
 from sluicegate import Limit, Limiter, NullLogger, OutcomeUnknownError, ScriptError, StoreError, SystemClock
 from sluicegate.database import Keyspace, RedisClient, Script, ScriptCall, connect
 from sluicegate.ratelimit import RedisStore
-from tests.fleets import ClusterFleet, Fleet, SentinelFleet
+from tests.fleets import DOWN_AFTER_MS, NODE_TIMEOUT_MS, ClusterFleet, Fleet, SentinelFleet
 from tests.servers import RedisServer
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ INCREMENT = Script.of("increment", "return redis.call('INCRBY', KEYS[1], ARGV[1]
 READ = Script.of("read", "return redis.call('GET', KEYS[1])")
 DEADLINE_US = 2_000_000
 KEYS = [f"key:{number}" for number in range(60)]
+TAKEN_FOR_DEAD_S = {"sentinel": DOWN_AFTER_MS / 1000, "cluster": NODE_TIMEOUT_MS / 1000}
 TOPOLOGIES = ("standalone", "sentinel", "cluster")
 
 
@@ -206,6 +207,7 @@ async def test_a_master_that_is_killed_is_replaced(fleets: dict[str, Any]) -> No
             await asyncio.sleep(0.02)
         print(f"{name}: back {back_at:.1f} s after the kill, {errors} errors meanwhile")
         assert back_at
+        assert back_at < TAKEN_FOR_DEAD_S[name] + 3
         victim.start()
         await client.aclose()
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ClusterDirectory"]
 
 NODES_MAX = 1_000  # that a Cluster is made for; each takes connections only when it is asked
+LOOK_PAUSE_S = 1.0  # between looks that nobody waits for: each has a server tell of all slots
 LOOK_DEADLINE_US = 250_000  # for one server to tell of all slots, before another is asked
 
 
@@ -44,7 +45,7 @@ class ClusterDirectory:
         self._tls = tls
         self._nodes: dict[Endpoint, Node] = {}
         self._slots: dict[int, Endpoint] = {}
-        self._renewing = Renewing(self._look)
+        self._renewing = Renewing(self._look, pause_s=LOOK_PAUSE_S)
         for seed in address.seeds:
             self.node_at(seed)  # what is wrong with the URL is found here
 

@@ -113,10 +113,10 @@ class Node:
             packed = [ASKING + each if first else each for each, first in zip(packed, asking, strict=True)]
         answers = await self.ask(call, b"".join(packed), len(expected))
         replies = [answer for at, answer in zip(expected, answers, strict=True) if at >= 0]
-        for at, (each, reply) in enumerate(zip(calls, replies, strict=True)):
-            if isinstance(reply, NoScriptError):
-                self._known.discard(each.script.sha1)
-                replies[at] = await self._again(call, each)
+        unknown = [at for at, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        self._known.difference_update(calls[at].script.sha1 for at in unknown)
+        for at in unknown:
+            replies[at] = await self._again(call, calls[at])
         return replies
 
     async def execute(self, call: Call, command: Sequence[Argument]) -> Any:  # noqa: ANN401 - whatever it replies

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Renewing"]
 
-PAUSE_S = 1.0  # between looks that nobody waits for: each asks a server for all that it knows
 URGENT_PAUSE_S = 0.02  # between looks that a call waits for, while a failover is under way
 
 
@@ -22,10 +21,12 @@ class Renewing:
 
     Args:
         look: Looks, and keeps what it finds; what it raises reaches those who wait.
+        pause_s: Seconds between looks that nobody waits for.
     """
 
-    def __init__(self, look: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, look: Callable[[], Awaitable[None]], *, pause_s: float) -> None:
         self._look = look
+        self._pause_s = pause_s
         self._task: asyncio.Task[None] | None = None
         self._looked_at_s = float("-inf")
 
@@ -34,9 +35,9 @@ class Renewing:
         await awaited(self._started(URGENT_PAUSE_S))
 
     def soon(self) -> None:
-        """Look, unless that was done within the last second or so; nobody waits for it."""
+        """Look, unless that was done just now; nobody waits for it."""
         loop = asyncio.get_running_loop()
-        pause_s = PAUSE_S * random.uniform(0.75, 1.25)  # noqa: S311 - so that a fleet does not look at once; no secret
+        pause_s = self._pause_s * random.uniform(0.75, 1.25)  # noqa: S311 - so that a fleet does not look at once; no secret
         if loop.time() - self._looked_at_s >= pause_s:
             self._started(0.0)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from typing import TYPE_CHECKING
 
 from sluicegate.database.addresses import maker_of
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SentinelDirectory"]
 
+LOOK_PAUSE_S = 0.25  # while requests come: a master that was replaced goes on deciding until it is told
 LOOK_DEADLINE_US = 250_000  # for one sentinel to answer, before another is asked
 PAST_MASTERS_MAX = 8  # whose connections are kept: a failover often comes back
 
@@ -42,8 +44,9 @@ class SentinelDirectory:
         self._tls = tls
         self._nodes: dict[Endpoint, Node] = {}
         self._master: Endpoint | None = None
-        self._renewing = Renewing(self._look)
+        self._renewing = Renewing(self._look, pause_s=LOOK_PAUSE_S)
         self._sentinels = [self._sentinel_at(seed) for seed in address.seeds]
+        random.shuffle(self._sentinels)  # so that a fleet does not ask one of them alone
         self.node_at(address.seeds[0])  # what is wrong with the URL is found here
         self._nodes.clear()
 
@@ -53,6 +56,7 @@ class SentinelDirectory:
             await self._renewing.now()
         if self._master is None:
             raise StoreTopologyError("find the master", "no sentinel knows of one")
+        self._renewing.soon()
         return self.node_at(self._master)
 
     def node_at(self, endpoint: Endpoint) -> Node:
