@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import redis
+import trustme
 
+from sluicegate.database import Tls, connect
 from tests.servers import RedisServer, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from sluicegate.database import RedisClient
 
 MASTERS, REPLICAS, SENTINELS = 3, 3, 3
 NODE_TIMEOUT_MS = 2_000
@@ -45,14 +49,52 @@ def wait_until(holds: Callable[[], bool], *, seconds: float = READY_SECONDS_MAX)
         time.sleep(0.05)
 
 
-class Fleet:
-    """Servers that act as one; a context manager that starts and ends them."""
+class Certificates:
+    """An authority of the test's own, and what it vouches for: files for servers and clients on the loopback."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        authority = trustme.CA()
+        leaf = authority.issue_cert("127.0.0.1", "localhost")
+        self.ca, self.cert, self.key = (folder / name for name in ("ca.pem", "cert.pem", "key.pem"))
+        authority.cert_pem.write_to_path(str(self.ca))
+        leaf.private_key_pem.write_to_path(str(self.key))
+        self.cert.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
+
+    def options(self, port: int) -> list[str]:
+        """Return the options of a server that speaks TLS on *port*, and asks its clients for a certificate."""
+        files = ["--tls-cert-file", str(self.cert), "--tls-key-file", str(self.key), "--tls-ca-cert-file", str(self.ca)]
+        return ["--tls-port", str(port), *files, "--tls-auth-clients", "yes"]
+
+
+class Fleet:
+    """Servers that act as one; a context manager that starts and ends them.
+
+    Args:
+        tls: Whether they speak TLS, too, and clients use it.
+    """
+
+    def __init__(self, *, tls: bool = False) -> None:
         self._stack = ExitStack()
+        self.tls = tls
         self.folder = Path(tempfile.mkdtemp(prefix="fleet-"))
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
+        self.certificates = Certificates(self.folder)
         self.servers: list[RedisServer] = []
+        self.tls_ports: dict[int, int] = {}
+
+    def connected(self) -> RedisClient:
+        """Return a client, not connected yet."""
+        own = self.certificates
+        return connect(self.url, tls=Tls(ca_file=own.ca, cert_file=own.cert, key_file=own.key) if self.tls else None)
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        raise NotImplementedError
+
+    def port_of(self, server: RedisServer) -> int:
+        """Return the port that clients use."""
+        return self.tls_ports[server.port] if self.tls else server.port
 
     def __enter__(self) -> Self:
         try:
@@ -73,6 +115,9 @@ class Fleet:
         """Start one server."""
         folder = self.folder / str(port)
         folder.mkdir()
+        if self.tls:
+            self.tls_ports[port] = free_cluster_port()
+            options = (*options, *self.certificates.options(self.tls_ports[port]))
         server = RedisServer(options=("--dir", str(folder), *options), port=port)
         return self._stack.enter_context(server)
 
@@ -100,12 +145,14 @@ class ClusterFleet(Fleet):
     @property
     def url(self) -> str:
         """Where clients connect: only some are named, the others are learnt."""
-        named = ",".join(f"127.0.0.1:{server.port}" for server in self.servers[:2])
-        return f"redis+cluster://{named}"
+        named = ",".join(f"127.0.0.1:{self.port_of(server)}" for server in self.servers[:2])
+        return f"rediss+cluster://{named}" if self.tls else f"redis+cluster://{named}"
 
     def start(self) -> None:
         """Start six servers, give out the slots, and wait until the replicas have caught up."""
-        options = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS), *REPLICATION)
+        options = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(NODE_TIMEOUT_MS), *REPLICATION]
+        if self.tls:  # else they would tell each other only the ports without it
+            options += ["--tls-cluster", "yes", "--tls-replication", "yes"]
         self.servers = [self.started(options, free_cluster_port()) for _ in range(MASTERS + REPLICAS)]
         clients: list[Any] = [self.client_of(server) for server in self.servers]
         share = 16_384 // MASTERS
@@ -114,7 +161,7 @@ class ClusterFleet(Fleet):
             client.execute_command("CLUSTER", "ADDSLOTSRANGE", number * share, last)
             client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         for client in clients[1:]:
-            client.execute_command("CLUSTER", "MEET", "127.0.0.1", self.servers[0].port)
+            client.execute_command("CLUSTER", "MEET", "127.0.0.1", self.port_of(self.servers[0]))
         wait_until(lambda: all(client.cluster("INFO")["cluster_known_nodes"] == "6" for client in clients))
         ids = [client.execute_command("CLUSTER", "MYID") for client in clients]
         for number, client in enumerate(clients[MASTERS:]):
@@ -137,8 +184,8 @@ class ClusterFleet(Fleet):
 class SentinelFleet(Fleet):
     """A master, two replicas, and three sentinels that watch them."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, tls: bool = False) -> None:
+        super().__init__(tls=tls)
         self.sentinels: list[RedisServer] = []
 
     @property

@@ -279,7 +279,7 @@ async def test_a_server_that_is_too_old_is_refused(
             await client.start()
     (problem,) = caught.value.problems
     assert (problem.where, problem.accepted) == ("redis version", "7.0 or newer, or Valkey")
-    assert version.decode() in problem.found
+    assert version.decode()[: len(real)] in problem.found
 
 
 async def test_a_newer_major_version_is_accepted(proxy: FaultProxy, redis_client: redis.Redis) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sluicegate import Limit, Limiter, NullLogger, OutcomeUnknownError, ScriptError, StoreError, SystemClock
-from sluicegate.database import Keyspace, RedisClient, Script, ScriptCall, connect
+from sluicegate.database import Keyspace, RedisClient, Script, ScriptCall, Tls, connect, tags_for
 from sluicegate.ratelimit import RedisStore
 from tests.fleets import DOWN_AFTER_MS, NODE_TIMEOUT_MS, ClusterFleet, Fleet, SentinelFleet
-from tests.servers import RedisServer
+from tests.servers import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
@@ -23,7 +23,7 @@ READ = Script.of("read", "return redis.call('GET', KEYS[1])")
 DEADLINE_US = 2_000_000
 KEYS = [f"key:{number}" for number in range(60)]
 TAKEN_FOR_DEAD_S = {"sentinel": DOWN_AFTER_MS / 1000, "cluster": NODE_TIMEOUT_MS / 1000}
-TOPOLOGIES = ("standalone", "sentinel", "cluster")
+TOPOLOGIES = ("standalone", "sentinel", "cluster", "standalone-tls", "cluster-tls")
 
 
 class OneServer(Fleet):
@@ -32,11 +32,12 @@ class OneServer(Fleet):
     @property
     def url(self) -> str:
         """Where clients connect."""
-        return self.servers[0].url
+        scheme = "rediss" if self.tls else "redis"
+        return f"{scheme}://127.0.0.1:{self.port_of(self.servers[0])}"
 
     def start(self) -> None:
         """Start it."""
-        self.servers = [self._stack.enter_context(RedisServer())]
+        self.servers = [self.started((), free_port())]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,8 @@ def fleets() -> Iterator[dict[str, Any]]:
 
     class Started(dict[str, Any]):
         def __missing__(self, name: str) -> Any:
-            running[name] = self[name] = kinds[name]().__enter__()
+            kind, _, tls = name.partition("-")
+            running[name] = self[name] = kinds[kind](tls=bool(tls)).__enter__()
             return running[name]
 
     yield Started()
@@ -67,7 +69,7 @@ def fleet(request: pytest.FixtureRequest, fleets: dict[str, Any]) -> Iterator[An
 @pytest.fixture
 async def client(fleet: Any) -> AsyncIterator[RedisClient]:
     """Return a client that has connected."""
-    client = connect(fleet.url)
+    client = fleet.connected()
     await client.start()
     yield client
     await client.aclose()
@@ -76,6 +78,13 @@ async def client(fleet: Any) -> AsyncIterator[RedisClient]:
 async def increment(client: RedisClient, key: str, by: int = 1) -> Any:
     """Add to a number on the server."""
     return await client.run(INCREMENT, [key], [by], read_only=False, deadline_us=DEADLINE_US)
+
+
+def limiter_on(fleet: Any) -> Limiter:
+    """Return a limiter on a fleet."""
+    keyspace = Keyspace(tags=tags_for(fleet.url))
+    store = RedisStore(fleet.connected(), SystemClock(), NullLogger(), keyspace=keyspace, deadline_us=DEADLINE_US)
+    return Limiter(store=store, logger=NullLogger())
 
 
 async def together(client: RedisClient, keys: Sequence[str]) -> list[Any]:
@@ -152,7 +161,7 @@ async def test_a_call_that_is_cancelled_leaves_the_others_alone(client: RedisCli
 
 async def test_its_nodes_are_named_and_each_tells_a_history(client: RedisClient, fleet: Any) -> None:
     """One for each master."""
-    ports = {server.port for server in fleet.masters()}
+    ports = {fleet.port_of(server) for server in fleet.masters()}
     assert {int(name.rpartition(":")[2]) for name in client.nodes()} == ports
     identities = await client.identity()
     assert {int(each.node.rpartition(":")[2]) for each in identities} == ports
@@ -164,8 +173,7 @@ async def test_a_limiter_counts_as_on_one_server(fleet: Any) -> None:
     """All verbs, on many keys, by two limiters that share them."""
     limit = Limit("api", "5/minute", algorithm="fixed_window")
     held = Limit("held", "2", algorithm="concurrency")
-    options: Any = {"deadline": 2.0}
-    async with Limiter.connect(fleet.url, **options) as one, Limiter.connect(fleet.url, **options) as other:
+    async with limiter_on(fleet) as one, limiter_on(fleet) as other:
         for limiter in (one, other) * 2:
             decisions = await asyncio.gather(*[limiter.acquire(limit, key) for key in KEYS])
             assert all(decisions)
@@ -181,7 +189,7 @@ async def test_a_limiter_counts_as_on_one_server(fleet: Any) -> None:
 async def test_limits_of_one_key_are_decided_together(fleet: Any) -> None:
     """All or nothing, in one slot."""
     minute, day = Limit("minute", "5/minute", algorithm="fixed_window"), Limit("day", "2/day", algorithm="fixed_window")
-    async with Limiter.connect(fleet.url, deadline=2.0) as limiter:
+    async with limiter_on(fleet) as limiter:
         granted = [bool(await limiter.acquire_all([(minute, "a"), (day, "a")])) for _ in range(3)]
         assert granted == [True, True, False]
         assert (await limiter.peek(minute, "a")).remaining == 3
@@ -209,6 +217,17 @@ async def test_a_master_that_is_killed_is_replaced(fleets: dict[str, Any]) -> No
         assert back_at
         assert back_at < TAKEN_FOR_DEAD_S[name] + 3
         victim.start()
+        await client.aclose()
+
+
+async def test_who_is_not_vouched_for_is_refused(fleets: dict[str, Any]) -> None:
+    """Neither a server by another authority, nor a client without a certificate; there is no falling back."""
+    fleet = fleets["standalone-tls"]
+    own = fleet.certificates
+    for tls in (None, Tls(ca_file=own.ca), Tls(cert_file=own.cert, key_file=own.key)):
+        client = connect(fleet.url, tls=tls, connect_timeout=1.0)
+        with pytest.raises(StoreError):
+            await client.start()
         await client.aclose()
 
 
