@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sluicegate import Limiter
+from sluicegate.database import least_acl
 from tests.servers import RedisServer, free_port
 
 from .command import run, run_here
@@ -114,3 +115,23 @@ def test_the_table_says_what_to_do(redis_url: str) -> None:
     assert ran.code == 0
     assert "what to do" in ran.out
     assert "redis-acl" in ran.out
+
+
+@pytest.mark.parametrize(("url", "own"), [("redis://h", False), ("redis+cluster://h", True)])
+def test_the_least_that_a_user_needs_is_printed(url: str, own: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a line of an ACL file, with what a Cluster needs besides where there is one."""
+    ran = run_here(capsys, "config", "redis-acl", "--redis", url, "--user", "gate")
+    assert ran.out.startswith("user gate on >PASSWORD resetkeys ~sg:* resetchannels -@all +evalsha ")
+    assert ("+cluster|slots" in ran.out) == own
+
+
+def test_a_user_with_the_least_is_examined_as_far_as_it_may(redis_url: str, redis_client: redis.Redis) -> None:
+    """What it may not ask is said, and is no reason to fail."""
+    words = least_acl("sg").replace("PASSWORD", CANARY).split()[1:]
+    redis_client.execute_command("ACL", "SETUSER", *words)
+    try:
+        found = examined("--redis", redis_url.replace("redis://", f"redis://{words[0]}:{CANARY}@"))
+    finally:
+        redis_client.execute_command("ACL", "DELUSER", words[0])
+    assert found["connection"]["state"] == "ok"
+    assert "not allowed to ask" in found["latency"]["found"]

@@ -103,6 +103,7 @@ def _application() -> typer.Typer:
     group = typer.Typer(help="Look at the settings of a process.", no_args_is_help=True)
     for command in (settings.init, settings.check, settings.show, settings.schema):
         group.command(epilog=_EPILOG)(command)
+    group.command("redis-acl", epilog=_EPILOG)(doctor.redis_acl)
     group.command("new-generation", epilog=_EPILOG)(doctor.new_generation)
     application.add_typer(group, name="config")
     return application

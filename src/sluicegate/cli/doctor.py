@@ -22,7 +22,7 @@ from sluicegate.utils import ConfigurationError, InvalidInputError
 if TYPE_CHECKING:
     from sluicegate.config import Finding, Settings
 
-__all__ = ["doctor", "new_generation"]
+__all__ = ["doctor", "new_generation", "redis_acl"]
 
 STYLES = {"ok": "green", "warning": "yellow", "wrong": "bold red"}
 
@@ -69,6 +69,21 @@ def new_generation(config: ConfigFile = None, environment: Environment = None, r
 
     asyncio.run(begin())
     Console(soft_wrap=True).print(Text("a new generation of keys has begun; processes with other settings are refused"))
+    return ALLOWED
+
+
+def redis_acl(
+    config: ConfigFile = None,
+    environment: Environment = None,
+    redis: Redis = None,
+    user: Annotated[str, typer.Option(help="The user's name.")] = "sluicegate",
+) -> int:
+    """Print the line of an ACL file that allows what these settings need on the server, and no more."""
+    from sluicegate.database import least_acl, tags_for  # noqa: PLC0415 - as above
+
+    own = _settings(config, environment, redis).redis
+    on_cluster = own.url is not None and bool(tags_for(own.url.get_secret_value()))
+    sys.stdout.write(least_acl(own.key_prefix, user=user, on_cluster=on_cluster) + "\n")
     return ALLOWED
 
 

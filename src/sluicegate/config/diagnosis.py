@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sluicegate.config.telling import shown_url
 from sluicegate.ratelimit import decide_script
-from sluicegate.utils import ConfigurationError, StoreError
+from sluicegate.utils import ConfigurationError, StoreAuthenticationError, StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
     from sluicegate.config.composition import App
     from sluicegate.database import RedisClient
+
+    Look = Callable[[App, RedisClient], Awaitable["Finding"]]
 
 __all__ = ["Finding", "diagnose"]
 
@@ -57,8 +62,7 @@ async def diagnose(app: App) -> list[Finding]:
         reached = await _reached(app)
         found.append(reached)
         if reached.state != "wrong":
-            looks = (_version, _user, _tls, _eviction, _clock, _script, _latency)
-            found += [await look(app, client) for look in looks]
+            found += [await _looked(name, look, app, client) for name, look in _LOOKS.items()]
     finally:
         await app.aclose()
     return found
@@ -77,6 +81,15 @@ async def _reached(app: App) -> Finding:
     return Finding(name="connection", state="ok", found=nodes)
 
 
+async def _looked(name: str, look: Look, app: App, client: RedisClient) -> Finding:
+    try:
+        return await look(app, client)
+    except StoreAuthenticationError as error:
+        return Finding(name=name, state="ok", found=f"not allowed to ask ({error.reason})")
+    except StoreError as error:
+        return Finding(name=name, state="warning", found=str(error), advice="look again")
+
+
 async def _version(_: App, client: RedisClient) -> Finding:
     facts = _facts(await client.execute("INFO", "server", deadline_us=COMMAND_DEADLINE_US))
     valkey = facts.get("valkey_version")
@@ -86,10 +99,7 @@ async def _version(_: App, client: RedisClient) -> Finding:
 
 
 async def _user(_: App, client: RedisClient) -> Finding:
-    try:
-        name = (await client.execute("ACL", "WHOAMI", deadline_us=COMMAND_DEADLINE_US)).decode()
-    except StoreError as error:
-        return Finding(name="user", state="ok", found=f"not allowed to ask ({error.reason})")
+    name = (await client.execute("ACL", "WHOAMI", deadline_us=COMMAND_DEADLINE_US)).decode()
     if name != "default":
         return Finding(name="user", state="ok", found=name)
     advice = "make a user of its own, that may do no more than is needed: sluicegate config redis-acl"
@@ -154,3 +164,16 @@ async def _latency(app: App, client: RedisClient) -> Finding:
 def _facts(reply: Any) -> dict[str, str]:  # noqa: ANN401 - as the server replies
     lines = reply.decode("utf-8", "replace").splitlines()
     return dict(line.split(":", 1) for line in lines if ":" in line)
+
+
+_LOOKS: Final[Mapping[str, Look]] = MappingProxyType(
+    {
+        "version": _version,
+        "user": _user,
+        "tls": _tls,
+        "eviction": _eviction,
+        "clock": _clock,
+        "script": _script,
+        "latency": _latency,
+    }
+)

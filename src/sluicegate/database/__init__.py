@@ -1,5 +1,6 @@
 """The only place that speaks to Redis: clients, scripts, names and the gathering of calls into batches."""
 
+from sluicegate.database.acl import least_acl
 from sluicegate.database.batcher import BATCH_MAX, IN_FLIGHT_MAX, QUEUE_MAX, Batcher
 from sluicegate.database.client import Argument, Identity, RedisClient, ScriptCall
 from sluicegate.database.credentials import Credentials, FilePassword, Password, Tls
@@ -22,6 +23,7 @@ __all__ = [
     "ScriptCall",
     "Tls",
     "connect",
+    "least_acl",
     "load_bundle",
     "tags_for",
 ]
