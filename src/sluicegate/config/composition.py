@@ -14,7 +14,7 @@ from sluicegate.config.risks import risks_of
 from sluicegate.database import Credentials, FilePassword, Keyspace, Password, Tls, connect, tags_for
 from sluicegate.monitoring import Logger, StandardLogger, StructlogLogger
 from sluicegate.ratelimit import Batching, Features, Limiter, RedisStore
-from sluicegate.ratelimit.rules import Rules, load_rules
+from sluicegate.ratelimit.rules import LiveRules
 from sluicegate.utils import ConfigurationError, InvalidInputError, SystemClock
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class App:
     clock: Clock
     logger: Logger
     client: RedisClient | None
-    rules: Rules | None
+    rules: LiveRules | None
     limiter: Limiter
 
     async def start(self) -> bool:
@@ -83,7 +83,7 @@ def parts(
     """
     clock = clock or SystemClock()
     logger = logger or logger_of(settings)
-    rules = load_rules(settings.rules) if settings.rules is not None else None
+    rules = LiveRules.of_file(settings.rules, clock, logger) if settings.rules is not None else None
     client = client or client_of(settings)
     limiter = limiter_of(settings, clock=clock, logger=logger, client=client)
     return App(settings=settings, clock=clock, logger=logger, client=client, rules=rules, limiter=limiter)

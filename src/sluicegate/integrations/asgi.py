@@ -16,7 +16,7 @@ from sluicegate.integrations.client_address import ClientAddress
 from sluicegate.integrations.descriptors import descriptor_readers
 from sluicegate.integrations.headers import RATELIMIT_DRAFT, HeaderFields
 from sluicegate.integrations.problem import PROBLEM_MEDIA_TYPE, Problem, denial_problem, undecidable_problem
-from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, Rules, largest_meeting
+from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, LiveRules, Rules, largest_meeting
 from sluicegate.utils import InvalidInputError, LimitExceededError, shape_of
 
 if TYPE_CHECKING:
@@ -53,8 +53,9 @@ class RateLimitMiddleware:
     Args:
         app: The application.
         limiter: What decides.
-        limits: What limits a request: `Rules`, or a function, plain or async, from the ASGI scope to
-            a list of ``(limit, key)`` or ``(limit, key, cost)``; an empty list lets the request pass
+        limits: What limits a request: `Rules`, `LiveRules` that may change while it runs, or a function, plain
+            or async, from the ASGI scope to a list of ``(limit, key)`` or ``(limit, key, cost)``; an empty list lets
+            the request pass
             unlimited. Several are taken all or none. A unit of a ``concurrency`` limit is held until
             the application returns, background tasks included. At most 32 may limit one request: of
             limits on trial only as many are asked as there is room for, and a request that more
@@ -78,7 +79,7 @@ class RateLimitMiddleware:
         app: ASGIApp,
         limiter: Limiter,
         *,
-        limits: Rules | Choose,
+        limits: Rules | LiveRules | Choose,
         client_address: ClientAddress = _ADDRESS_OF_CONNECTION,
         descriptors: Callable[[Scope], Mapping[str, str]] | None = None,
         websockets: bool = False,
@@ -86,6 +87,8 @@ class RateLimitMiddleware:
     ) -> None:
         if isinstance(limits, Rules):
             self._asked: Choose = _asked_by_rules(limits, client_address, descriptors)
+        elif isinstance(limits, LiveRules):
+            self._asked = _asked_by_live_rules(limits, client_address, descriptors)
         elif callable(limits):
             self._asked = limits
         else:
@@ -207,6 +210,26 @@ def _asked_by_rules(
             described.update(descriptors(scope))
         return rules.matching(described)
 
+    return asked
+
+
+def _asked_by_live_rules(
+    live: LiveRules, client_address: ClientAddress, descriptors: Callable[[Scope], Mapping[str, str]] | None
+) -> Callable[[Scope], Asked]:
+    """Ask by the rules that are in force; those by which nobody could ask here never come into force."""
+    prepared: tuple[Rules | None, Callable[[Scope], Asked]] = (None, lambda _: [])
+
+    def prepare(rules: Rules) -> Callable[[Scope], Asked]:
+        return _asked_by_rules(rules, client_address, descriptors)
+
+    def asked(scope: Scope) -> Asked:
+        nonlocal prepared
+        rules = live.current
+        if prepared[0] is not rules:
+            prepared = rules, prepare(rules)
+        return prepared[1](scope)
+
+    live.check(prepare)
     return asked
 
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from sluicegate.integrations import Problem
 from sluicegate.monitoring import StandardLogger
+from sluicegate.ratelimit.rules import LiveRules
 from sluicegate.server.answers import answer, problem_answer
 from sluicegate.server.bodies import BodyError
 from sluicegate.server.docs_page import docs_page
@@ -44,7 +45,9 @@ __all__ = ["create_app"]
 _QUIET_US = 1_000_000  # between lines about requests that the store did not answer: there may be thousands
 
 
-def create_app(limiter: Limiter, rules: Rules, *, secret: bytes | None = None, logger: Logger | None = None) -> FastAPI:
+def create_app(
+    limiter: Limiter, rules: Rules | LiveRules, *, secret: bytes | None = None, logger: Logger | None = None
+) -> FastAPI:
     """Return the service as an ASGI application.
 
     Its lifespan starts the limiter and closes it; a store that is away does not keep it from
@@ -52,7 +55,7 @@ def create_app(limiter: Limiter, rules: Rules, *, secret: bytes | None = None, l
 
     Args:
         limiter: What decides; the application closes it.
-        rules: The limits that requests may name.
+        rules: The limits that requests may name; of `LiveRules` those that are in force.
         secret: Signs the ids of decisions and holds: at least 16 bytes, the same in every process
             that is to take them back. Default: random, so that ids end with this process.
         logger: Where events go. Default: the standard library's logger ``sluicegate``.
@@ -61,9 +64,11 @@ def create_app(limiter: Limiter, rules: Rules, *, secret: bytes | None = None, l
         InvalidInputError: The secret is too short.
     """
     signer = TokenSigner(secret)
-    verbs = Verbs(limiter, rules, signer)
-    holding = Holding(limiter, verbs.limits, signer)
-    health = Health(limiter)
+    logger = logger or StandardLogger()
+    live = rules if isinstance(rules, LiveRules) else LiveRules(rules, limiter.engine.clock, logger)
+    verbs = Verbs(limiter, live, signer)
+    holding = Holding(limiter, live, signer)
+    health = Health(limiter, live)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -76,8 +81,8 @@ def create_app(limiter: Limiter, rules: Rules, *, secret: bytes | None = None, l
     _add_verbs(app, verbs)
     _add_holds(app, holding)
     _add_health(app, health)
-    _add_documentation(app, openapi_document(verbs.limits, version("sluicegate")))
-    _add_problems(app, logger or StandardLogger(), limiter.engine.clock)
+    _add_documentation(app, live)
+    _add_problems(app, logger, limiter.engine.clock)
     return app
 
 
@@ -102,11 +107,11 @@ def _add_health(app: FastAPI, health: Health) -> None:
     _route(app, "GET", "/readyz", health.ready)
 
 
-def _add_documentation(app: FastAPI, openapi: dict[str, Any]) -> None:
+def _add_documentation(app: FastAPI, rules: LiveRules) -> None:
     page, policy = docs_page()
 
     async def openapi_json() -> Response:
-        return answer(openapi)
+        return answer(openapi_document(rules.named, version("sluicegate")))
 
     async def docs() -> Response:
         return Response(page, media_type="text/html", headers={"Content-Security-Policy": policy})

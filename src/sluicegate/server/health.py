@@ -13,6 +13,7 @@ from sluicegate.server.answers import answer, problem_answer
 
 if TYPE_CHECKING:
     from sluicegate.ratelimit import Limiter
+    from sluicegate.ratelimit.rules import LiveRules
 
 __all__ = ["Health"]
 
@@ -24,15 +25,17 @@ class Health:
 
     Args:
         limiter: What decides.
+        rules: Which limits are in force.
 
     Attributes:
         draining: Whether the process is about to end: it still answers, but should get nothing new.
     """
 
-    __slots__ = ("_limiter", "draining")
+    __slots__ = ("_limiter", "_rules", "draining")
 
-    def __init__(self, limiter: Limiter) -> None:
+    def __init__(self, limiter: Limiter, rules: LiveRules) -> None:
         self._limiter = limiter
+        self._rules = rules
         self.draining = False
 
     async def live(self) -> Response:
@@ -47,7 +50,14 @@ class Health:
         if decision.degraded:
             return _not_ready("The store does not answer; until it does, each limit's on_failure decides.")
         features = asdict(self._limiter.features)
-        return answer({"status": "ready", "store": decision.source, "features": features})
+        told = {"status": "ready", "store": decision.source, "features": features, "rules": self._rules_json()}
+        return answer(told)
+
+    def _rules_json(self) -> dict[str, object]:
+        """Return whether the rules in force are those of the file; older ones are no reason not to be ready."""
+        state = self._rules.state
+        told: dict[str, object] = {"state": "stale" if state.stale else "current", "since": state.since_us / 1_000_000}
+        return told | {"problems": list(state.problems)} if state.stale else told
 
 
 def _not_ready(detail: str) -> Response:

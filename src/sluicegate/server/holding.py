@@ -19,9 +19,8 @@ from sluicegate.server.bodies import read_asked, read_object
 from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from sluicegate.ratelimit import Limit, Limiter
+    from sluicegate.ratelimit.rules import LiveRules
     from sluicegate.server.tokens import TokenSigner
 
 __all__ = ["Holding"]
@@ -34,20 +33,20 @@ class Holding:
 
     Args:
         limiter: What decides.
-        limits: The limits by name.
+        rules: Which limits there are.
         signer: Signs the ids.
     """
 
-    __slots__ = ("_limits", "_signer", "_verbs")
+    __slots__ = ("_rules", "_signer", "_verbs")
 
-    def __init__(self, limiter: Limiter, limits: Mapping[str, Limit], signer: TokenSigner) -> None:
+    def __init__(self, limiter: Limiter, rules: LiveRules, signer: TokenSigner) -> None:
         self._verbs = HoldVerbs(limiter.engine)
-        self._limits = limits
+        self._rules = rules
         self._signer = signer
 
     async def take(self, request: Request) -> Response:
         """Take a unit of a concurrency limit, to be renewed before it expires."""
-        limit, key, _ = read_asked(await read_object(request, names=("limit", "key")), self._limits)
+        limit, key, _ = read_asked(await read_object(request, names=("limit", "key")), self._rules.named)
         if limit.algorithm != "concurrency":
             found = f"{limit.algorithm} limit {limit.name!r}"
             raise InvalidInputError("limit", found, "a concurrency limit; POST /v1/acquire takes units of this one")
@@ -79,5 +78,5 @@ class Holding:
     def _held(self, hold_id: str) -> tuple[Limit, str, str] | None:
         """Return the limit, key and holder that an id stands for; ``None`` when the limit is gone or changed."""
         name, tag, key, holder = self._signer.read(_HOLD, hold_id)
-        limit = self._limits.get(name)
+        limit = self._rules.named.get(name)
         return (limit, key, holder) if limit is not None and limit.plan.tag == tag else None

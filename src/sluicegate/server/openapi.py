@@ -241,6 +241,7 @@ def _ready_schema() -> Json:
         "status": {"type": "string"},
         "store": {"type": "string", "enum": ["memory", "redis"]},
         "features": {"type": "object", "additionalProperties": {"type": "boolean"}},
+        "rules": {"type": "object", "properties": {"state": {"type": "string", "enum": ["current", "stale"]}}},
     }
     return {"type": "object", "properties": properties, "required": [*properties]}
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sluicegate.config import App, Settings
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit import Limiter
-    from sluicegate.ratelimit.rules import Rules
+    from sluicegate.ratelimit.rules import LiveRules
     from sluicegate.server.health import Health
 
 __all__ = ["serve"]
@@ -168,8 +168,8 @@ class _Server(uvicorn.Server):
 
 
 async def _served(server: _Server, listener: socket.socket, app: App, alive: int | None) -> None:
-    trying = None
-    with server.signals_caught():
+    tasks: list[asyncio.Task[None]] = []
+    with server.signals_caught(), _reloading(app, tasks):
         if alive is not None:
             asyncio.get_running_loop().add_reader(alive, server.left_alone, alive)
         try:
@@ -177,14 +177,50 @@ async def _served(server: _Server, listener: socket.socket, app: App, alive: int
             if has_store is None:
                 return
             if not has_store:
-                trying = asyncio.create_task(_keep_trying(app.limiter, app.logger))
+                tasks.append(asyncio.create_task(_keep_trying(app.limiter, app.logger)))
             await server.serve([listener])
         finally:
-            if trying is not None:
-                trying.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             if alive is not None:
                 asyncio.get_running_loop().remove_reader(alive)
             await app.aclose()
+
+
+@contextlib.contextmanager
+def _reloading(app: App, tasks: list[asyncio.Task[None]]) -> Iterator[None]:
+    """Have SIGHUP, and where that is on each change of the file, put its rules in force."""
+    rules = app.rules
+    assert rules is not None
+    loop = asyncio.get_running_loop()
+    if app.settings.flags.reload:
+        tasks.append(loop.create_task(_watch(rules, app.logger)))
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGHUP"):
+        yield
+        return
+
+    def reload() -> None:
+        tasks.append(loop.create_task(_reload(rules)))
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGHUP)
+
+
+async def _reload(rules: LiveRules) -> None:
+    await rules.reload()
+
+
+async def _watch(rules: LiveRules, logger: Logger) -> None:
+    try:
+        await rules.watch()
+    except ConfigurationError as error:
+        logger.warning("rules.unwatched", error=str(error), instead="SIGHUP reloads them")
+    except OSError as error:
+        logger.warning("rules.unwatched", error=error.strerror or str(error), instead="SIGHUP reloads them")
 
 
 async def _keep_trying(limiter: Limiter, logger: Logger) -> None:
@@ -199,7 +235,7 @@ async def _keep_trying(limiter: Limiter, logger: Logger) -> None:
             return
 
 
-def _tell_what_answers_without_the_store(rules: Rules, logger: Logger) -> None:
+def _tell_what_answers_without_the_store(rules: LiveRules, logger: Logger) -> None:
     limits = [rule.limit for rule in rules.limits]
     denying = [limit.name for limit in limits if limit.on_failure == "closed" and not limit.shadow]
     allowing = [limit.name for limit in limits if limit.on_failure != "closed" or limit.shadow]

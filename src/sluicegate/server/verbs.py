@@ -21,8 +21,10 @@ from sluicegate.server.bodies import ALL_MAX, MANY_MAX, Asked, read_asked, read_
 from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sluicegate.ratelimit import Limit, Limiter
-    from sluicegate.ratelimit.rules import Rule, Rules
+    from sluicegate.ratelimit.rules import LiveRules, Rule
     from sluicegate.server.tokens import TokenSigner
 
 __all__ = ["Verbs"]
@@ -39,13 +41,17 @@ class Verbs:
         signer: Signs the ids with which decisions can be refunded.
     """
 
-    __slots__ = ("_limiter", "_rules", "_signer", "limits")
+    __slots__ = ("_limiter", "_rules", "_signer")
 
-    def __init__(self, limiter: Limiter, rules: Rules, signer: TokenSigner) -> None:
+    def __init__(self, limiter: Limiter, rules: LiveRules, signer: TokenSigner) -> None:
         self._limiter = limiter
         self._rules = rules
         self._signer = signer
-        self.limits: dict[str, Limit] = {rule.limit.name: rule.limit for rule in rules.limits}
+
+    @property
+    def limits(self) -> Mapping[str, Limit]:
+        """The limits that are in force, by name."""
+        return self._rules.named
 
     async def acquire(self, request: Request) -> Response:
         """Take units of one limit for a key, or say when they can be had."""

@@ -4,17 +4,20 @@ from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, load_rules,
 from sluicegate.ratelimit.rules.matching import PathPattern
 from sluicegate.ratelimit.rules.meeting import RULES_AT_ONCE_MAX, Meeting, largest_meeting
 from sluicegate.ratelimit.rules.model import DESCRIPTORS, KeyTemplate, Match, Rule, Rules, checked_descriptor
+from sluicegate.ratelimit.rules.reloading import LiveRules, RulesState
 
 __all__ = [
     "DESCRIPTORS",
     "RULES_AT_ONCE_MAX",
     "RULES_FILE_BYTES_MAX",
     "KeyTemplate",
+    "LiveRules",
     "Match",
     "Meeting",
     "PathPattern",
     "Rule",
     "Rules",
+    "RulesState",
     "checked_descriptor",
     "largest_meeting",
     "load_rules",

@@ -1,0 +1,171 @@
+"""Rules that are in force, and those that take their place when the file changes: whole and at once, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, load_rules
+from sluicegate.ratelimit.rules.model import Rules
+from sluicegate.utils import ConfigurationError, InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sluicegate.monitoring import Logger
+    from sluicegate.ratelimit.limit import Limit
+    from sluicegate.ratelimit.rules.model import Rule
+    from sluicegate.utils import Clock
+
+__all__ = ["LiveRules", "RulesState"]
+
+WAKING_MS = 1_000  # how long the end of the watch may take to be noticed
+SETTLING_S = 0.05  # a file that is just being written is read when it has been left alone for so long
+PROBLEMS_TOLD_MAX = 20  # in a health answer; the log has all
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RulesState:
+    """Whether the rules in force are those of the file.
+
+    Attributes:
+        stale: Whether the file was refused, so that older rules are in force.
+        since_us: Since when it is so, in microseconds since the epoch.
+        problems: What is wrong with the file.
+    """
+
+    stale: bool
+    since_us: int
+    problems: tuple[str, ...] = ()
+
+
+class LiveRules:
+    """The rules that are in force; whoever decides takes them from here once for each request.
+
+    Args:
+        rules: Those that are in force at first.
+        clock: Tells since when they are in force.
+        logger: Told of each change, and of each file that is refused.
+        path: The file that they are of; without one they stay.
+
+    Attributes:
+        current: The rules; replaced as a whole.
+        named: Their limits, by name.
+        state: Whether they are those of the file.
+    """
+
+    def __init__(self, rules: Rules, clock: Clock, logger: Logger, *, path: Path | None = None) -> None:
+        self._path = path
+        self._clock = clock
+        self._logger = logger
+        self._checks: list[Callable[[Rules], object]] = []
+        self._content = self._read()
+        self._lock = asyncio.Lock()
+        self._take(rules)
+
+    @classmethod
+    def of_file(cls, path: str | Path, clock: Clock, logger: Logger) -> LiveRules:
+        """Return the rules of a file.
+
+        Raises:
+            ConfigurationError: The file is refused; its `problems` name every reason.
+        """
+        return cls(load_rules(path), clock, logger, path=Path(path))
+
+    @property
+    def limits(self) -> tuple[Rule, ...]:
+        """The rules, in the file's order."""
+        return self.current.limits
+
+    def matching(self, descriptors: Mapping[str, str]) -> list[tuple[Limit, str]]:
+        """Return the limits that cover a request; see `Rules.matching`."""
+        return self.current.matching(descriptors)
+
+    def check(self, check: Callable[[Rules], object]) -> None:
+        """Have *check* look at rules before they come into force; what it raises refuses them."""
+        check(self.current)
+        self._checks.append(check)
+
+    async def reload(self, *, if_changed: bool = False) -> bool:
+        """Read the file anew, and put its rules in force if nothing is wrong with them.
+
+        Args:
+            if_changed: Whether to do nothing when the file is as it was.
+
+        Returns:
+            Whether its rules are in force now.
+        """
+        path = self._path
+        if path is None:
+            return True
+        async with self._lock:
+            content = await asyncio.to_thread(self._read)
+            if if_changed and content == self._content:
+                return not self.state.stale
+            self._content = content
+            try:
+                rules = _kept(await asyncio.to_thread(load_rules, path), self.current)
+                for check in self._checks:
+                    check(rules)
+            except (ConfigurationError, InvalidInputError) as error:
+                self._refuse(error.problems if isinstance(error, ConfigurationError) else [error])
+                return False
+            changed = [rule.limit.name for rule in rules.limits if self.named.get(rule.limit.name) is not rule.limit]
+            gone = sorted(self.named.keys() - {rule.limit.name for rule in rules.limits})
+            self._take(rules)
+            self._logger.info("rules.reloaded", limits=len(rules.limits), changed=len(changed), gone=len(gone))
+            return True
+
+    async def watch(self) -> None:
+        """Reload whenever the file changes, until cancelled.
+
+        The directory is watched, not the file, for editors and orchestrators put another file in its place.
+
+        Raises:
+            ConfigurationError: The extra ``reload`` is not installed.
+        """
+        if self._path is None:
+            return
+        try:
+            from watchfiles import awatch  # noqa: PLC0415 - needs the extra
+        except ImportError:
+            problem = InvalidInputError("reload", "no package watchfiles", "pip install 'sluicegate[reload]'")
+            raise ConfigurationError([problem]) from None
+        settling_ms = round(SETTLING_S * 1_000)
+        changes = awatch(self._path.parent, recursive=False, debounce=settling_ms, rust_timeout=WAKING_MS)
+        async for _ in changes:  # of whatever there: the file may be a link to one of the others
+            await self.reload(if_changed=True)
+
+    def _read(self) -> bytes | None:
+        if self._path is None:
+            return None
+        try:
+            with self._path.open("rb") as file:
+                return file.read(RULES_FILE_BYTES_MAX + 1)
+        except (OSError, ValueError):
+            return None  # why, the loader says
+
+    def _take(self, rules: Rules) -> None:
+        self.current = rules
+        self.named: Mapping[str, Limit] = {rule.limit.name: rule.limit for rule in rules.limits}
+        self.state = RulesState(stale=False, since_us=self._clock.now_us())
+
+    def _refuse(self, problems: Sequence[InvalidInputError]) -> None:
+        since_us = self.state.since_us if self.state.stale else self._clock.now_us()
+        told = tuple(str(problem) for problem in problems)
+        self.state = RulesState(stale=True, since_us=since_us, problems=told[:PROBLEMS_TOLD_MAX])
+        for problem in told:
+            self._logger.error("rules.refused", problem=problem, still="the last good rules")
+
+
+def _kept(rules: Rules, before: Rules) -> Rules:
+    """Return *rules* with the very limits of *before* where they are the same: what is known of those stays known."""
+    known = {rule.limit.name: rule.limit for rule in before.limits}
+    return Rules(
+        tuple(
+            replace(rule, limit=known[rule.limit.name]) if known.get(rule.limit.name) == rule.limit else rule
+            for rule in rules.limits
+        )
+    )
