@@ -126,3 +126,20 @@ def broken(folder: Path) -> str:
         "import os\nos.register_at_fork(after_in_child=lambda: os._exit(9))\n", "utf-8"
     )
     return f"{folder}:{Path(__file__).parents[2] / 'src'}"
+
+
+def test_workers_share_an_embedded_server(tmp_path: Path) -> None:
+    """With nothing installed beside the service they count together, and the server ends with them."""
+    rules, settings = tmp_path / "rules.yaml", tmp_path / "settings.toml"
+    rules.write_text(RULES, "utf-8")
+    settings.write_text(
+        f'[redis]\nurl = "embedded://"\n[server]\nworkers = {WORKERS}\ndrain_delay_ms = 0\n'
+        "[pool]\ndeadline_ms = 2000\n",
+        "utf-8",
+    )
+    with serving(rules, "--config", str(settings), "--env", "production") as service:
+        answers = [acquired(service) for _ in range(31)]
+        assert [answer.status_code for answer in answers] == [200] * 30 + [429]
+        assert {answer.json()["source"] for answer in answers[:30]} == {"redis"}
+        service.terminate()
+        assert service.ended() == 0

@@ -38,7 +38,9 @@ def connect(
 
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://`` for one server; ``redis+sentinel://host:port,…/service`` for the
-            master that sentinels watch; ``redis+cluster://host:port,…`` for a Cluster; ``rediss+…`` with TLS.
+            master that sentinels watch; ``redis+cluster://host:port,…`` for a Cluster; ``rediss+…`` with TLS;
+            ``embedded://`` for a server of this process and those that it forks, ``embedded:///path`` for one that all
+            processes share which name the directory.
         connect_timeout: Seconds allowed for a connection, from 0.01 to 60.
         credentials: Who connects, in place of what the URL says; asked anew for each connection.
         tls: Whom connections with TLS trust, and what they show of themselves. Default: the system's certificates.
@@ -58,7 +60,12 @@ def connect(
     except ImportError as error:
         problem = InvalidInputError("redis", f"no package {error.name}", "pip install 'sluicegate[redis]'")
         raise ConfigurationError([problem]) from None
-    if "+" not in url.partition("://")[0]:
+    scheme, _, rest = url.partition("://")
+    if scheme == "embedded":
+        from sluicegate.database.embedded import EmbeddedClient  # noqa: PLC0415 - as above
+
+        return EmbeddedClient(rest or None, connect_timeout=connect_timeout)
+    if "+" not in scheme:
         return StandaloneClient(url, connect_timeout=connect_timeout, credentials=credentials, tls=tls)
     checked_seconds(connect_timeout, "connect_timeout", at_least=0.01, at_most=60)
     address = address_of(url)

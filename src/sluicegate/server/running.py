@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import tempfile
 import threading
 from itertools import chain, repeat
 from math import ceil
@@ -65,11 +66,24 @@ def serve(settings: Settings, *, on_listening: Callable[[str, App], None] | None
             _serve_alone(app, listener, secret, lambda: listening(url, app))
             return
         secret = secret or token_bytes(SECRET_BYTES)  # the same for all of them
+        with _server_shared(settings) as shared:
 
-        def work(say: int, alive: int) -> None:
-            _serve_alone(parts(settings), listener, secret, lambda: os.write(say, b"."), alive=alive)
+            def work(say: int, alive: int) -> None:
+                _serve_alone(parts(shared), listener, secret, lambda: os.write(say, b"."), alive=alive)
 
-        Crew(settings.server.workers, work, app.logger).run(lambda: listening(url, app))
+            Crew(settings.server.workers, work, app.logger).run(lambda: listening(url, app))
+
+
+@contextlib.contextmanager
+def _server_shared(settings: Settings) -> Iterator[Settings]:
+    """Have all workers use one embedded server, where the settings ask for one without naming its directory."""
+    url = settings.redis.url
+    if url is None or url.get_secret_value() != "embedded://":
+        yield settings
+        return
+    with tempfile.TemporaryDirectory(prefix="sluicegate-", ignore_cleanup_errors=True) as folder:
+        redis = settings.redis.model_copy(update={"url": type(url)(f"embedded://{folder}")})
+        yield settings.model_copy(update={"redis": redis})
 
 
 def _serve_alone(
