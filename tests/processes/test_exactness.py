@@ -85,9 +85,11 @@ def test_the_total_of_all_processes_is_the_limit(redis_url: str, run: int) -> No
     assert totals == dict.fromkeys(LONG, TOTAL)
 
 
-def check_replay(redis_url: str, kinds: dict[str, dict[str, str]], seconds: float) -> None:
+def check_replay(
+    redis_url: str, kinds: dict[str, dict[str, str]], seconds: float, *, processes: int = PROCESSES
+) -> None:
     """Hammer a key of each kind for so long, and check each decision against the twin's."""
-    with crew(redis_url, "hammer", named(kinds), seconds=seconds, callers=3) as started:
+    with crew(redis_url, "hammer", named(kinds), processes=processes, seconds=seconds, callers=3) as started:
         ledgers = results(started)
     for kind, fields in kinds.items():
         ledger = sorted((entry for own in ledgers for entry in own[kind]), key=lambda entry: entry[:2])
