@@ -14,13 +14,13 @@ from rich.text import Text
 
 from sluicegate.cli.exits import ALLOWED, REFUSED
 from sluicegate.cli.output import printable
-from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, largest_meeting, load_rules
+from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, largest_meeting, load_rules, rules_schema
 from sluicegate.utils import ConfigurationError
 
 if TYPE_CHECKING:
     from sluicegate.ratelimit.rules import Rule, Rules
 
-__all__ = ["check"]
+__all__ = ["check", "schema"]
 
 _MINUTE_SECONDS = 60.0
 
@@ -43,6 +43,12 @@ def check(
     listed = [_as_json(rule) for rule in rules.limits]
     most = len(largest_meeting(rules).rules)
     sys.stdout.write(json.dumps({"valid": True, "most_for_one_request": most, "limits": listed}) + "\n")
+    return ALLOWED
+
+
+def schema() -> int:
+    """Print the JSON Schema of a file of rules, for editors."""
+    sys.stdout.write(json.dumps(rules_schema(), indent=2) + "\n")
     return ALLOWED
 
 

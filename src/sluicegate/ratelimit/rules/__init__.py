@@ -5,6 +5,7 @@ from sluicegate.ratelimit.rules.matching import PathPattern
 from sluicegate.ratelimit.rules.meeting import RULES_AT_ONCE_MAX, Meeting, largest_meeting
 from sluicegate.ratelimit.rules.model import DESCRIPTORS, KeyTemplate, Match, Rule, Rules, checked_descriptor
 from sluicegate.ratelimit.rules.reloading import LiveRules, RulesState
+from sluicegate.ratelimit.rules.schema import rules_schema
 
 __all__ = [
     "DESCRIPTORS",
@@ -22,4 +23,5 @@ __all__ = [
     "largest_meeting",
     "load_rules",
     "parse_rules",
+    "rules_schema",
 ]

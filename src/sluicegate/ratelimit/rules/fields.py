@@ -12,7 +12,7 @@ from sluicegate.ratelimit.algorithms import ALGORITHMS
 from sluicegate.ratelimit.limit import MODES, ON_FAILURE
 from sluicegate.ratelimit.rate import Rate
 from sluicegate.ratelimit.rules.matching import PathPattern
-from sluicegate.ratelimit.rules.model import DESCRIPTORS, HEADER_PREFIX, KeyTemplate
+from sluicegate.ratelimit.rules.model import DESCRIPTORS, HEADER_PREFIX, KEY_PARTS_MAX, KeyTemplate
 from sluicegate.utils import InvalidInputError, checked_seconds, shape_of
 
 if TYPE_CHECKING:
@@ -40,11 +40,13 @@ class Field:
     Attributes:
         read: Takes the field's node to its value, or raises `InvalidInputError`.
         accepted: What may stand there, for messages.
+        shape: The same as a JSON Schema, for editors; what no schema can say is left to the reader.
         parameter: The parameter that takes the value, where its name is another.
     """
 
     read: Callable[[Node], Any]
     accepted: str
+    shape: Mapping[str, Any]
     parameter: str = ""
 
 
@@ -146,25 +148,51 @@ def _method(node: Node) -> str:
     return text
 
 
+_TEXT: Final[Mapping[str, Any]] = MappingProxyType({"type": "string", "minLength": 1})
+_TRUTH: Final[Mapping[str, Any]] = MappingProxyType({"type": "boolean"})
+_DESCRIPTOR: Final[Mapping[str, Any]] = MappingProxyType(
+    {"anyOf": [{"enum": list(DESCRIPTORS)}, {"type": "string", "pattern": f"^{HEADER_PREFIX}[A-Za-z0-9_-]+$"}]}
+)
+
+
+def _enum(names: Iterable[str]) -> Mapping[str, Any]:
+    return {"enum": list(names)}
+
+
+def _several(one: Mapping[str, Any], most: int) -> Mapping[str, Any]:
+    """Return the schema of one such value, or a list of them."""
+    return {"anyOf": [dict(one), {"type": "array", "items": dict(one), "minItems": 1, "maxItems": most}]}
+
+
 FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
     {
-        "rate": Field(read=_rate, accepted=_RATE_ACCEPTED),
-        "algorithm": Field(read=_one_of(ALGORITHMS), accepted=", ".join(ALGORITHMS)),
-        "key": Field(read=_key, accepted=_KEY_ACCEPTED),
-        "mode": Field(read=_one_of(MODES), accepted=" or ".join(MODES)),
-        "on_failure": Field(read=_one_of(ON_FAILURE), accepted=" or ".join(ON_FAILURE)),
-        "critical": Field(read=_truth, accepted="true or false"),
-        "shadow": Field(read=_truth, accepted="true or false"),
-        "time_zone": Field(read=lambda node: _text(node, _ZONE_ACCEPTED), accepted="a time zone"),
-        "anchor": Field(read=_anchor, accepted=_ANCHOR_ACCEPTED),
-        "hold_seconds": Field(read=_hold_seconds, accepted="a number of seconds from 0.1 to 86,400"),
-        "lease_seconds": Field(read=_lease_seconds, accepted="a number of seconds from 0.05 to 60"),
+        "rate": Field(read=_rate, accepted=_RATE_ACCEPTED, shape={"type": ["string", "integer"]}),
+        "algorithm": Field(read=_one_of(ALGORITHMS), accepted=", ".join(ALGORITHMS), shape=_enum(ALGORITHMS)),
+        "key": Field(read=_key, accepted=_KEY_ACCEPTED, shape=_several(_DESCRIPTOR, KEY_PARTS_MAX)),
+        "mode": Field(read=_one_of(MODES), accepted=" or ".join(MODES), shape=_enum(MODES)),
+        "on_failure": Field(read=_one_of(ON_FAILURE), accepted=" or ".join(ON_FAILURE), shape=_enum(ON_FAILURE)),
+        "critical": Field(read=_truth, accepted="true or false", shape=_TRUTH),
+        "shadow": Field(read=_truth, accepted="true or false", shape=_TRUTH),
+        "time_zone": Field(read=lambda node: _text(node, _ZONE_ACCEPTED), accepted="a time zone", shape=_TEXT),
+        "anchor": Field(read=_anchor, accepted=_ANCHOR_ACCEPTED, shape=_TEXT),
+        "hold_seconds": Field(
+            read=_hold_seconds,
+            accepted="a number of seconds from 0.1 to 86,400",
+            shape={"type": "number", "minimum": 0.1, "maximum": 86_400},
+        ),
+        "lease_seconds": Field(
+            read=_lease_seconds,
+            accepted="a number of seconds from 0.05 to 60",
+            shape={"type": "number", "minimum": 0.05, "maximum": 60},
+        ),
     }
 )
 
 MATCH_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
     {
-        "path": Field(read=_path, accepted="a glob such as /api/**"),
-        "method": Field(read=_methods, accepted=_METHOD_ACCEPTED, parameter="methods"),
+        "path": Field(read=_path, accepted="a glob such as /api/**", shape=_TEXT),
+        "method": Field(
+            read=_methods, accepted=_METHOD_ACCEPTED, shape=_several(_TEXT, _METHODS_MAX), parameter="methods"
+        ),
     }
 )
