@@ -31,6 +31,7 @@ def examined(*arguments: str, code: int = 0) -> dict[str, dict[str, Any]]:
 
 def test_a_server_that_is_fit_is_told_so(redis_url: str, redis_client: redis.Redis) -> None:
     """Each look has its finding; what is risky has an advice."""
+    redis_client.script_flush()
     found = examined("--redis", redis_url)
     names = ["store", "connection", "version", "user", "tls", "eviction", "clock", "script", "latency"]
     assert list(found) == names

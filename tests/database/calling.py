@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -86,3 +87,11 @@ async def connection_id(client: StandaloneClient) -> int:
     """Return which connection the client uses when nothing else is under way."""
     number: int = await client.execute("CLIENT", "ID")
     return number
+
+
+def forget_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have what needs redis-py and hiredis be imported anew, for as long as the test lasts."""
+    plain = {"acl", "batcher", "calling", "client", "credentials", "keyspace", "scripts"}
+    for name in [name for name in sys.modules if name.startswith("sluicegate.database.")]:
+        if name.rpartition(".")[2] not in plain:
+            monkeypatch.delitem(sys.modules, name)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from sluicegate.database import connect
 from sluicegate.utils import ConfigurationError, InvalidInputError
+from tests.database.calling import forget_driver
 
 if TYPE_CHECKING:
     import redis
@@ -152,10 +153,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where redis-py cannot be imported, the error says what to install."""
     for name in [name for name in sys.modules if name.startswith("redis.")]:
         monkeypatch.delitem(sys.modules, name)
-    plain = {"batcher", "client", "credentials", "keyspace", "scripts"}  # what is imported without redis-py
-    for name in [name for name in sys.modules if name.startswith("sluicegate.database.")]:
-        if name.rpartition(".")[2] not in plain:
-            monkeypatch.delitem(sys.modules, name)
+    forget_driver(monkeypatch)
     monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(ConfigurationError) as caught:
         connect("redis://u:hunter2@h")

@@ -28,6 +28,7 @@ from tests.database.calling import (
     connection_id,
     count,
     counted,
+    forget_driver,
     until,
 )
 from tests.servers import RedisServer, free_port
@@ -340,8 +341,7 @@ async def test_a_start_gives_up_at_the_connect_timeout() -> None:
 
 def test_a_missing_hiredis_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the other half of the extra cannot be imported, the error says what to install."""
-    for name in ("standalone", "connections", "channel"):
-        monkeypatch.delitem(sys.modules, f"sluicegate.database.{name}", raising=False)
+    forget_driver(monkeypatch)
     monkeypatch.setitem(sys.modules, "hiredis", None)
     with pytest.raises(ConfigurationError) as caught:
         connect("redis://127.0.0.1")
