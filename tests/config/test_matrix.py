@@ -26,6 +26,8 @@ BESIDE: dict[str, dict[str, Any]] = {  # what a setting needs beside it
     "redis.password_file": {"url": "rediss://127.0.0.1"},
     "redis.tls_ca_file": {"url": "rediss://127.0.0.1"},
     "redis.tls_cert_file": {"url": "rediss://127.0.0.1", "tls_key_file": "key"},
+    "server.tls_cert_file": {"tls_key_file": "key"},
+    "server.tls_key_file": {"tls_cert_file": "cert"},
     "redis.tls_key_file": {"url": "rediss://127.0.0.1", "tls_cert_file": "cert"},
 }
 
@@ -48,7 +50,7 @@ def heard(source: str, setting: Setting, value: Any, where: Path, monkeypatch: p
     """Have *source* say it, with what has to stand beside it; return the arguments."""
     name = ".".join(setting.path)
     for other, beside in BESIDE.get(name, {}).items():
-        monkeypatch.setenv(f"SLUICEGATE_REDIS__{other.upper()}", beside)
+        monkeypatch.setenv(f"SLUICEGATE_{setting.path[0].upper()}__{other.upper()}", beside)
     if name != "waivers":
         monkeypatch.setenv("SLUICEGATE_WAIVERS", WAIVED)
     return say(source, setting.path, value, where, monkeypatch)
@@ -66,7 +68,11 @@ def test_each_source_sets_each_field_in_each_environment(
         assert at(loaded.settings, setting.path) == setting.good()
         assert names_of(source, setting.path) in loaded.origin(setting.path)
         usual = ENVIRONMENTS[environment].model_construct()
-        said = {setting.path, ("waivers",), *(("redis", other) for other in BESIDE.get(".".join(setting.path), {}))}
+        said = {
+            setting.path,
+            ("waivers",),
+            *((setting.path[0], other) for other in BESIDE.get(".".join(setting.path), {})),
+        }
         for other in FIELDS:
             if other.path not in said:
                 assert at(loaded.settings, other.path) == at(usual, other.path), other.path

@@ -171,6 +171,12 @@ class ServerSettings(Group):
     secret: SecretBytes | None = Field(default=None, min_length=16, max_length=4_096)
     """Signs ids that leave the service; the same for all processes. Default: drawn at random at each start."""
 
+    tls_cert_file: Path | None = None
+    """The service's certificate, and those that vouch for it; with it the service speaks HTTPS alone."""
+
+    tls_key_file: Path | None = None
+    """The key of that certificate."""
+
     admin_enabled: bool = False
     """Whether the admin page is served."""
 

@@ -90,12 +90,18 @@ def contradictions(settings: Settings) -> list[InvalidInputError]:
 
 
 def _contradictions(settings: Settings) -> Iterator[InvalidInputError]:
-    redis = settings.redis
     for name in settings.waivers:
         if name not in WAIVERS:
             nearest = get_close_matches(name, WAIVERS, n=1, cutoff=0.6)
             accepted = ", ".join(WAIVERS) + (f" (did you mean {nearest[0]}?)" if nearest else "")
             yield InvalidInputError("waivers", shape_of(name), accepted)
+    if (settings.server.tls_cert_file is None) != (settings.server.tls_key_file is None):
+        yield InvalidInputError("server.tls_cert_file", "a certificate without its key, or the reverse", "both or none")
+    yield from _redis_contradictions(settings)
+
+
+def _redis_contradictions(settings: Settings) -> Iterator[InvalidInputError]:
+    redis = settings.redis
     if redis.password is not None and redis.password_file is not None:
         yield InvalidInputError("redis.password_file", "a password beside it", "redis.password or a file, not both")
     if (redis.tls_cert_file is None) != (redis.tls_key_file is None):

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import ssl
 import tempfile
 import threading
 from itertools import chain, repeat
@@ -60,7 +61,7 @@ def serve(settings: Settings, *, on_listening: Callable[[str, App], None] | None
     listening = on_listening or (lambda _url, _app: None)
     with _listening(settings.server.host, settings.server.port) as listener:
         _tell_what_answers_without_the_store(app.rules, app.logger)
-        url = _url_of(listener)
+        url = _url_of(listener, "http" if settings.server.tls_cert_file is None else "https")
         secret = settings.server.secret.get_secret_value() if settings.server.secret is not None else None
         if settings.server.workers == 1:
             _serve_alone(app, listener, secret, lambda: listening(url, app))
@@ -109,7 +110,10 @@ def _serve_alone(
         backlog=_BACKLOG,
         limit_concurrency=_CONNECTIONS_MAX,
         timeout_graceful_shutdown=ceil(server.grace_ms / 1_000),
+        ssl_certfile=server.tls_cert_file,
+        ssl_keyfile=server.tls_key_file,
     )
+    _check_certificate(config)
     running = _Server(config, application.state.health, server.drain_delay_ms / 1_000, on_serving)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(_served(running, listener, app, alive))
@@ -273,6 +277,20 @@ def _listening(host: str, port: int) -> Iterator[socket.socket]:
         yield listener
 
 
-def _url_of(listener: socket.socket) -> str:
+def _check_certificate(config: uvicorn.Config) -> None:
+    """Refuse a certificate that cannot be used, before anybody is told that there is a service.
+
+    Raises:
+        ConfigurationError: It cannot be read, or the key is not its own.
+    """
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or "what cannot be read"
+        problem = InvalidInputError("server.tls_cert_file", reason, "a certificate and its key, as PEM")
+        raise ConfigurationError([problem]) from None
+
+
+def _url_of(listener: socket.socket, scheme: str) -> str:
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
