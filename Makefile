@@ -41,7 +41,7 @@ verbs: .venv/dev.stamp  ## Write the table of verbs after a change of its tests.
 	$(BIN)/python tools/verb_table.py
 
 exactness: .venv/dev.stamp  ## Let eight processes hammer one key, twenty times over (RUNS=20).
-	SLUICEGATE_EXACTNESS_RUNS=$(or $(RUNS),20) $(BIN)/python -m pytest -q -s tests/processes --timeout 3600
+	EXACTNESS_RUNS=$(or $(RUNS),20) $(BIN)/python -m pytest -q -s tests/processes --timeout 3600
 
 .PHONY: mutation
 mutation: .venv/dev.stamp  ## Judge each mutant of the twins and of the script and write docs/mutation.md (a quarter of an hour).

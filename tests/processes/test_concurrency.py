@@ -16,7 +16,7 @@ from tests.processes.crew import crew
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-RUNS = int(os.environ.get("SLUICEGATE_EXACTNESS_RUNS", "3"))
+RUNS = int(os.environ.get("EXACTNESS_RUNS", "3"))
 UNITS = 5
 TERM_S = 0.6
 FIELDS = {"name": "held", "rate": str(UNITS), "algorithm": "concurrency", "hold_seconds": TERM_S}

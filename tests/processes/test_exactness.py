@@ -15,7 +15,7 @@ from tests.processes.crew import PROCESSES, crew, results
 if TYPE_CHECKING:
     import redis
 
-RUNS = int(os.environ.get("SLUICEGATE_EXACTNESS_RUNS", "3"))
+RUNS = int(os.environ.get("EXACTNESS_RUNS", "3"))
 TOTAL = 500  # a third of what is asked for
 REQUESTS = 192  # by each process
 

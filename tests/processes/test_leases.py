@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WORKER = Path(__file__).parent / "lease_worker.py"
-FULL = "SLUICEGATE_EXACTNESS_RUNS" in os.environ
+FULL = "EXACTNESS_RUNS" in os.environ
 SECONDS = 60 if FULL else 6
 PER_SECOND = 1_000
 PERIOD_S = 2

@@ -30,7 +30,7 @@ limits:
   five: {rate: 5 per 10 seconds, algorithm: fixed_window, key: client_address}
   paced: {rate: 10/minute, key: client_address}
 """)
-REAL_LOG = os.environ.get("SLUICEGATE_REAL_LOG", "")
+REAL_LOG = os.environ.get("REAL_ACCESS_LOG", "")
 
 
 def rule_of(report: Report, name: str) -> RuleReport:
@@ -71,7 +71,7 @@ def test_the_sample_log_agrees_with_independent_counts() -> None:
         assert (sum(rule.over_time.allowed), sum(rule.over_time.denied)) == (rule.allowed, rule.denied)
 
 
-@pytest.mark.skipif(not REAL_LOG, reason="SLUICEGATE_REAL_LOG names no log; it takes a path to the real one")
+@pytest.mark.skipif(not REAL_LOG, reason="REAL_ACCESS_LOG names no log; it takes a path to the real one")
 def test_the_real_log_agrees_with_independent_counts() -> None:
     """Ten thousand real lines, 4,915 inversions and a cut line give the figures that were counted independently."""
     rules = parse_rules("""
