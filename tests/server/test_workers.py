@@ -113,7 +113,7 @@ def test_workers_that_cannot_start_end_it_with_a_reason(tmp_path: Path, redis_ur
     rules, settings = tmp_path / "rules.yaml", tmp_path / "settings.toml"
     rules.write_text(RULES, "utf-8")
     settings.write_text(
-        f'[redis]\nurl = "{redis_url}"\n[server]\nport = 0\nworkers = {WORKERS}\nsecret = "{"s" * 16}"\n', "utf-8"
+        f'[redis]\nurl = "{redis_url}"\n[server]\nport = 0\nworkers = 8\nsecret = "{"s" * 16}"\n', "utf-8"
     )
     ended = run("serve", "--rules", str(rules), "--config", str(settings), PYTHONPATH=broken(tmp_path))
     assert ended.code == 2
@@ -133,7 +133,7 @@ def test_workers_share_an_embedded_server(tmp_path: Path) -> None:
     rules, settings = tmp_path / "rules.yaml", tmp_path / "settings.toml"
     rules.write_text(RULES, "utf-8")
     settings.write_text(
-        f'[redis]\nurl = "embedded://"\n[server]\nworkers = {WORKERS}\ndrain_delay_ms = 0\n'
+        f'[redis]\nurl = "embedded://"\n[server]\nworkers = 8\ndrain_delay_ms = 0\n'
         "[pool]\ndeadline_ms = 2000\n",
         "utf-8",
     )

@@ -31,6 +31,7 @@ ENDING = (signal.SIGTERM, signal.SIGINT)
 PASSED_ON = (*ENDING, signal.SIGHUP)
 SHORT_LIFE_S = 2.0  # who dies sooner than this after its start has not served
 SHORT_LIVES_MAX = 5  # in a row, of all together: then something is wrong that a restart does not mend
+LOOK_PAUSE_S = 0.01  # between two looks while they start
 RESTART_PAUSE_S = 0.5  # so that a crew that dies at once does not take the machine with it
 FAILED = 70  # as a command that failed by itself
 
@@ -107,23 +108,27 @@ class Crew:
             os._exit(code)
 
     def _bury(self, say: int, alive: int, not_theirs: tuple[int, ...], *, patient: bool) -> None:
-        """Wait for one to end, or a moment while they start, and put another in its place unless all are to end."""
+        """Wait for one to end, or a moment while they start, and put others in its place unless all are to end."""
+        dead = 0
         pid, status = os.waitpid(-1, 0 if patient else os.WNOHANG)
-        if not pid:
-            time.sleep(0.01)
-            return
+        while pid:  # all that have ended by now, so that none seems to have lived for as long as the others were buried
+            dead += self._is_missed(pid, status)
+            pid, status = os.waitpid(-1, os.WNOHANG) if self._started_s else (0, 0)
+        if self._short_lives >= SHORT_LIVES_MAX and not self._ending:
+            self._pass_on(signal.SIGTERM)
+        time.sleep(RESTART_PAUSE_S if dead else LOOK_PAUSE_S)
+        for _ in range(dead if not self._ending else 0):
+            self._start(say, alive, not_theirs)
+
+    def _is_missed(self, pid: int, status: int) -> bool:
+        """Note that one has ended; say whether it should not have."""
         started_s = self._started_s.pop(pid, None)
         if started_s is None or self._ending:
-            return
+            return False
         lived_s = time.monotonic() - started_s
         self._short_lives = self._short_lives + 1 if lived_s < SHORT_LIFE_S else 0
         self.logger.error("worker.died", pid=pid, status=os.waitstatus_to_exitcode(status), lived_s=round(lived_s, 3))
-        if self._short_lives >= SHORT_LIVES_MAX:
-            self._pass_on(signal.SIGTERM)
-            return
-        time.sleep(RESTART_PAUSE_S)
-        if not self._ending:
-            self._start(say, alive, not_theirs)
+        return True
 
     def _pass_on(self, number: int) -> None:
         if number in ENDING:
