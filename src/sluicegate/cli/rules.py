@@ -18,7 +18,7 @@ from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, largest_meeting, load_
 from sluicegate.utils import ConfigurationError
 
 if TYPE_CHECKING:
-    from sluicegate.ratelimit.rules import Rule, Rules
+    from sluicegate.ratelimit.rules import Match, Rule, Rules
 
 __all__ = ["check"]
 
@@ -53,8 +53,7 @@ def _as_json(rule: Rule) -> dict[str, object]:
         "rates": _rates(rule),
         "algorithm": limit.algorithm,
         "key": list(rule.key.parts),
-        "path": rule.match.path.text if rule.match.path else None,
-        "methods": sorted(rule.match.methods),
+        "match": rule.match.as_json(),
         "on_failure": limit.on_failure,
         "critical": limit.critical,
         "shadow": limit.shadow,
@@ -71,12 +70,11 @@ def _print_table(rules: Rules) -> None:
     table.add_column("most/min", justify="right", no_wrap=True)
     for rule in rules.limits:
         limit = rule.limit
-        requests = [*sorted(rule.match.methods), printable(rule.match.path.text) if rule.match.path else "all"]
         table.add_row(
             Text.assemble((limit.name, "bold"), ("\non trial" if limit.shadow else "", "yellow")),
             Text.assemble("\n".join(_rates(rule)), (f"\n{limit.algorithm}", "dim")),
             Text("\n".join(rule.key.parts)),
-            Text(" ".join(requests)),
+            Text(_requests(rule.match)),
             Text("passes" if limit.on_failure == "open" else "is denied"),
             Text(f"{limit.most_in(_MINUTE_SECONDS):,}"),
         )
@@ -88,6 +86,14 @@ def _print_table(rules: Rules) -> None:
         # The service names its limits and a replay takes one at a time, so the file is not wrong.
         note = f"{len(meeting.rules)} of them cover one request ({meeting.request}); the middleware takes at most "
         console.print(Text(f"{note}{RULES_AT_ONCE_MAX}", "yellow"), soft_wrap=True)
+
+
+def _requests(match: Match) -> str:
+    """Return in words which requests are meant."""
+    told = match.as_json()
+    words = [*told.pop("method", ()), *told.pop("path", ())]
+    words += [f"{name}={'|'.join(texts)}" for name, texts in told.items()]
+    return printable(" ".join(words)) or "all"
 
 
 def _rates(rule: Rule) -> list[str]:

@@ -6,56 +6,24 @@ A rule covers a request when its match does and the request carries every descri
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from sluicegate.ratelimit.rules.conditions import Match
+from sluicegate.ratelimit.rules.descriptors import checked_descriptor
 from sluicegate.utils import KEY_LENGTH_MAX, InvalidInputError, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sluicegate.ratelimit.limit import Limit
-    from sluicegate.ratelimit.rules.matching import PathPattern
 
-__all__ = [
-    "DESCRIPTORS",
-    "HEADER_PREFIX",
-    "KEY_PARTS_MAX",
-    "KeyTemplate",
-    "Match",
-    "Rule",
-    "Rules",
-    "checked_descriptor",
-]
+__all__ = ["KEY_PARTS_MAX", "KeyTemplate", "Rule", "Rules"]
 
-DESCRIPTORS = ("client_address", "path", "route", "method", "status", "user", "user_agent", "host", "tenant")
-HEADER_PREFIX = "header:"
 KEY_PARTS_MAX = 8  # each part lengthens every key; nobody limits by more things at once
-_HEADER_NAME_LENGTH_MAX = 64
 _DIGEST_BYTES = 16  # two keys of one digest would share a limit: 2^64 long keys until that is likely
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
-    """Which requests a rule is about; an empty match is about all.
-
-    Attributes:
-        path: The glob that the request's path must fit; ``None`` for any path.
-        methods: The methods, in capitals, of which the request's must be one; empty for any.
-    """
-
-    path: PathPattern | None = None
-    methods: frozenset[str] = frozenset()
-
-    def covers(self, descriptors: Mapping[str, str]) -> bool:
-        """Say whether the request is meant, in time linear in its path's length."""
-        if self.methods and descriptors.get("method") not in self.methods:
-            return False
-        if self.path is None:
-            return True
-        path = descriptors.get("path")
-        return path is not None and self.path.matches(path)
+_EVERY_REQUEST = Match()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +32,19 @@ class KeyTemplate:
 
     Attributes:
         parts: 1 to 8 names of descriptors, such as ``("tenant", "route")``.
+        declared: Further names that the file declares.
 
     Raises:
-        InvalidInputError: A name is none of `DESCRIPTORS` and no ``header:NAME``.
+        InvalidInputError: A name is none of `DESCRIPTORS`, no ``header:NAME``, and not declared.
     """
 
     parts: tuple[str, ...]
+    declared: tuple[str, ...] = field(default=(), repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if not 0 < len(self.parts) <= KEY_PARTS_MAX:
             raise InvalidInputError("key", f"{len(self.parts)} descriptors", f"1 to {KEY_PARTS_MAX} descriptors")
-        object.__setattr__(self, "parts", tuple(checked_descriptor(part) for part in self.parts))
+        object.__setattr__(self, "parts", tuple(checked_descriptor(part, self.declared) for part in self.parts))
 
     def key(self, descriptors: Mapping[str, str]) -> str | None:
         """Return the request's key, or ``None`` when it lacks a descriptor or has it empty.
@@ -104,7 +74,7 @@ class Rule:
 
     limit: Limit
     key: KeyTemplate
-    match: Match = Match()
+    match: Match = _EVERY_REQUEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +83,14 @@ class Rules:
 
     Attributes:
         limits: The rules.
+        declared: The descriptors that the file declares beside those that are known.
 
     Raises:
         InvalidInputError: Two rules have different limits of one name.
     """
 
     limits: tuple[Rule, ...]
+    declared: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         first: dict[str, int] = {}
@@ -141,23 +113,6 @@ class Rules:
                 if key is not None:
                     found.append((rule.limit, key))
         return found
-
-
-def checked_descriptor(name: object) -> str:
-    """Return *name*, a header's in small letters, if it is one of `DESCRIPTORS` or ``header:NAME``.
-
-    Raises:
-        InvalidInputError: It is neither.
-    """
-    if isinstance(name, str):
-        if name in DESCRIPTORS:
-            return name
-        header = name.removeprefix(HEADER_PREFIX)
-        letters = header.replace("-", "").replace("_", "")
-        if header != name and letters.isascii() and letters.isalnum() and len(header) <= _HEADER_NAME_LENGTH_MAX:
-            return HEADER_PREFIX + header.lower()
-    accepted = f"one of {', '.join(DESCRIPTORS)}, or {HEADER_PREFIX}NAME"
-    raise InvalidInputError("key", shape_of(name), accepted)
 
 
 def _escaped(value: str, escaped: str, length_max: int) -> str:

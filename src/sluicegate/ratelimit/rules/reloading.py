@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, load_rules
-from sluicegate.ratelimit.rules.model import Rules
 from sluicegate.utils import ConfigurationError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.limit import Limit
-    from sluicegate.ratelimit.rules.model import Rule
+    from sluicegate.ratelimit.rules.model import Rule, Rules
     from sluicegate.utils import Clock
 
 __all__ = ["LiveRules", "RulesState"]
@@ -163,9 +162,8 @@ class LiveRules:
 def _kept(rules: Rules, before: Rules) -> Rules:
     """Return *rules* with the very limits of *before* where they are the same: what is known of those stays known."""
     known = {rule.limit.name: rule.limit for rule in before.limits}
-    return Rules(
-        tuple(
-            replace(rule, limit=known[rule.limit.name]) if known.get(rule.limit.name) == rule.limit else rule
-            for rule in rules.limits
-        )
+    limits = tuple(
+        replace(rule, limit=known[rule.limit.name]) if known.get(rule.limit.name) == rule.limit else rule
+        for rule in rules.limits
     )
+    return replace(rules, limits=limits)
