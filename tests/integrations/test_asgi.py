@@ -254,6 +254,17 @@ async def test_a_rule_that_could_never_apply_is_refused(rule: str) -> None:
         RateLimitMiddleware(hello, limiter(), limits=rules)
 
 
+async def test_plans_choose_by_the_descriptor_that_the_application_supplies() -> None:
+    """Whoever supplies the plan of a request has its limits taken; nobody who does is a mistake at the start."""
+    rules = parse_rules(
+        "version: 1\nlimits: {api: {rate: 1/minute, key: path}}\nplans: {pro: {limits: {api: {rate: 5/minute}}}}"
+    )
+    app = RateLimitMiddleware(hello, limiter(), limits=rules, descriptors=lambda _: {"plan": "pro"})
+    assert fields((await answered(app, http_scope()))[0])["ratelimit-policy"] == '"api";q=5;w=60'
+    with pytest.raises(InvalidInputError, match="plans: found no descriptor plan"):
+        RateLimitMiddleware(hello, limiter(), limits=rules)
+
+
 async def test_a_host_is_the_same_in_capitals() -> None:
     """Whoever writes the host's name otherwise is neither counted apart nor missed by a match."""
     rules = parse_rules("version: 1\nlimits: {api: {rate: 1/minute, key: host, match: {host: '*.org'}}}")

@@ -40,7 +40,11 @@ def descriptor_readers(rules: Rules, client_address: ClientAddress, *, given: bo
         "user_agent": _header_reader("user-agent"),
     }
     needed = {"path", "method"}
-    for rule in rules.limits:
+    if rules.plans:
+        needed.add("plan")
+        if not given:
+            raise InvalidInputError("plans", "no descriptor plan", "a descriptors= function that supplies it")
+    for rule in rules.all:
         for where, names in (("key", rule.key.parts), ("match", rule.match.names)):
             for name in names:
                 if name.startswith(_HEADER_PREFIX):

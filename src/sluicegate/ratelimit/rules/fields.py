@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sluicegate.ratelimit.rules.conditions import Pattern
     from sluicegate.ratelimit.rules.document import Node
 
-__all__ = ["MATCHED_ONCE_MAX", "Field", "match_field", "match_names", "rule_fields"]
+__all__ = ["MATCHED_ONCE_MAX", "OFF", "OFF_FIELD", "Field", "match_field", "match_names", "rule_fields"]
 
 _RATE_ACCEPTED = "a rate such as 20/minute, or for concurrency a number of holders"
 _KEY_ACCEPTED = f"a descriptor or a list of them: {', '.join(DESCRIPTORS)}, {HEADER_PREFIX}NAME"
@@ -185,6 +185,10 @@ _RULE_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
         "lease_seconds": Field(read=_lease_seconds, accepted="a number of seconds from 0.05 to 60"),
     }
 )
+
+OFF: Final = "off"
+OFF_FIELD: Final = Field(read=_truth, accepted="true or false")
+"""In a plan: whether a limit that would hold there does not."""
 
 _PATH_FIELD: Final = Field(read=_patterns_reader(PathPattern, _PATH_ACCEPTED), accepted=_PATH_ACCEPTED)
 _GLOB_FIELD: Final = Field(read=_patterns_reader(Glob, _GLOB_ACCEPTED), accepted=_GLOB_ACCEPTED)

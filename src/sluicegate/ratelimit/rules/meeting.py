@@ -39,12 +39,19 @@ class Meeting:
 def largest_meeting(rules: Rules) -> Meeting:
     """Return the most rules that are seen to cover one request: on a path that is named, whatever else it is."""
     best = Meeting(rules=(), request=_told({"path": "/"}))
-    examples = (pattern.example for rule in rules.limits for pattern in rule.match.patterns("path"))
+    for plan, listed in ((None, rules.limits), *rules.plans.items()):
+        best = _larger(best, listed, {} if plan is None else {"plan": plan})
+    return best
+
+
+def _larger(best: Meeting, rules: Sequence[Rule], known: Mapping[str, str]) -> Meeting:
+    """Return *best*, or a meeting of more of *rules* on a request of which some things are *known*."""
+    examples = (pattern.example for rule in rules for pattern in rule.match.patterns("path"))
     for path in dict.fromkeys(("/", *(example for example in examples if example is not None))):
-        covering = [rule for rule in rules.limits if _fits(rule.match.patterns("path"), path)]
+        covering = [rule for rule in rules if _fits(rule.match.patterns("path"), path)]
         if len(covering) <= len(best.rules):
             continue
-        for request in _requests(covering, path):
+        for request in _requests(covering, {"path": path, **known}):
             met = tuple(rule for rule in covering if rule.match.covers(request))
             if len(met) > len(best.rules):
                 best = Meeting(rules=met, request=_told(request))
@@ -55,16 +62,16 @@ def _fits(patterns: Sequence[Pattern], path: str) -> bool:
     return not patterns or any(pattern.matches(path) for pattern in patterns)
 
 
-def _requests(rules: Sequence[Rule], path: str) -> Iterator[dict[str, str]]:
-    """Yield requests on *path* that some of *rules* mean: by each method, and by what each else looks at."""
+def _requests(rules: Sequence[Rule], known: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Yield requests like the one that is *known* that some of *rules* mean."""
     methods = sorted({method for rule in rules for method in rule.match.methods})
     examples: dict[tuple[tuple[str, str], ...], None] = {(): None}
     for rule in rules:
-        named = [(name, patterns[0].example or "") for name, patterns in rule.match.values if name != "path"]
+        named = [(name, patterns[0].example or "") for name, patterns in rule.match.values if name not in known]
         examples.setdefault(tuple(named))
     for values in examples:
         for method in ("", *methods):
-            yield {"path": path, **dict(values), **({"method": method} if method else {})}
+            yield {**known, **dict(values), **({"method": method} if method else {})}
 
 
 def _told(request: Mapping[str, str]) -> str:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from sluicegate.ratelimit.rules.choosing import Choice
 from sluicegate.ratelimit.rules.conditions import Match
 from sluicegate.ratelimit.rules.descriptors import checked_descriptor
 from sluicegate.utils import KEY_LENGTH_MAX, InvalidInputError, shape_of
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
 
     from sluicegate.ratelimit.limit import Limit
 
-__all__ = ["KEY_PARTS_MAX", "KeyTemplate", "Rule", "Rules"]
+__all__ = ["KEY_PARTS_MAX", "KeyTemplate", "Rule", "Rules", "state_of"]
 
 KEY_PARTS_MAX = 8  # each part lengthens every key; nobody limits by more things at once
 _DIGEST_BYTES = 16  # two keys of one digest would share a limit: 2^64 long keys until that is likely
-_EVERY_REQUEST = Match()
+_EVERY_REQUEST: Final = Match()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +83,44 @@ class Rules:
     """All rules of a file, in its order.
 
     Attributes:
-        limits: The rules.
+        limits: The rules for requests of no plan that is named.
+        plans: By the name of a plan all rules for its requests, those of `limits` that hold there included.
         declared: The descriptors that the file declares beside those that are known.
 
     Raises:
-        InvalidInputError: Two rules have different limits of one name.
+        InvalidInputError: Two rules of one list have different limits of one name, or two of different lists
+            have limits of one name that would not share their state.
     """
 
     limits: tuple[Rule, ...]
+    plans: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict, kw_only=True, hash=False)
     declared: tuple[str, ...] = field(default=(), kw_only=True)
+    _choice: Choice = field(init=False, repr=False, compare=False)
+    _choices: dict[str, Choice] = field(init=False, repr=False, compare=False)
+    _named: dict[str, dict[str, Rule]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        first: dict[str, int] = {}
-        for at, rule in enumerate(self.limits):
-            before = first.setdefault(rule.limit.name, at)
-            if self.limits[before].limit != rule.limit:
-                found = f"another limit named {shape_of(rule.limit.name)} after rules[{before}]"
-                raise InvalidInputError(f"rules[{at}]", found, "one limit for one name")
+        first: dict[str, Rule] = {}
+        named: dict[str, dict[str, Rule]] = {}
+        for plan, rules in (("", self.limits), *self.plans.items()):
+            within = named.setdefault(plan, {})
+            for at, rule in enumerate(rules):
+                where = f"plans[{plan!r}][{at}]" if plan else f"rules[{at}]"
+                _check_one_limit(rule, within.setdefault(rule.limit.name, rule), where)
+                _check_one_state(rule, first.setdefault(rule.limit.name, rule), where)
+        object.__setattr__(self, "_named", named)
+        object.__setattr__(self, "_choice", Choice(self.limits))
+        object.__setattr__(self, "_choices", {name: Choice(rules) for name, rules in self.plans.items()})
+
+    @property
+    def all(self) -> tuple[Rule, ...]:
+        """Each rule once, those of `limits` first."""
+        rules = {id(rule): rule for some in (self.limits, *self.plans.values()) for rule in some}
+        return tuple(rules.values())
+
+    def named(self, plan: str = "") -> Mapping[str, Rule]:
+        """Return by name the rules for requests of a plan: those of `limits` where it is unknown."""
+        return self._named.get(plan, self._named[""])
 
     def matching(self, descriptors: Mapping[str, str]) -> list[tuple[Limit, str]]:
         """Return the limits that cover a request, each with its key, in the file's order.
@@ -106,13 +128,34 @@ class Rules:
         Args:
             descriptors: What is known of the request; names that are not known are simply left out.
         """
-        found = []
-        for rule in self.limits:
-            if rule.match.covers(descriptors):
-                key = rule.key.key(descriptors)
-                if key is not None:
-                    found.append((rule.limit, key))
-        return found
+        choice = self._choice
+        if self._choices:
+            choice = self._choices.get(descriptors.get("plan", ""), choice)
+        return choice.matching(descriptors)
+
+
+def state_of(rule: Rule) -> dict[str, object]:
+    """Return what rules of one name must have in common, for their state is one."""
+    limit = rule.limit
+    return {
+        "algorithm": limit.algorithm,
+        "time_zone": limit.time_zone,
+        "anchor": limit.anchor,
+        "hold_seconds": limit.hold_seconds,
+    }
+
+
+def _check_one_limit(rule: Rule, first: Rule, where: str) -> None:
+    if rule.limit != first.limit:
+        found = f"another limit named {shape_of(rule.limit.name)} before it"
+        raise InvalidInputError(where, found, "one limit for one name")
+
+
+def _check_one_state(rule: Rule, first: Rule, where: str) -> None:
+    for name, value in state_of(first).items():
+        if state_of(rule)[name] != value:
+            found = f"{name} {state_of(rule)[name]} of {shape_of(rule.limit.name)}"
+            raise InvalidInputError(where, found, f"{value}, as in another plan: one name is one state")
 
 
 def _escaped(value: str, escaped: str, length_max: int) -> str:
