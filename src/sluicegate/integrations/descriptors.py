@@ -45,7 +45,7 @@ def descriptor_readers(rules: Rules, client_address: ClientAddress, *, given: bo
         if not given:
             raise InvalidInputError("plans", "no descriptor plan", "a descriptors= function that supplies it")
     for rule in rules.all:
-        for where, names in (("key", rule.key.parts), ("match", rule.match.names)):
+        for where, names in (("key", rule.key.names), ("match", rule.match.names)):
             for name in names:
                 if name.startswith(_HEADER_PREFIX):
                     readers[name] = _header_reader(name.removeprefix(_HEADER_PREFIX))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sluicegate.ratelimit.algorithms import ALGORITHMS
 from sluicegate.ratelimit.limit import MODES, ON_FAILURE
 from sluicegate.ratelimit.rate import Rate
-from sluicegate.ratelimit.rules.descriptors import DESCRIPTORS, HEADER_PREFIX, checked_descriptor
+from sluicegate.ratelimit.rules.descriptors import DESCRIPTORS, GLOBAL, HEADER_PREFIX, checked_descriptor
 from sluicegate.ratelimit.rules.globs import Glob
 from sluicegate.ratelimit.rules.matching import PathPattern
 from sluicegate.ratelimit.rules.model import KeyTemplate
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["MATCHED_ONCE_MAX", "OFF", "OFF_FIELD", "Field", "match_field", "match_names", "rule_fields"]
 
 _RATE_ACCEPTED = "a rate such as 20/minute, or for concurrency a number of holders"
-_KEY_ACCEPTED = f"a descriptor or a list of them: {', '.join(DESCRIPTORS)}, {HEADER_PREFIX}NAME"
+_KEY_ACCEPTED = f"a descriptor or a list of them: {', '.join(DESCRIPTORS)}, {HEADER_PREFIX}NAME; or {GLOBAL}"
 _PATH_ACCEPTED = "a glob such as /api/**, or a list of them"
 _GLOB_ACCEPTED = "a glob such as acme-*, or a list of them"
 _METHOD_ACCEPTED = "a method such as GET, or a list of them"
@@ -134,9 +134,11 @@ def _key_reader(declared: Collection[str]) -> Callable[[Node], KeyTemplate]:
         try:
             return KeyTemplate(tuple(parts), declared=tuple(declared))  # type: ignore[arg-type]  # it checks its parts itself
         except InvalidInputError as error:
+            if GLOBAL in parts and len(parts) > 1:
+                raise InvalidInputError("", f"{GLOBAL} beside others", f"{GLOBAL} alone, for one key for all") from None
             strange = next((part for part in parts if part not in names), None)
             found = node.shape if node.entries is not None else error.found
-            raise InvalidInputError("", found, error.accepted + suggestion(strange, names)) from None
+            raise InvalidInputError("", found, error.accepted + suggestion(strange, (*names, GLOBAL))) from None
 
     return read
 

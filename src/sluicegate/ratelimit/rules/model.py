@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from sluicegate.ratelimit.rules.choosing import Choice
 from sluicegate.ratelimit.rules.conditions import Match
-from sluicegate.ratelimit.rules.descriptors import checked_descriptor
+from sluicegate.ratelimit.rules.descriptors import GLOBAL, checked_descriptor
 from sluicegate.utils import KEY_LENGTH_MAX, InvalidInputError, shape_of
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ __all__ = ["KEY_PARTS_MAX", "KeyTemplate", "Rule", "Rules", "state_of"]
 
 KEY_PARTS_MAX = 8  # each part lengthens every key; nobody limits by more things at once
 _DIGEST_BYTES = 16  # two keys of one digest would share a limit: 2^64 long keys until that is likely
+_EVERYBODY: Final = (GLOBAL,)
 _EVERY_REQUEST: Final = Match()
 
 
@@ -32,7 +33,8 @@ class KeyTemplate:
     """Which descriptors of a request make its key.
 
     Attributes:
-        parts: 1 to 8 names of descriptors, such as ``("tenant", "route")``.
+        parts: 1 to 8 names of descriptors, such as ``("tenant", "route")``; or ``("global",)``, which gives
+            every request the same key.
         declared: Further names that the file declares.
 
     Raises:
@@ -45,7 +47,13 @@ class KeyTemplate:
     def __post_init__(self) -> None:
         if not 0 < len(self.parts) <= KEY_PARTS_MAX:
             raise InvalidInputError("key", f"{len(self.parts)} descriptors", f"1 to {KEY_PARTS_MAX} descriptors")
-        object.__setattr__(self, "parts", tuple(checked_descriptor(part, self.declared) for part in self.parts))
+        if self.parts != _EVERYBODY:
+            object.__setattr__(self, "parts", tuple(checked_descriptor(part, self.declared) for part in self.parts))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The descriptors that a request must have."""
+        return () if self.parts == _EVERYBODY else self.parts
 
     def key(self, descriptors: Mapping[str, str]) -> str | None:
         """Return the request's key, or ``None`` when it lacks a descriptor or has it empty.
@@ -55,7 +63,9 @@ class KeyTemplate:
         """
         if len(self.parts) == 1:
             value = descriptors.get(self.parts[0])
-            return _escaped(value, "%", KEY_LENGTH_MAX) if value else None
+            if value:
+                return _escaped(value, "%", KEY_LENGTH_MAX)
+            return GLOBAL if self.parts == _EVERYBODY else None
         values = [descriptors.get(part) for part in self.parts]
         if not all(values):
             return None
