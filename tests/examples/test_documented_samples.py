@@ -56,7 +56,7 @@ def test_the_last_sample_has_a_rule_of_each_kind() -> None:
 @pytest.mark.parametrize("name", [*TOP_FIELDS, *rule_fields(), "match", *match_names(), *ALGORITHMS])
 def test_each_name_is_explained(name: str) -> None:
     """Each field, descriptor and algorithm has a row in a table of the page."""
-    assert f"\n| `{name}` |" in RULES_PAGE
+    assert re.search(rf"\n\|[^|]*`{name}`[^|]*\|", RULES_PAGE)
 
 
 @pytest.mark.parametrize(("unit", "spellings"), UNITS)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, MutableMapping
+    from collections.abc import Callable, Iterator, Mapping, MutableMapping
 
     from sluicegate.integrations.client_address import ClientAddress
     from sluicegate.ratelimit.rules import Rules
@@ -44,16 +44,23 @@ def descriptor_readers(rules: Rules, client_address: ClientAddress, *, given: bo
         needed.add("plan")
         if not given:
             raise InvalidInputError("plans", "no descriptor plan", "a descriptors= function that supplies it")
-    for rule in rules.all:
-        for where, names in (("key", rule.key.names), ("match", rule.match.names)):
-            for name in names:
-                if name.startswith(_HEADER_PREFIX):
-                    readers[name] = _header_reader(name.removeprefix(_HEADER_PREFIX))
-                elif name not in readers and not given:
-                    accepted = f"{', '.join(sorted(readers))}, header:NAME, or what a descriptors= function supplies"
-                    raise InvalidInputError(f"rule {rule.limit.name!r}: {where}", name, accepted)
-                needed.add(name)
+    for name, where in _looked_at(rules):
+        if name.startswith(_HEADER_PREFIX):
+            readers[name] = _header_reader(name.removeprefix(_HEADER_PREFIX))
+        elif name not in readers and not given:
+            accepted = f"{', '.join(sorted(readers))}, header:NAME, or what a descriptors= function supplies"
+            raise InvalidInputError(where, name, accepted)
+        needed.add(name)
     return {name: reader for name, reader in readers.items() if name in needed}
+
+
+def _looked_at(rules: Rules) -> Iterator[tuple[str, str]]:
+    """Yield each descriptor that matters, and where."""
+    for list_name, entries in (("allow", rules.allow), ("deny", rules.deny)):
+        yield from ((name, f"{list_name}[{at}]") for at, entry in enumerate(entries) for name in entry.names)
+    for rule in rules.all:
+        yield from ((name, f"rule {rule.limit.name!r}: key") for name in rule.key.names)
+        yield from ((name, f"rule {rule.limit.name!r}: match") for name in rule.match.names)
 
 
 def _method(scope: Scope) -> str:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from sluicegate.ratelimit.rules.choosing import Choice
 from sluicegate.ratelimit.rules.conditions import Match
 from sluicegate.ratelimit.rules.descriptors import GLOBAL, checked_descriptor
+from sluicegate.ratelimit.rules.lists import RequestList
 from sluicegate.utils import KEY_LENGTH_MAX, InvalidInputError, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sluicegate.ratelimit.limit import Limit
+
+    Listed = Literal["deny", "allow"]
 
 __all__ = ["KEY_PARTS_MAX", "KeyTemplate", "Rule", "Rules", "state_of"]
 
@@ -95,6 +98,8 @@ class Rules:
     Attributes:
         limits: The rules for requests of no plan that is named.
         plans: By the name of a plan all rules for its requests, those of `limits` that hold there included.
+        allow: Requests that pass without being counted, each entry what must hold of one.
+        deny: Requests that are refused, also those that are allowed as well.
         declared: The descriptors that the file declares beside those that are known.
 
     Raises:
@@ -104,7 +109,10 @@ class Rules:
 
     limits: tuple[Rule, ...]
     plans: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict, kw_only=True, hash=False)
+    allow: tuple[Match, ...] = field(default=(), kw_only=True)
+    deny: tuple[Match, ...] = field(default=(), kw_only=True)
     declared: tuple[str, ...] = field(default=(), kw_only=True)
+    _lists: tuple[tuple[Listed, RequestList], ...] = field(init=False, repr=False, compare=False)
     _choice: Choice = field(init=False, repr=False, compare=False)
     _choices: dict[str, Choice] = field(init=False, repr=False, compare=False)
     _named: dict[str, dict[str, Rule]] = field(init=False, repr=False, compare=False)
@@ -118,6 +126,8 @@ class Rules:
                 where = f"plans[{plan!r}][{at}]" if plan else f"rules[{at}]"
                 _check_one_limit(rule, within.setdefault(rule.limit.name, rule), where)
                 _check_one_state(rule, first.setdefault(rule.limit.name, rule), where)
+        lists: tuple[tuple[Listed, tuple[Match, ...]], ...] = (("deny", self.deny), ("allow", self.allow))
+        object.__setattr__(self, "_lists", tuple((name, RequestList(entries)) for name, entries in lists if entries))
         object.__setattr__(self, "_named", named)
         object.__setattr__(self, "_choice", Choice(self.limits))
         object.__setattr__(self, "_choices", {name: Choice(rules) for name, rules in self.plans.items()})
@@ -132,12 +142,18 @@ class Rules:
         """Return by name the rules for requests of a plan: those of `limits` where it is unknown."""
         return self._named.get(plan, self._named[""])
 
+    def listed(self, descriptors: Mapping[str, str]) -> Listed | None:
+        """Return which list a request is on: that of the refused first; ``None`` where it is on none."""
+        return next((name for name, entries in self._lists if entries.covers(descriptors)), None)
+
     def matching(self, descriptors: Mapping[str, str]) -> list[tuple[Limit, str]]:
-        """Return the limits that cover a request, each with its key, in the file's order.
+        """Return the limits that cover a request, each with its key, in the file's order; none where it is listed.
 
         Args:
             descriptors: What is known of the request; names that are not known are simply left out.
         """
+        if self._lists and self.listed(descriptors) is not None:
+            return []
         choice = self._choice
         if self._choices:
             choice = self._choices.get(descriptors.get("plan", ""), choice)

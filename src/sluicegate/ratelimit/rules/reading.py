@@ -12,12 +12,14 @@ from sluicegate.ratelimit.rules.problems import entries_of
 from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
+    from sluicegate.ratelimit.rules.conditions import Match
     from sluicegate.ratelimit.rules.document import Node
     from sluicegate.ratelimit.rules.problems import Problems
 
 __all__ = ["TOP_FIELDS", "rules_of"]
 
-TOP_FIELDS: Final = ("version", "limits", "plans", "descriptors")
+TOP_FIELDS: Final = ("version", "limits", "plans", "allow", "deny", "descriptors")
+LISTED_MAX = 1000  # a list that is longer is data, which belongs into a descriptor of its own
 
 
 def rules_of(root: Node, problems: Problems) -> Rules:
@@ -39,13 +41,28 @@ def rules_of(root: Node, problems: Problems) -> Rules:
     reader = Reader(declared, problems)
     common = reader.rules(top["limits"].node, "limits") if "limits" in top else {}
     plans = plans_of(top["plans"].node, common, reader, problems) if "plans" in top else {}
+    lists = {name: _listed(top[name].node, name, reader, problems) for name in ("allow", "deny") if name in top}
     if problems.count():
         return Rules(())
     return Rules(
         tuple(each.made for each in common.values()),
         plans={name: tuple(each.made for each in found.values()) for name, found in plans.items()},
         declared=declared,
+        **lists,
     )
+
+
+def _listed(node: Node, name: str, reader: Reader, problems: Problems) -> tuple[Match, ...]:
+    if node.items is None or not 0 < len(node.items) <= LISTED_MAX:
+        found = node.shape if node.items is None else f"{len(node.items)} entries"
+        problems.add(node.place, name, found, f"a list of 1 to {LISTED_MAX:,} entries such as {{client_address: 10.*}}")
+        return ()
+    entries = []
+    for at, item in enumerate(node.items):
+        if item.entries == ():
+            problems.add(item.place, f"{name}[{at}]", "an empty entry, which is every request", "one that says which")
+        entries.append(reader.match(item, f"{name}[{at}]"))
+    return tuple(entries)
 
 
 def _declared(node: Node, problems: Problems) -> tuple[str, ...]:
