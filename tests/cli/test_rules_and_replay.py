@@ -41,6 +41,20 @@ def test_wrong_rules_are_told_whole(tmp_path: Path) -> None:
     assert len(json.loads(as_json.out)["problems"]) == len(shown.err.splitlines()) >= 2
 
 
+def test_plans_are_told_where_they_differ(tmp_path: Path) -> None:
+    """Of a plan the table shows what it changes, and the JSON object all that holds in it."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        "version: 1\nlimits: {api: {rate: 1/s, key: user}, all: {rate: 9/s, key: host}}\n"
+        "plans: {pro: {limits: {api: {rate: 2/s}}}}\n"
+    )
+    shown = run("rules", "check", str(path))
+    assert "valid: 2 limits, 1 plans" in shown.out
+    assert shown.out.count("plan pro") == 1
+    told = json.loads(run("rules", "check", str(path), "--json").out)
+    assert [rule["rates"] for rule in told["plans"]["pro"]] == [["2/second"], ["9/second"]]
+
+
 def test_rules_that_no_middleware_takes_are_told(tmp_path: Path) -> None:
     """Where more rules cover one request than are decided at once, a valid file is shown with a line that says so."""
     path = tmp_path / "rules.yaml"

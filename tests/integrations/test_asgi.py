@@ -246,11 +246,32 @@ async def test_rules_choose_by_what_a_request_is() -> None:
     assert (await told("/api/b", "POST", x_forwarded_for="192.0.2.2")).startswith("200")
 
 
-async def test_a_rule_that_could_never_apply_is_refused() -> None:
-    """A rule that counts by something nobody supplies fails at the start, not silently in service."""
-    rules = parse_rules("version: 1\nlimits: {api: {rate: 1/minute, key: tenant}}")
+@pytest.mark.parametrize("rule", ["{rate: 1/s, key: tenant}", "{rate: 1/s, key: path, match: {tenant: a}}"])
+async def test_a_rule_that_could_never_apply_is_refused(rule: str) -> None:
+    """A rule that counts or matches by something nobody supplies fails at the start, not silently in service."""
+    rules = parse_rules(f"version: 1\nlimits: {{api: {rule}}}")
     with pytest.raises(InvalidInputError, match=r"'api'.*tenant.*descriptors="):
         RateLimitMiddleware(hello, limiter(), limits=rules)
+
+
+async def test_plans_choose_by_the_descriptor_that_the_application_supplies() -> None:
+    """Whoever supplies the plan of a request has its limits taken; nobody who does is a mistake at the start."""
+    rules = parse_rules(
+        "version: 1\nlimits: {api: {rate: 1/minute, key: path}}\nplans: {pro: {limits: {api: {rate: 5/minute}}}}"
+    )
+    app = RateLimitMiddleware(hello, limiter(), limits=rules, descriptors=lambda _: {"plan": "pro"})
+    assert fields((await answered(app, http_scope()))[0])["ratelimit-policy"] == '"api";q=5;w=60'
+    with pytest.raises(InvalidInputError, match="plans: found no descriptor plan"):
+        RateLimitMiddleware(hello, limiter(), limits=rules)
+
+
+async def test_a_host_is_the_same_in_capitals() -> None:
+    """Whoever writes the host's name otherwise is neither counted apart nor missed by a match."""
+    rules = parse_rules("version: 1\nlimits: {api: {rate: 1/minute, key: host, match: {host: '*.org'}}}")
+    app = RateLimitMiddleware(hello, limiter(), limits=rules)
+    hosts = (b"example.org", b"EXAMPLE.org", b"example.com")
+    statuses = [(await answered(app, http_scope(headers=[(b"host", host)])))[0]["status"] for host in hosts]
+    assert statuses == [200, 429, 200]
 
 
 async def test_wrong_arguments_are_refused() -> None:

@@ -144,6 +144,18 @@ limits:
     assert report.rules[4].shadow
 
 
+def test_what_is_listed_is_not_counted() -> None:
+    """Requests that rules let through or refuse anyway stand under none of their limits."""
+    log = "".join(json.dumps({"ts": at, "ip": ip, "path": "/"}) + "\n" for at, ip in enumerate(["a1", "b1", "c1"] * 4))
+    rules = parse_rules(
+        "version: 1\nlimits: {each: {rate: 1/day, key: path}}\n"
+        "allow: [{client_address: 192.0.2.*}]\ndeny: [{client_address: 198.51.100.1}]\n"
+    )
+    for name, address in (("a1", "192.0.2.1"), ("b1", "198.51.100.1"), ("c1", "203.0.113.1")):
+        log = log.replace(name, address)
+    assert rule_of(replay(in_memory(log), rules), "each").requests == 4
+
+
 def test_a_denied_key_tells_since_when_and_until_when() -> None:
     """Of a key that was denied the first and last denial are told, in the order of time."""
     lines = "\n".join(json.dumps({"ts": at, "ip": "192.0.2.1"}) for at in (59, 5, 7, 1, 3))

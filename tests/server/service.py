@@ -15,6 +15,8 @@ from tests.integrations.serving import served
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sluicegate.ratelimit.rules import Rules
+
 RULES = parse_rules(
     """
     version: 1
@@ -31,10 +33,10 @@ SECRET = b"a secret of thirty-two bytes or so"
 
 
 @contextmanager
-def service(limiter: Limiter | None = None, **settings: Any) -> Iterator[httpx.Client]:
+def service(limiter: Limiter | None = None, rules: Rules = RULES, **settings: Any) -> Iterator[httpx.Client]:
     """Yield a client of a service that decides with *limiter*, by default in memory."""
     app = create_app(
-        limiter or Limiter(logger=NullLogger()), RULES, **{"logger": NullLogger(), "secret": SECRET, **settings}
+        limiter or Limiter(logger=NullLogger()), rules, **{"logger": NullLogger(), "secret": SECRET, **settings}
     )
     with served(app) as address, httpx.Client(base_url=f"http://{address}", timeout=10) as client:
         yield client

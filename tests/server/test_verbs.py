@@ -175,3 +175,26 @@ def test_it_lives_and_is_ready(client: httpx.Client) -> None:
         {"leases": True, "deny_cache": True, "coalescing": True},
     )
     assert client.head("/readyz").status_code == 200
+
+
+def test_a_limit_is_as_the_plan_says() -> None:
+    """Who names a plan gets its limit, and its id leads back to it; one that nobody knows has the limits of none."""
+    rules = parse_rules(
+        "version: 1\nlimits: {api: {rate: 10/hour, key: user}}\n"
+        "plans: {pro: {limits: {api: {rate: 100/hour}, more: {rate: 1/s, key: user}}}}"
+    )
+    with service(rules=rules) as client:
+
+        def asked(verb: str = "acquire", **more: object) -> httpx.Response:
+            return client.post(f"/v1/{verb}", json={"limit": "api", "key": "k", **more})
+
+        assert asked("peek").json()["remaining"] == 10
+        assert asked("peek", plan="unheard-of").json()["remaining"] == 10
+        taken = asked(plan="pro").json()
+        assert taken["remaining"] == 99
+        assert client.post("/v1/refund", json={"id": taken["id"]}).json() == {"refunded": 1}
+        assert "accepted: the name of a limit: api, more" in asked(plan="pro", limit="x").json()["detail"]
+        assert "accepted: the name of a limit: api" in asked(limit="more").json()["detail"]
+        assert asked(plan=7).json()["detail"] == "plan: found 7; accepted: the name of a plan"
+        listed = client.get("/v1/limits").json()
+        assert [rule["name"] for rule in listed["plans"]["pro"]] == ["api", "more"]

@@ -133,8 +133,7 @@ def test_workers_share_an_embedded_server(tmp_path: Path) -> None:
     rules, settings = tmp_path / "rules.yaml", tmp_path / "settings.toml"
     rules.write_text(RULES, "utf-8")
     settings.write_text(
-        f'[redis]\nurl = "embedded://"\n[server]\nworkers = 8\ndrain_delay_ms = 0\n'
-        "[pool]\ndeadline_ms = 2000\n",
+        '[redis]\nurl = "embedded://"\n[server]\nworkers = 8\ndrain_delay_ms = 0\n[pool]\ndeadline_ms = 2000\n',
         "utf-8",
     )
     with serving(rules, "--config", str(settings), "--env", "production") as service:

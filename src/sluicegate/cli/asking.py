@@ -23,6 +23,7 @@ from sluicegate.utils import InvalidInputError, shape_of
 
 if TYPE_CHECKING:
     from sluicegate.ratelimit import Limit
+    from sluicegate.ratelimit.rules import Rules
 
 __all__ = ["acquire", "peek", "reset"]
 
@@ -38,6 +39,7 @@ Redis = Annotated[
     str | None,
     typer.Option(help="Ask this Redis in place of a service, by --rules; default without a url: the settings' redis."),
 ]
+PlanName = Annotated[str, typer.Option(help="The plan of which the limit is taken; default: as it is without one.")]
 RulesFile = Annotated[str | None, typer.Option(help="With Redis: the file of rules; default: the settings'.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -47,15 +49,15 @@ _SERVICE = "http://127.0.0.1:8000"
 class Source(Protocol):
     """What answers: a service, or a limiter in this process."""
 
-    def acquire(self, limit: str, key: str, cost: int) -> dict[str, Any]:
+    def acquire(self, limit: str, key: str, cost: int, plan: str) -> dict[str, Any]:
         """Take units, and return the decision."""
         ...
 
-    def peek(self, limit: str, key: str, cost: int) -> dict[str, Any]:
+    def peek(self, limit: str, key: str, cost: int, plan: str) -> dict[str, Any]:
         """Return the decision that an acquire would get."""
         ...
 
-    def reset(self, limit: str, key: str) -> bool:
+    def reset(self, limit: str, key: str, plan: str) -> bool:
         """Forget a key, and say whether there was something to forget."""
         ...
 
@@ -67,11 +69,12 @@ def acquire(
     url: Url = None,
     redis: Redis = None,
     rules: RulesFile = None,
+    plan: PlanName = "",
     *,
     as_json: Json = False,
 ) -> int:
     """Take units of a limit for a key; exit code 1 when denied, 3 when the store is away and nobody has counted."""
-    decision = _source(url, redis, rules).acquire(limit, key, cost)
+    decision = _source(url, redis, rules).acquire(limit, key, cost, plan)
     return _shown(decision, as_json=as_json)
 
 
@@ -82,11 +85,12 @@ def peek(
     url: Url = None,
     redis: Redis = None,
     rules: RulesFile = None,
+    plan: PlanName = "",
     *,
     as_json: Json = False,
 ) -> int:
     """Say what an acquire would be answered, taking nothing; exit code 1 when it would be denied."""
-    decision = _source(url, redis, rules).peek(limit, key, cost)
+    decision = _source(url, redis, rules).peek(limit, key, cost, plan)
     return _shown(decision, as_json=as_json)
 
 
@@ -96,11 +100,12 @@ def reset(
     url: Url = None,
     redis: Redis = None,
     rules: RulesFile = None,
+    plan: PlanName = "",
     *,
     as_json: Json = False,
 ) -> int:
     """Forget what a key has used."""
-    done = _source(url, redis, rules).reset(limit, key)
+    done = _source(url, redis, rules).reset(limit, key, plan)
     if as_json:
         sys.stdout.write(json.dumps({"reset": done}) + "\n")
     else:
@@ -116,29 +121,28 @@ def _source(url: str | None, redis: str | None, rules: str | None) -> Source:
             redis = settings.redis.url.get_secret_value()
     if redis is None:
         return Service(url or _SERVICE)
-    limits = {rule.limit.name: rule.limit for rule in load_rules(rules_named(rules)).limits}
-    return _Direct(redis, limits)
+    return _Direct(redis, load_rules(rules_named(rules)))
 
 
 class _Direct:
     """A limiter in this process, whose state is in Redis."""
 
-    def __init__(self, redis: str, limits: dict[str, Limit]) -> None:
+    def __init__(self, redis: str, rules: Rules) -> None:
         self._redis = redis
-        self._limits = limits
+        self._rules = rules
 
-    def acquire(self, limit: str, key: str, cost: int) -> dict[str, Any]:
-        named = self._named(limit)
+    def acquire(self, limit: str, key: str, cost: int, plan: str) -> dict[str, Any]:
+        named = self._named(limit, plan)
         with self._limiter() as limiter:
             return decision_json(limiter.acquire(named, key, cost))
 
-    def peek(self, limit: str, key: str, cost: int) -> dict[str, Any]:
-        named = self._named(limit)
+    def peek(self, limit: str, key: str, cost: int, plan: str) -> dict[str, Any]:
+        named = self._named(limit, plan)
         with self._limiter() as limiter:
             return decision_json(limiter.peek(named, key, cost))
 
-    def reset(self, limit: str, key: str) -> bool:
-        named = self._named(limit)
+    def reset(self, limit: str, key: str, plan: str) -> bool:
+        named = self._named(limit, plan)
         with self._limiter() as limiter:
             return limiter.reset(named, key)
 
@@ -146,11 +150,12 @@ class _Direct:
         # What goes wrong is told once, by the answer or by the error.
         return BlockingLimiter.connect(self._redis, deadline=_DEADLINE_SECONDS, logger=NullLogger())
 
-    def _named(self, name: str) -> Limit:
-        limit = self._limits.get(normalize("NFC", name))
-        if limit is None:
-            raise InvalidInputError("limit", shape_of(name), f"one of the file's: {', '.join(self._limits)}")
-        return limit
+    def _named(self, name: str, plan: str) -> Limit:
+        rules = self._rules.named(plan)
+        rule = rules.get(normalize("NFC", name))
+        if rule is None:
+            raise InvalidInputError("limit", shape_of(name), f"one of the file's: {', '.join(rules)}")
+        return rule.limit
 
 
 def _shown(decision: dict[str, Any], *, as_json: bool) -> int:

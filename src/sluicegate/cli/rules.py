@@ -14,13 +14,15 @@ from rich.text import Text
 
 from sluicegate.cli.exits import ALLOWED, REFUSED
 from sluicegate.cli.output import printable
-from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, largest_meeting, load_rules, rules_schema
+from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, largest_meeting, load_rules
 from sluicegate.utils import ConfigurationError
 
 if TYPE_CHECKING:
-    from sluicegate.ratelimit.rules import Rule, Rules
+    from collections.abc import Iterator
 
-__all__ = ["check", "schema"]
+    from sluicegate.ratelimit.rules import Match, Rule, Rules
+
+__all__ = ["check"]
 
 _MINUTE_SECONDS = 60.0
 
@@ -40,15 +42,13 @@ def check(
         problems = [{"where": each.where, "found": each.found, "accepted": each.accepted} for each in error.problems]
         sys.stdout.write(json.dumps({"valid": False, "problems": problems}) + "\n")
         return REFUSED
-    listed = [_as_json(rule) for rule in rules.limits]
-    most = len(largest_meeting(rules).rules)
-    sys.stdout.write(json.dumps({"valid": True, "most_for_one_request": most, "limits": listed}) + "\n")
-    return ALLOWED
-
-
-def schema() -> int:
-    """Print the JSON Schema of a file of rules, for editors."""
-    sys.stdout.write(json.dumps(rules_schema(), indent=2) + "\n")
+    told = {
+        "valid": True,
+        "most_for_one_request": len(largest_meeting(rules).rules),
+        "limits": [_as_json(rule) for rule in rules.limits],
+        "plans": {plan: [_as_json(rule) for rule in listed] for plan, listed in rules.plans.items()},
+    }
+    sys.stdout.write(json.dumps(told) + "\n")
     return ALLOWED
 
 
@@ -59,8 +59,7 @@ def _as_json(rule: Rule) -> dict[str, object]:
         "rates": _rates(rule),
         "algorithm": limit.algorithm,
         "key": list(rule.key.parts),
-        "path": rule.match.path.text if rule.match.path else None,
-        "methods": sorted(rule.match.methods),
+        "match": rule.match.as_json(),
         "on_failure": limit.on_failure,
         "critical": limit.critical,
         "shadow": limit.shadow,
@@ -75,25 +74,46 @@ def _print_table(rules: Rules) -> None:
     table.add_column("requests", overflow="fold")
     table.add_column("if away", no_wrap=True)
     table.add_column("most/min", justify="right", no_wrap=True)
-    for rule in rules.limits:
+    for plan, rule in _with_plans(rules):
         limit = rule.limit
-        requests = [*sorted(rule.match.methods), printable(rule.match.path.text) if rule.match.path else "all"]
         table.add_row(
-            Text.assemble((limit.name, "bold"), ("\non trial" if limit.shadow else "", "yellow")),
+            Text.assemble(
+                (limit.name, "bold"),
+                (f"\nplan {plan}" if plan else "", "cyan"),
+                ("\non trial" if limit.shadow else "", "yellow"),
+            ),
             Text.assemble("\n".join(_rates(rule)), (f"\n{limit.algorithm}", "dim")),
             Text("\n".join(rule.key.parts)),
-            Text(" ".join(requests)),
+            Text(_requests(rule.match)),
             Text("passes" if limit.on_failure == "open" else "is denied"),
             Text(f"{limit.most_in(_MINUTE_SECONDS):,}"),
         )
     console = Console()
     console.print(table)
-    console.print(Text.assemble(("valid", "bold green"), f": {len(rules.limits)} limits"))
+    plans = f", {len(rules.plans)} plans" if rules.plans else ""
+    names = {rule.limit.name for rule in rules.all}
+    console.print(Text.assemble(("valid", "bold green"), f": {len(names)} limits{plans}"))
     meeting = largest_meeting(rules)
     if len(meeting.rules) > RULES_AT_ONCE_MAX:
         # The service names its limits and a replay takes one at a time, so the file is not wrong.
         note = f"{len(meeting.rules)} of them cover one request ({meeting.request}); the middleware takes at most "
         console.print(Text(f"{note}{RULES_AT_ONCE_MAX}", "yellow"), soft_wrap=True)
+
+
+def _with_plans(rules: Rules) -> Iterator[tuple[str, Rule]]:
+    """Yield the rules, each where it is said: of a plan those that differ from what holds without it."""
+    common = rules.named()
+    yield from (("", rule) for rule in rules.limits)
+    for plan, listed in rules.plans.items():
+        yield from ((plan, rule) for rule in listed if common.get(rule.limit.name) != rule)
+
+
+def _requests(match: Match) -> str:
+    """Return in words which requests are meant."""
+    told = match.as_json()
+    words = [*told.pop("method", ()), *told.pop("path", ())]
+    words += [f"{name}={'|'.join(texts)}" for name, texts in told.items()]
+    return printable(" ".join(words)) or "all"
 
 
 def _rates(rule: Rule) -> list[str]:

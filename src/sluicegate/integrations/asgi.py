@@ -7,20 +7,27 @@ fails is the limiter's affair; nothing is caught here.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import AsyncExitStack
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
 
+from sluicegate.integrations.asking import NAMES_SHOWN_MAX, Asking, asked_by_live_rules, asked_by_rules
 from sluicegate.integrations.client_address import ClientAddress
-from sluicegate.integrations.descriptors import descriptor_readers
 from sluicegate.integrations.headers import RATELIMIT_DRAFT, HeaderFields
-from sluicegate.integrations.problem import PROBLEM_MEDIA_TYPE, Problem, denial_problem, undecidable_problem
-from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, LiveRules, Rules, largest_meeting
+from sluicegate.integrations.problem import (
+    PROBLEM_MEDIA_TYPE,
+    Problem,
+    denial_problem,
+    refusal_problem,
+    undecidable_problem,
+)
+from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, LiveRules, Rules
 from sluicegate.utils import InvalidInputError, LimitExceededError, shape_of
 
 if TYPE_CHECKING:
-    from sluicegate.ratelimit import Decision, Limit, Limiter
+    from sluicegate.integrations.asking import Asked, Choose
+    from sluicegate.ratelimit import Decision, Limiter
 
 __all__ = ["DECISIONS_KEY", "RateLimitMiddleware"]
 
@@ -29,8 +36,6 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
-Asked = Sequence["tuple[Limit, str] | tuple[Limit, str, int]"]
-Choose = Callable[[Scope], Asked | Awaitable[Asked]]
 
 DECISIONS_KEY: Final = "sluicegate.decisions"
 """Where the application finds, in the scope, the list of decisions taken for its request."""
@@ -38,7 +43,7 @@ DECISIONS_KEY: Final = "sluicegate.decisions"
 _STARTS = frozenset({"http.response.start", "websocket.accept", "websocket.http.response.start"})
 _FIELDS = frozenset({b"ratelimit", b"ratelimit-policy"})
 _FIELD_LENGTHS = frozenset(map(len, _FIELDS))  # a look at the length spares nearly every name the rest
-_NAMES_SHOWN_MAX = 5  # enough to find the rules by
+_FORBIDDEN = 403
 _ADDRESS_OF_CONNECTION = ClientAddress()
 
 
@@ -86,9 +91,9 @@ class RateLimitMiddleware:
         draft: int | None = RATELIMIT_DRAFT,
     ) -> None:
         if isinstance(limits, Rules):
-            self._asked: Choose = _asked_by_rules(limits, client_address, descriptors)
+            self._asked: Choose = asked_by_rules(limits, client_address, descriptors)
         elif isinstance(limits, LiveRules):
-            self._asked = _asked_by_live_rules(limits, client_address, descriptors)
+            self._asked = asked_by_live_rules(limits, client_address, descriptors)
         elif callable(limits):
             self._asked = limits
         else:
@@ -105,8 +110,14 @@ class RateLimitMiddleware:
             await self.app(scope, receive, send)
             return
         asked = self._asked(scope)
-        if type(asked) is not list and isawaitable(asked):  # a look at the type is an eighth of the question
-            asked = await asked
+        if type(asked) is not list:  # a look at the type is an eighth of the question
+            if isawaitable(asked):
+                asked = await asked
+            if isinstance(asked, Asking):
+                if asked.is_refused:
+                    await _refuse(scope, send, refusal_problem(), [])
+                    return
+                asked = asked.asked
         if not asked:
             await self.app(scope, receive, send)
             return
@@ -119,11 +130,18 @@ class RateLimitMiddleware:
             if decision.allowed:
                 await self.app(scope, receive, self._telling(send, taken))
                 return
-        elif len(asked) > RULES_AT_ONCE_MAX and len(asked := self._those_that_bind(asked)) > RULES_AT_ONCE_MAX:
+            await self._deny(scope, send, taken)
+        else:
+            await self._serve(scope, receive, send, asked, taken)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, asked: Asked, taken: list[Decision]) -> None:
+        """Serve the request if all that limits it lets it pass, and else refuse it."""
+        if len(asked) > RULES_AT_ONCE_MAX and len(asked := self._those_that_bind(asked)) > RULES_AT_ONCE_MAX:
             await _refuse(scope, send, undecidable_problem(len(asked)), [])
-            return
-        elif await self._served(scope, receive, send, asked, taken):
-            return
+        elif not await self._served(scope, receive, send, asked, taken):
+            await self._deny(scope, send, taken)
+
+    async def _deny(self, scope: Scope, send: Send, taken: list[Decision]) -> None:
         await _refuse(scope, send, denial_problem(taken), self._fields.encoded(taken))
 
     async def _served(self, scope: Scope, receive: Receive, send: Send, asked: Asked, taken: list[Decision]) -> bool:
@@ -143,7 +161,7 @@ class RateLimitMiddleware:
         """Return those that are enforced, with as many on trial as there is room for, and tell the log once."""
         if not self._told_of_too_many:
             self._told_of_too_many = True
-            names = ", ".join(pair[0].name for pair in asked[:_NAMES_SHOWN_MAX])
+            names = ", ".join(pair[0].name for pair in asked[:NAMES_SHOWN_MAX])
             self._limiter.engine.logger.error(
                 "request.undecidable", limits=len(asked), most=RULES_AT_ONCE_MAX, first=names
             )
@@ -194,51 +212,13 @@ class RateLimitMiddleware:
         return send_with_fields
 
 
-def _asked_by_rules(
-    rules: Rules, client_address: ClientAddress, descriptors: Callable[[Scope], Mapping[str, str]] | None
-) -> Callable[[Scope], Asked]:
-    readers = descriptor_readers(rules, client_address, given=descriptors is not None)
-    meeting = largest_meeting(rules)
-    if len(meeting.rules) > RULES_AT_ONCE_MAX:
-        names = ", ".join(rule.limit.name for rule in meeting.rules[:_NAMES_SHOWN_MAX])
-        found = f"{len(meeting.rules)} rules that cover one request ({meeting.request}): {names}, …"
-        raise InvalidInputError("limits", found, f"at most {RULES_AT_ONCE_MAX} for one request; narrow what they match")
-
-    def asked(scope: Scope) -> Asked:
-        described = {name: reader(scope) for name, reader in readers.items()}
-        if descriptors is not None:
-            described.update(descriptors(scope))
-        return rules.matching(described)
-
-    return asked
-
-
-def _asked_by_live_rules(
-    live: LiveRules, client_address: ClientAddress, descriptors: Callable[[Scope], Mapping[str, str]] | None
-) -> Callable[[Scope], Asked]:
-    """Ask by the rules that are in force; those by which nobody could ask here never come into force."""
-    prepared: tuple[Rules | None, Callable[[Scope], Asked]] = (None, lambda _: [])
-
-    def prepare(rules: Rules) -> Callable[[Scope], Asked]:
-        return _asked_by_rules(rules, client_address, descriptors)
-
-    def asked(scope: Scope) -> Asked:
-        nonlocal prepared
-        rules = live.current
-        if prepared[0] is not rules:
-            prepared = rules, prepare(rules)
-        return prepared[1](scope)
-
-    live.check(prepare)
-    return asked
-
-
 async def _refuse(scope: Scope, send: Send, problem: Problem, fields: list[tuple[bytes, bytes]]) -> None:
     prefix = "http"
     if scope["type"] == "websocket":
         if "websocket.http.response" not in (scope.get("extensions") or {}):
             # Before it is accepted, closing makes the server answer 403; there is no room for more.
-            await send({"type": "websocket.close", "code": 1013, "reason": "rate limited"})
+            code, reason = (1008, "refused") if problem.status == _FORBIDDEN else (1013, "rate limited")
+            await send({"type": "websocket.close", "code": code, "reason": reason})
             return
         prefix = "websocket.http"
     body = problem.body()

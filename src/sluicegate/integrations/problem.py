@@ -19,6 +19,7 @@ __all__ = [
     "REDUCED_CAPACITY",
     "Problem",
     "denial_problem",
+    "refusal_problem",
     "undecidable_problem",
 ]
 
@@ -71,6 +72,12 @@ def denial_problem(decision: Decision | JointDecision | Sequence[Decision]) -> P
         return Problem(status=503, type=REDUCED_CAPACITY, title=_REDUCED, detail=detail, members=members)
     title = "Request cannot be satisfied as assigned quota has been exceeded"
     return Problem(status=429, type=QUOTA_EXCEEDED, title=title, detail=_advice(denials), members=members)
+
+
+def refusal_problem() -> Problem:
+    """Describe a request that is on the list of those that are refused: 403, for nothing is gained by waiting."""
+    detail = "This request is refused whatever its rate; it will not pass later either."
+    return Problem(status=403, title="Forbidden", detail=detail)
 
 
 def undecidable_problem(limits: int) -> Problem:

@@ -101,6 +101,7 @@ def _read(reader: LogReader, rules: Rules, ordering: Ordering, span: _Span, prog
     replayed = [(index, rule.match, rule.key) for index, rule in enumerate(rules.limits) if _is_replayable(rule)]
     add, without_key = ordering.add, span.without_key
     first_us = last_us = None
+    has_lists = bool(rules.allow or rules.deny)
     for count, (at_us, line_number, descriptors) in enumerate(reader.requests()):
         if first_us is None or last_us is None:
             first_us = last_us = at_us
@@ -108,6 +109,8 @@ def _read(reader: LogReader, rules: Rules, ordering: Ordering, span: _Span, prog
             first_us = at_us
         elif at_us > last_us:
             last_us = at_us
+        if has_lists and rules.listed(descriptors) is not None:
+            continue  # it is let through or refused, and not counted
         for index, match, template in replayed:
             if match.covers(descriptors):
                 key = template.key(descriptors)

@@ -13,7 +13,8 @@ from sluicegate.ratelimit import Decision
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sluicegate.ratelimit import JointDecision, Limit
+    from sluicegate.ratelimit import JointDecision
+    from sluicegate.ratelimit.rules import LiveRules
     from sluicegate.server.tokens import TokenSigner
 
 __all__ = [
@@ -34,15 +35,15 @@ LIMIT_CHANGED: Final = Problem(
 _REFUND = "refundable decision"
 
 
-def decision_of(token: object, limits: Mapping[str, Limit], signer: TokenSigner) -> Decision | None:
+def decision_of(token: object, rules: LiveRules, signer: TokenSigner) -> Decision | None:
     """Return the decision that a refund's id stands for; ``None`` when its limit is gone or changed.
 
     Raises:
         InvalidInputError: It is no id of ours.
     """
     name, tag, key, cost, decided_at_us, reset_after_us, serial = signer.read(_REFUND, token)
-    limit = limits.get(name)
-    if limit is None or limit.plan.tag != tag:
+    limit = rules.recall(name, tag)
+    if limit is None:
         return None
     return Decision(
         allowed=True,

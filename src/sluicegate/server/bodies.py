@@ -20,8 +20,22 @@ if TYPE_CHECKING:
     from fastapi import Request
 
     from sluicegate.ratelimit import Limit
+    from sluicegate.ratelimit.rules import LiveRules
 
-__all__ = ["ALL_MAX", "BODY_BYTES_MAX", "MANY_MAX", "Asked", "BodyError", "read_asked", "read_list", "read_object"]
+__all__ = [
+    "ALL_MAX",
+    "ASKED",
+    "BODY_BYTES_MAX",
+    "MANY_MAX",
+    "Asked",
+    "BodyError",
+    "read_asked",
+    "read_list",
+    "read_object",
+]
+
+ASKED: Final = ("limit", "key", "cost", "plan")
+"""The members of a request for units."""
 
 BODY_BYTES_MAX: Final = 1_048_576  # a thousand requests with keys of a kilobyte
 BODY_SECONDS_MAX: Final = 10.0  # who sends a megabyte more slowly keeps a connection busy for nothing
@@ -65,25 +79,29 @@ async def read_object(request: Request, *, names: Collection[str]) -> dict[str, 
     return _checked_object(_parsed(await _content(request)), "body", names)
 
 
-def read_asked(value: Mapping[str, Any], limits: Mapping[str, Limit], where: str = "") -> Asked:
+def read_asked(value: Mapping[str, Any], rules: LiveRules, where: str = "") -> Asked:
     """Return what a body, or an item of one, asks for.
 
     Args:
         value: An object that has been checked to have only known members.
-        limits: The limits by name.
+        rules: Which limits there are.
         where: The item's place, with a dot at its end.
 
     Raises:
         InvalidInputError: A member is missing or refused.
     """
+    plan = value.get("plan", "")
+    if not isinstance(plan, str):
+        raise InvalidInputError(f"{where}plan", shape_of(plan), "the name of a plan")
     for name in ("limit", "key"):
         if name not in value:
-            raise InvalidInputError(f"{where}{name}", "nothing", _limit_accepted(limits) if name == "limit" else "text")
+            accepted = _limit_accepted(rules, plan) if name == "limit" else "text"
+            raise InvalidInputError(f"{where}{name}", "nothing", accepted)
     named = value["limit"]
     # Names are normalised, so any spelling of one finds it.
-    limit = limits.get(normalize("NFC", named)) if isinstance(named, str) else None
+    limit = rules.find(normalize("NFC", named), plan) if isinstance(named, str) else None
     if limit is None:
-        raise InvalidInputError(f"{where}limit", shape_of(named), _limit_accepted(limits))
+        raise InvalidInputError(f"{where}limit", shape_of(named), _limit_accepted(rules, plan))
     key = checked_key(value["key"], f"{where}key")
     cost = value.get("cost", 1)
     if type(cost) is float and cost.is_integer():
@@ -91,7 +109,7 @@ def read_asked(value: Mapping[str, Any], limits: Mapping[str, Limit], where: str
     return Asked(limit, key, checked_cost(cost, f"{where}cost"))
 
 
-def read_list(body: Mapping[str, Any], limits: Mapping[str, Limit], *, most: int) -> list[Asked]:
+def read_list(body: Mapping[str, Any], rules: LiveRules, *, most: int) -> list[Asked]:
     """Return what each item of the body's ``requests`` asks for, 1 to *most* of them.
 
     Raises:
@@ -106,7 +124,7 @@ def read_list(body: Mapping[str, Any], limits: Mapping[str, Limit], *, most: int
     asked = []
     for at, item in enumerate(items):
         place = f"requests[{at}]"
-        asked.append(read_asked(_checked_object(item, place, ("limit", "key", "cost")), limits, f"{place}."))
+        asked.append(read_asked(_checked_object(item, place, ASKED), rules, f"{place}."))
     return asked
 
 
@@ -167,8 +185,8 @@ def _checked_object(value: object, where: str, names: Collection[str]) -> dict[s
     return value
 
 
-def _limit_accepted(limits: Mapping[str, Limit]) -> str:
-    names = list(limits)
+def _limit_accepted(rules: LiveRules, plan: str) -> str:
+    names = list(rules.current.named(plan))
     shown = ", ".join(names[:_NAMES_SHOWN_MAX])
     more = f" and {len(names) - _NAMES_SHOWN_MAX} more (GET /v1/limits)" if len(names) > _NAMES_SHOWN_MAX else ""
     return f"the name of a limit: {shown}{more}" if names else "nothing, for the rules have no limits"

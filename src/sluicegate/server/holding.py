@@ -46,7 +46,7 @@ class Holding:
 
     async def take(self, request: Request) -> Response:
         """Take a unit of a concurrency limit, to be renewed before it expires."""
-        limit, key, _ = read_asked(await read_object(request, names=("limit", "key")), self._rules.named)
+        limit, key, _ = read_asked(await read_object(request, names=("limit", "key", "plan")), self._rules)
         if limit.algorithm != "concurrency":
             found = f"{limit.algorithm} limit {limit.name!r}"
             raise InvalidInputError("limit", found, "a concurrency limit; POST /v1/acquire takes units of this one")
@@ -78,5 +78,5 @@ class Holding:
     def _held(self, hold_id: str) -> tuple[Limit, str, str] | None:
         """Return the limit, key and holder that an id stands for; ``None`` when the limit is gone or changed."""
         name, tag, key, holder = self._signer.read(_HOLD, hold_id)
-        limit = self._rules.named.get(name)
-        return (limit, key, holder) if limit is not None and limit.plan.tag == tag else None
+        limit = self._rules.recall(name, tag)
+        return None if limit is None else (limit, key, holder)

@@ -201,8 +201,9 @@ def _asked_schemas(names: list[str], with_rate: list[str], held: list[str]) -> J
         "default": 1,
         "description": "Units to take",
     }
-    rated = {"limit": _one_of(with_rate), "key": key, "cost": cost}
-    any_limit = {"limit": _one_of(names), "key": key}
+    plan = {"type": "string", "description": "In which plan; one that is not known has the limits of none"}
+    rated = {"limit": _one_of(with_rate), "key": key, "cost": cost, "plan": plan}
+    any_limit = {"limit": _one_of(names), "key": key, "plan": plan}
     return {
         "Acquire": _object(rated, required=("limit", "key")),
         "AcquireAll": _listed("Acquire", ALL_MAX),
@@ -210,7 +211,7 @@ def _asked_schemas(names: list[str], with_rate: list[str], held: list[str]) -> J
         "Peek": _object({**any_limit, "cost": cost}, required=("limit", "key")),
         "Reset": _object(any_limit, required=("limit", "key")),
         "Refund": _object({"id": {"type": "string", "description": "A decision's id"}}, required=("id",)),
-        "HoldTaken": _object({"limit": _one_of(held), "key": key}, required=("limit", "key")),
+        "HoldTaken": _object({"limit": _one_of(held), "key": key, "plan": plan}, required=("limit", "key")),
     }
 
 
@@ -265,7 +266,7 @@ def _answer_schemas() -> Json:
         "HoldReleased": _object({"released": {"type": "boolean"}}),
         "ResetDone": _object({"reset": {"type": "boolean"}}),
         "RefundDone": _object({"refunded": {"type": "integer", "minimum": 0}}),
-        "Limits": _object({"limits": {"type": "array", "items": {"type": "object"}}}),
+        "Limits": _limits_schema(),
         "Status": {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]},
         "Ready": _ready_schema(),
         "Problem": {
@@ -289,6 +290,12 @@ def _object(properties: Json, *, required: tuple[str, ...] | None = None) -> Jso
 def _listed(schema: str, most: int) -> Json:
     items = {"type": "array", "minItems": 1, "maxItems": most, "items": _reference(schema)}
     return _object({"requests": items})
+
+
+def _limits_schema() -> Json:
+    rules: Json = {"type": "array", "items": {"type": "object"}}
+    plans = {"type": "object", "description": "For each plan all limits that hold", "additionalProperties": rules}
+    return _object({"limits": rules, "plans": plans}, required=("limits",))
 
 
 def _one_of(names: list[str]) -> Json:

@@ -254,7 +254,7 @@ async def _keep_trying(limiter: Limiter, logger: Logger) -> None:
 
 
 def _tell_what_answers_without_the_store(rules: LiveRules, logger: Logger) -> None:
-    limits = [rule.limit for rule in rules.limits]
+    limits = list(rules.named.values())
     denying = [limit.name for limit in limits if limit.on_failure == "closed" and not limit.shadow]
     allowing = [limit.name for limit in limits if limit.on_failure != "closed" or limit.shadow]
     logger.info("limits.without_store", allow=_listed(allowing), deny=_listed(denying))

@@ -17,19 +17,15 @@ from sluicegate.server.answers import (
     problem_answer,
     refund_token,
 )
-from sluicegate.server.bodies import ALL_MAX, MANY_MAX, Asked, read_asked, read_list, read_object
+from sluicegate.server.bodies import ALL_MAX, ASKED, MANY_MAX, Asked, read_asked, read_list, read_object
 from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sluicegate.ratelimit import Limit, Limiter
+    from sluicegate.ratelimit import Limiter
     from sluicegate.ratelimit.rules import LiveRules, Rule
     from sluicegate.server.tokens import TokenSigner
 
 __all__ = ["Verbs"]
-
-_ASKED = ("limit", "key", "cost")
 
 
 class Verbs:
@@ -48,14 +44,9 @@ class Verbs:
         self._rules = rules
         self._signer = signer
 
-    @property
-    def limits(self) -> Mapping[str, Limit]:
-        """The limits that are in force, by name."""
-        return self._rules.named
-
     async def acquire(self, request: Request) -> Response:
         """Take units of one limit for a key, or say when they can be had."""
-        asked = _with_rate(read_asked(await read_object(request, names=_ASKED), self.limits), "limit")
+        asked = _with_rate(read_asked(await read_object(request, names=ASKED), self._rules), "limit")
         decision = await self._limiter.acquire(*asked)
         return decision_answer(decision, refund_token(decision, self._signer))
 
@@ -71,28 +62,31 @@ class Verbs:
 
     async def peek(self, request: Request) -> Response:
         """Say what an acquire would be answered, and what is there now; nothing is taken."""
-        asked = read_asked(await read_object(request, names=_ASKED), self.limits)
+        asked = read_asked(await read_object(request, names=ASKED), self._rules)
         return answer(decision_json(await self._limiter.peek(*asked)))
 
     async def reset(self, request: Request) -> Response:
         """Forget the state of a key, as if it had never come."""
-        limit, key, _ = read_asked(await read_object(request, names=("limit", "key")), self.limits)
+        limit, key, _ = read_asked(await read_object(request, names=("limit", "key", "plan")), self._rules)
         return answer({"reset": await self._limiter.reset(limit, key)})
 
     async def refund(self, request: Request) -> Response:
         """Give back what a decision took, once, by the id that it came with."""
         body = await read_object(request, names=("id",))
-        decision = decision_of(body.get("id"), self.limits, self._signer)
+        decision = decision_of(body.get("id"), self._rules, self._signer)
         if decision is None:
             return problem_answer(LIMIT_CHANGED)
         return answer({"refunded": await self._limiter.refund(decision)})
 
     async def list_limits(self) -> Response:
         """List the limits that this service decides by."""
-        return answer({"limits": [_rule_json(rule) for rule in self._rules.limits]})
+        rules = self._rules.current
+        told = {"limits": [_rule_json(rule) for rule in rules.limits]}
+        plans = {plan: [_rule_json(rule) for rule in listed] for plan, listed in rules.plans.items()}
+        return answer({**told, "plans": plans} if plans else told)
 
     async def _listed(self, request: Request, *, most: int) -> list[Asked]:
-        asked = read_list(await read_object(request, names=("requests",)), self.limits, most=most)
+        asked = read_list(await read_object(request, names=("requests",)), self._rules, most=most)
         return [_with_rate(each, f"requests[{at}].limit") for at, each in enumerate(asked)]
 
 
@@ -110,8 +104,7 @@ def _rule_json(rule: Rule) -> dict[str, object]:
         "rates": [str(rate) for rate in limit.rates] or [str(limit.plan.capacity)],
         "algorithm": limit.algorithm,
         "key": list(rule.key.parts),
-        "path": rule.match.path.text if rule.match.path else None,
-        "methods": sorted(rule.match.methods),
+        "match": rule.match.as_json(),
         "on_failure": limit.on_failure,
         "critical": limit.critical,
         "shadow": limit.shadow,

@@ -103,7 +103,7 @@ def test_the_smallest_useful_file() -> None:
         Rule(
             limit=Limit("per-client", "20/minute", algorithm="fixed_window"),
             key=KeyTemplate(("client_address",)),
-            match=Match(path=PathPattern("/api/**")),
+            match=Match(values=(("path", (PathPattern("/api/**"),)),)),
         ),
     )
 
@@ -115,7 +115,7 @@ def test_every_field_in_either_notation(content: str, notation: str) -> None:
     options = {"on_failure": "closed", "critical": True, "shadow": True, "mode": "leased", "lease_seconds": 0.5}
     assert api.limit == Limit("api", "100/minute burst 20; 1000/h", **options)  # type: ignore[arg-type]
     assert api.key == KeyTemplate(("tenant", "header:x-api-key"))
-    assert api.match == Match(path=PathPattern("/api/**"), methods=frozenset({"GET", "POST"}))
+    assert api.match == Match(values=(("path", (PathPattern("/api/**"),)),), methods=frozenset({"GET", "POST"}))
     assert bills.limit.anchor == date(2024, 1, 31)
     assert bills.limit.time_zone == "Europe/Berlin"
     assert uploads.limit == Limit("uploads", "5", algorithm="concurrency", hold_seconds=30)
@@ -185,11 +185,17 @@ def test_all_problems_at_once_in_the_order_of_the_file() -> None:
         ("anchor: 2024-99-99", "anchor: found '2024-99-99'; accepted: a date such as 2024-01-31"),
         ("anchor: 2024-01-31", "limits.a.anchor: found algorithm gcra; accepted: them only for calendar_quota"),
         ("time_zone: 5", "time_zone: found 5; accepted: the name of a time zone"),
-        ("match: /api", "match: found '/api'; accepted: a mapping with path, method"),
+        ("match: /api", "match: found '/api'; accepted: a mapping with path, route, method, client_address"),
         ("match: {method: []}", "match.method: found 0 methods; accepted: 1 to 32 methods"),
         ("match: {method: 'G T'}", "match.method: found 'G T'; accepted: a method such as GET"),
         ("match: {method: {}}", "match.method: found a mapping; accepted: a method such as GET"),
-        ("match: {path: [/a]}", "match.path: found a list; accepted: a glob"),
+        ("match: {path: [[/a]]}", "match.path: found a list; accepted: a glob"),
+        ("match: {path: []}", "match.path: found 0 globs; accepted: 1 to 100 globs"),
+        ("match: {path: [/a, api]}", "match.path: found 'api'; accepted: a glob of 1 to 256 characters"),
+        ("match: {tenant: 5}", "match.tenant: found 5; accepted: a glob such as acme-*, or a list of them"),
+        ("match: {tenent: a}", "match.tenent: found a name that is not known"),
+        ("match: {tenent: a}", "(did you mean 'tenant'?)"),
+        ("match: {'header:': a}", "match.header:: found a name that is not known"),
         ("algorithm: 5", "algorithm: found 5; accepted: gcra, "),
         (
             "algorithm: fixed_window\n    rate: 2/s",

@@ -25,6 +25,8 @@ def rules_with(*matches: str) -> Rules:
         (["{path: /a/**}", "{path: /a}"], "ab", "any method, path /a"),
         (["{path: /a, method: PUT}", "{path: /a, method: GET}", "{path: '/*', method: GET}"], "bc", "GET, path /a"),
         (["{path: '/a/*/c'}"], "", "any method, path /"),
+        (["{tenant: a*}", "{tenant: b}", "{tenant: b, plan: x}", ""], "bcd", "any method, path /, tenant b, plan x"),
+        (["{path: [/a, /b]}", "{path: /b}"], "ab", "any method, path /b"),
     ],
 )
 def test_the_largest_meeting_is_found(matches: list[str], names: str, request_text: str) -> None:
@@ -51,4 +53,4 @@ def test_a_plain_glob_has_an_example(text: str, example: str | None) -> None:
     """Of a glob that is a path, or all below one, a path is known that fits."""
     pattern = PathPattern(text)
     assert pattern.example == example
-    assert example is None or Match(path=pattern).covers({"path": example})
+    assert example is None or Match(values=(("path", (pattern,)),)).covers({"path": example})

@@ -20,10 +20,18 @@ def test_a_rule_covers_what_its_match_covers() -> None:
     second = Limit("second", "1/s")
     rules = Rules(
         (
-            Rule(limit=first, key=KeyTemplate(("client_address",)), match=Match(path=PathPattern("/api/**"))),
+            Rule(
+                limit=first,
+                key=KeyTemplate(("client_address",)),
+                match=Match(values=(("path", (PathPattern("/api/**"),)),)),
+            ),
             Rule(limit=second, key=KeyTemplate(("tenant", "method")), match=Match(methods=frozenset({"GET", "HEAD"}))),
             Rule(limit=Limit("post", "1/s"), key=KeyTemplate(("tenant",)), match=Match(methods=frozenset({"POST"}))),
-            Rule(limit=Limit("else", "1/s"), key=KeyTemplate(("tenant",)), match=Match(path=PathPattern("/b"))),
+            Rule(
+                limit=Limit("else", "1/s"),
+                key=KeyTemplate(("tenant",)),
+                match=Match(values=(("path", (PathPattern("/b"),)),)),
+            ),
         )
     )
     assert rules.matching(REQUEST) == [(first, "192.0.2.7"), (second, "blue:GET")]
@@ -34,7 +42,7 @@ def test_two_limits_of_one_name_are_refused() -> None:
     key, other = KeyTemplate(("tenant",)), KeyTemplate(("user",))
     limit = Limit("caf\u00e9", "1/s")
     assert len(Rules((Rule(limit=limit, key=key), Rule(limit=Limit("cafe\u0301", "1/s"), key=other))).limits) == 2
-    with pytest.raises(InvalidInputError, match=r"rules\[1\]: found another limit named .*after rules\[0\]"):
+    with pytest.raises(InvalidInputError, match=r"rules\[1\]: found another limit named .* before it"):
         Rules((Rule(limit=limit, key=key), Rule(limit=Limit("cafe\u0301", "2/s"), key=key)))
 
 
@@ -46,7 +54,7 @@ def test_a_rule_leaves_out_requests_without_its_key(parts: tuple[str, ...]) -> N
 
 def test_a_match_on_the_path_needs_a_path() -> None:
     """A request without a path is not covered by a match that names one, and covered by one that does not."""
-    assert not Match(path=PathPattern("/**")).covers({})
+    assert not Match(values=(("path", (PathPattern("/**"),)),)).covers({})
     assert Match().covers({})
 
 

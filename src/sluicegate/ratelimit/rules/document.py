@@ -154,7 +154,9 @@ def _node_of_yaml(node: Any, loader: Any) -> Node:  # noqa: ANN401 - PyYAML's ow
         entries = []
         for key, value in node.value:
             name = _node_of_yaml(key, loader)
-            entries.append(Entry(name.value, name.place, _node_of_yaml(value, loader)))
+            # YAML 1.1 takes a name such as 'off' for a truth; nobody names anything by one.
+            text = key.value if isinstance(name.value, bool) else name.value
+            entries.append(Entry(text, name.place, _node_of_yaml(value, loader)))
         return Node(place=place, entries=tuple(entries))
     try:
         return Node(place=place, value=loader.construct_object(node))

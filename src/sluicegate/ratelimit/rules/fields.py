@@ -4,32 +4,37 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from sluicegate.ratelimit.algorithms import ALGORITHMS
 from sluicegate.ratelimit.limit import MODES, ON_FAILURE
 from sluicegate.ratelimit.rate import Rate
+from sluicegate.ratelimit.rules.descriptors import DESCRIPTORS, GLOBAL, HEADER_PREFIX, checked_descriptor
+from sluicegate.ratelimit.rules.globs import Glob
 from sluicegate.ratelimit.rules.matching import PathPattern
-from sluicegate.ratelimit.rules.model import DESCRIPTORS, HEADER_PREFIX, KEY_PARTS_MAX, KeyTemplate
+from sluicegate.ratelimit.rules.model import KeyTemplate
+from sluicegate.ratelimit.rules.problems import suggestion
 from sluicegate.utils import InvalidInputError, checked_seconds, shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
+    from sluicegate.ratelimit.rules.conditions import Pattern
     from sluicegate.ratelimit.rules.document import Node
 
-__all__ = ["FIELDS", "MATCH_FIELDS", "Field", "suggestion"]
+__all__ = ["MATCHED_ONCE_MAX", "OFF", "OFF_FIELD", "Field", "match_field", "match_names", "rule_fields"]
 
 _RATE_ACCEPTED = "a rate such as 20/minute, or for concurrency a number of holders"
-_KEY_ACCEPTED = f"a descriptor or a list of them: {', '.join(DESCRIPTORS)}, {HEADER_PREFIX}NAME"
+_KEY_ACCEPTED = f"a descriptor or a list of them: {', '.join(DESCRIPTORS)}, {HEADER_PREFIX}NAME; or {GLOBAL}"
+_PATH_ACCEPTED = "a glob such as /api/**, or a list of them"
+_GLOB_ACCEPTED = "a glob such as acme-*, or a list of them"
 _METHOD_ACCEPTED = "a method such as GET, or a list of them"
 _ANCHOR_ACCEPTED = "a date such as 2024-01-31, or a local date and time"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT")
+MATCHED_ONCE_MAX = 100  # a list that is longer is data, which belongs into a descriptor of its own
 _METHODS_MAX = 32  # several times as many as there are
 _METHOD_LENGTH_MAX = 32  # twice the longest that is registered
-_COMPARED_LENGTH_MAX = 64  # looking for the nearest name takes time in the square of the length
 _ZONE_ACCEPTED = "the name of a time zone, such as Europe/Berlin"
 
 
@@ -40,23 +45,29 @@ class Field:
     Attributes:
         read: Takes the field's node to its value, or raises `InvalidInputError`.
         accepted: What may stand there, for messages.
-        shape: The same as a JSON Schema, for editors; what no schema can say is left to the reader.
-        parameter: The parameter that takes the value, where its name is another.
     """
 
     read: Callable[[Node], Any]
     accepted: str
-    shape: Mapping[str, Any]
-    parameter: str = ""
 
 
-def suggestion(name: object, names: Iterable[str]) -> str:
-    """Return ``" (did you mean …?)"`` with the nearest of *names*, or nothing when none is near."""
-    if not isinstance(name, str):
-        return ""
-    spellings = {known.lower(): known for known in names}
-    nearest = get_close_matches(name.lower()[:_COMPARED_LENGTH_MAX], spellings, n=1, cutoff=0.65)
-    return f" (did you mean {spellings[nearest[0]]!r}?)" if nearest else ""
+def rule_fields(declared: Collection[str] = ()) -> Mapping[str, Field]:
+    """Return the fields of a rule, where a file declares further descriptors."""
+    return {**_RULE_FIELDS, "key": Field(read=_key_reader(declared), accepted=_KEY_ACCEPTED)}
+
+
+def match_names(declared: Collection[str] = ()) -> tuple[str, ...]:
+    """Return the names that a match may have, but for those of headers."""
+    return tuple(dict.fromkeys((*_MATCH_FIELDS, *DESCRIPTORS, *declared)))
+
+
+def match_field(name: str, declared: Collection[str] = ()) -> Field | None:
+    """Return the field of a match, or ``None`` when there is none of that name."""
+    try:
+        checked_descriptor(name, declared)
+    except InvalidInputError:
+        return None
+    return _MATCH_FIELDS.get(name, _GLOB_FIELD)
 
 
 def _text(node: Node, accepted: str) -> str:
@@ -115,18 +126,31 @@ def _anchor(node: Node) -> date | datetime:
         raise InvalidInputError("", shape_of(text), _ANCHOR_ACCEPTED) from None
 
 
-def _key(node: Node) -> KeyTemplate:
-    names = [item.value for item in node.items] if node.items is not None else [node.value]
-    try:
-        return KeyTemplate(tuple(names))  # type: ignore[arg-type]  # it checks its parts itself
-    except InvalidInputError as error:
-        strange = next((name for name in names if name not in DESCRIPTORS), None)
-        found = node.shape if node.entries is not None else error.found
-        raise InvalidInputError("", found, error.accepted + suggestion(strange, DESCRIPTORS)) from None
+def _key_reader(declared: Collection[str]) -> Callable[[Node], KeyTemplate]:
+    names = (*DESCRIPTORS, *(name for name in declared if name not in DESCRIPTORS))
+
+    def read(node: Node) -> KeyTemplate:
+        parts = [item.value for item in node.items] if node.items is not None else [node.value]
+        try:
+            return KeyTemplate(tuple(parts), declared=tuple(declared))  # type: ignore[arg-type]  # it checks its parts itself
+        except InvalidInputError as error:
+            if GLOBAL in parts and len(parts) > 1:
+                raise InvalidInputError("", f"{GLOBAL} beside others", f"{GLOBAL} alone, for one key for all") from None
+            strange = next((part for part in parts if part not in names), None)
+            found = node.shape if node.entries is not None else error.found
+            raise InvalidInputError("", found, error.accepted + suggestion(strange, (*names, GLOBAL))) from None
+
+    return read
 
 
-def _path(node: Node) -> PathPattern:
-    return PathPattern(_text(node, "a glob such as /api/**"))
+def _patterns_reader(pattern_of: Callable[[str], Pattern], accepted: str) -> Callable[[Node], tuple[Pattern, ...]]:
+    def read(node: Node) -> tuple[Pattern, ...]:
+        items = node.items if node.items is not None else (node,)
+        if not 0 < len(items) <= MATCHED_ONCE_MAX:
+            raise InvalidInputError("", f"{len(items)} globs", f"1 to {MATCHED_ONCE_MAX} globs")
+        return tuple(pattern_of(_text(item, accepted)) for item in items)
+
+    return read
 
 
 def _methods(node: Node) -> frozenset[str]:
@@ -148,51 +172,32 @@ def _method(node: Node) -> str:
     return text
 
 
-_TEXT: Final[Mapping[str, Any]] = MappingProxyType({"type": "string", "minLength": 1})
-_TRUTH: Final[Mapping[str, Any]] = MappingProxyType({"type": "boolean"})
-_DESCRIPTOR: Final[Mapping[str, Any]] = MappingProxyType(
-    {"anyOf": [{"enum": list(DESCRIPTORS)}, {"type": "string", "pattern": f"^{HEADER_PREFIX}[A-Za-z0-9_-]+$"}]}
-)
-
-
-def _enum(names: Iterable[str]) -> Mapping[str, Any]:
-    return {"enum": list(names)}
-
-
-def _several(one: Mapping[str, Any], most: int) -> Mapping[str, Any]:
-    """Return the schema of one such value, or a list of them."""
-    return {"anyOf": [dict(one), {"type": "array", "items": dict(one), "minItems": 1, "maxItems": most}]}
-
-
-FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
+_RULE_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
     {
-        "rate": Field(read=_rate, accepted=_RATE_ACCEPTED, shape={"type": ["string", "integer"]}),
-        "algorithm": Field(read=_one_of(ALGORITHMS), accepted=", ".join(ALGORITHMS), shape=_enum(ALGORITHMS)),
-        "key": Field(read=_key, accepted=_KEY_ACCEPTED, shape=_several(_DESCRIPTOR, KEY_PARTS_MAX)),
-        "mode": Field(read=_one_of(MODES), accepted=" or ".join(MODES), shape=_enum(MODES)),
-        "on_failure": Field(read=_one_of(ON_FAILURE), accepted=" or ".join(ON_FAILURE), shape=_enum(ON_FAILURE)),
-        "critical": Field(read=_truth, accepted="true or false", shape=_TRUTH),
-        "shadow": Field(read=_truth, accepted="true or false", shape=_TRUTH),
-        "time_zone": Field(read=lambda node: _text(node, _ZONE_ACCEPTED), accepted="a time zone", shape=_TEXT),
-        "anchor": Field(read=_anchor, accepted=_ANCHOR_ACCEPTED, shape=_TEXT),
-        "hold_seconds": Field(
-            read=_hold_seconds,
-            accepted="a number of seconds from 0.1 to 86,400",
-            shape={"type": "number", "minimum": 0.1, "maximum": 86_400},
-        ),
-        "lease_seconds": Field(
-            read=_lease_seconds,
-            accepted="a number of seconds from 0.05 to 60",
-            shape={"type": "number", "minimum": 0.05, "maximum": 60},
-        ),
+        "rate": Field(read=_rate, accepted=_RATE_ACCEPTED),
+        "algorithm": Field(read=_one_of(ALGORITHMS), accepted=", ".join(ALGORITHMS)),
+        "key": Field(read=_key_reader(()), accepted=_KEY_ACCEPTED),
+        "mode": Field(read=_one_of(MODES), accepted=" or ".join(MODES)),
+        "on_failure": Field(read=_one_of(ON_FAILURE), accepted=" or ".join(ON_FAILURE)),
+        "critical": Field(read=_truth, accepted="true or false"),
+        "shadow": Field(read=_truth, accepted="true or false"),
+        "time_zone": Field(read=lambda node: _text(node, _ZONE_ACCEPTED), accepted="a time zone"),
+        "anchor": Field(read=_anchor, accepted=_ANCHOR_ACCEPTED),
+        "hold_seconds": Field(read=_hold_seconds, accepted="a number of seconds from 0.1 to 86,400"),
+        "lease_seconds": Field(read=_lease_seconds, accepted="a number of seconds from 0.05 to 60"),
     }
 )
 
-MATCH_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
+OFF: Final = "off"
+OFF_FIELD: Final = Field(read=_truth, accepted="true or false")
+"""In a plan: whether a limit that would hold there does not."""
+
+_PATH_FIELD: Final = Field(read=_patterns_reader(PathPattern, _PATH_ACCEPTED), accepted=_PATH_ACCEPTED)
+_GLOB_FIELD: Final = Field(read=_patterns_reader(Glob, _GLOB_ACCEPTED), accepted=_GLOB_ACCEPTED)
+_MATCH_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
     {
-        "path": Field(read=_path, accepted="a glob such as /api/**", shape=_TEXT),
-        "method": Field(
-            read=_methods, accepted=_METHOD_ACCEPTED, shape=_several(_TEXT, _METHODS_MAX), parameter="methods"
-        ),
+        "path": _PATH_FIELD,
+        "route": _PATH_FIELD,
+        "method": Field(read=_methods, accepted=_METHOD_ACCEPTED),
     }
 )

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 from sluicegate.ratelimit.checking import MEMBERS_MAX
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from sluicegate.ratelimit.rules.conditions import Pattern
     from sluicegate.ratelimit.rules.model import Rule, Rules
 
 __all__ = ["RULES_AT_ONCE_MAX", "Meeting", "largest_meeting"]
@@ -34,18 +37,44 @@ class Meeting:
 
 
 def largest_meeting(rules: Rules) -> Meeting:
-    """Return the most rules that are seen to cover one request: any method or one that is named, on a path that is."""
-    best = Meeting(rules=(), request="any method, path /")
-    examples = (rule.match.path.example for rule in rules.limits if rule.match.path is not None)
+    """Return the most rules that are seen to cover one request: on a path that is named, whatever else it is."""
+    best = Meeting(rules=(), request=_told({"path": "/"}))
+    for plan, listed in ((None, rules.limits), *rules.plans.items()):
+        best = _larger(best, listed, {} if plan is None else {"plan": plan})
+    return best
+
+
+def _larger(best: Meeting, rules: Sequence[Rule], known: Mapping[str, str]) -> Meeting:
+    """Return *best*, or a meeting of more of *rules* on a request of which some things are *known*."""
+    examples = (pattern.example for rule in rules for pattern in rule.match.patterns("path"))
     for path in dict.fromkeys(("/", *(example for example in examples if example is not None))):
-        covering = [rule for rule in rules.limits if rule.match.path is None or rule.match.path.matches(path)]
+        covering = [rule for rule in rules if _fits(rule.match.patterns("path"), path)]
         if len(covering) <= len(best.rules):
             continue
-        named = sorted({method for rule in covering for method in rule.match.methods})
-        for method in ("any method", *named):
-            met = [rule for rule in covering if not rule.match.methods or method in rule.match.methods]
+        for request in _requests(covering, {"path": path, **known}):
+            met = tuple(rule for rule in covering if rule.match.covers(request))
             if len(met) > len(best.rules):
-                best = Meeting(
-                    rules=tuple(met), request=f"{method}, path {path if path.isprintable() else ascii(path)}"
-                )
+                best = Meeting(rules=met, request=_told(request))
     return best
+
+
+def _fits(patterns: Sequence[Pattern], path: str) -> bool:
+    return not patterns or any(pattern.matches(path) for pattern in patterns)
+
+
+def _requests(rules: Sequence[Rule], known: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    """Yield requests like the one that is *known* that some of *rules* mean."""
+    methods = sorted({method for rule in rules for method in rule.match.methods})
+    examples: dict[tuple[tuple[str, str], ...], None] = {(): None}
+    for rule in rules:
+        named = [(name, patterns[0].example or "") for name, patterns in rule.match.values if name not in known]
+        examples.setdefault(tuple(named))
+    for values in examples:
+        for method in ("", *methods):
+            yield {**known, **dict(values), **({"method": method} if method else {})}
+
+
+def _told(request: Mapping[str, str]) -> str:
+    rest = {name: value for name, value in request.items() if name != "method"}
+    shown = [f"{name} {value if value.isprintable() else ascii(value)}" for name, value in rest.items()]
+    return ", ".join([request.get("method", "any method"), *shown])

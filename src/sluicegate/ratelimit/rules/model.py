@@ -6,56 +6,29 @@ A rule covers a request when its match does and the request carries every descri
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal
 
+from sluicegate.ratelimit.rules.choosing import Choice
+from sluicegate.ratelimit.rules.conditions import Match
+from sluicegate.ratelimit.rules.descriptors import GLOBAL, checked_descriptor
+from sluicegate.ratelimit.rules.lists import RequestList
 from sluicegate.utils import KEY_LENGTH_MAX, InvalidInputError, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sluicegate.ratelimit.limit import Limit
-    from sluicegate.ratelimit.rules.matching import PathPattern
 
-__all__ = [
-    "DESCRIPTORS",
-    "HEADER_PREFIX",
-    "KEY_PARTS_MAX",
-    "KeyTemplate",
-    "Match",
-    "Rule",
-    "Rules",
-    "checked_descriptor",
-]
+    Listed = Literal["deny", "allow"]
 
-DESCRIPTORS = ("client_address", "path", "route", "method", "status", "user", "user_agent", "host", "tenant")
-HEADER_PREFIX = "header:"
+__all__ = ["KEY_PARTS_MAX", "KeyTemplate", "Rule", "Rules", "state_of"]
+
 KEY_PARTS_MAX = 8  # each part lengthens every key; nobody limits by more things at once
-_HEADER_NAME_LENGTH_MAX = 64
 _DIGEST_BYTES = 16  # two keys of one digest would share a limit: 2^64 long keys until that is likely
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Match:
-    """Which requests a rule is about; an empty match is about all.
-
-    Attributes:
-        path: The glob that the request's path must fit; ``None`` for any path.
-        methods: The methods, in capitals, of which the request's must be one; empty for any.
-    """
-
-    path: PathPattern | None = None
-    methods: frozenset[str] = frozenset()
-
-    def covers(self, descriptors: Mapping[str, str]) -> bool:
-        """Say whether the request is meant, in time linear in its path's length."""
-        if self.methods and descriptors.get("method") not in self.methods:
-            return False
-        if self.path is None:
-            return True
-        path = descriptors.get("path")
-        return path is not None and self.path.matches(path)
+_EVERYBODY: Final = (GLOBAL,)
+_EVERY_REQUEST: Final = Match()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +36,27 @@ class KeyTemplate:
     """Which descriptors of a request make its key.
 
     Attributes:
-        parts: 1 to 8 names of descriptors, such as ``("tenant", "route")``.
+        parts: 1 to 8 names of descriptors, such as ``("tenant", "route")``; or ``("global",)``, which gives
+            every request the same key.
+        declared: Further names that the file declares.
 
     Raises:
-        InvalidInputError: A name is none of `DESCRIPTORS` and no ``header:NAME``.
+        InvalidInputError: A name is none of `DESCRIPTORS`, no ``header:NAME``, and not declared.
     """
 
     parts: tuple[str, ...]
+    declared: tuple[str, ...] = field(default=(), repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if not 0 < len(self.parts) <= KEY_PARTS_MAX:
             raise InvalidInputError("key", f"{len(self.parts)} descriptors", f"1 to {KEY_PARTS_MAX} descriptors")
-        object.__setattr__(self, "parts", tuple(checked_descriptor(part) for part in self.parts))
+        if self.parts != _EVERYBODY:
+            object.__setattr__(self, "parts", tuple(checked_descriptor(part, self.declared) for part in self.parts))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The descriptors that a request must have."""
+        return () if self.parts == _EVERYBODY else self.parts
 
     def key(self, descriptors: Mapping[str, str]) -> str | None:
         """Return the request's key, or ``None`` when it lacks a descriptor or has it empty.
@@ -84,7 +66,9 @@ class KeyTemplate:
         """
         if len(self.parts) == 1:
             value = descriptors.get(self.parts[0])
-            return _escaped(value, "%", KEY_LENGTH_MAX) if value else None
+            if value:
+                return _escaped(value, "%", KEY_LENGTH_MAX)
+            return GLOBAL if self.parts == _EVERYBODY else None
         values = [descriptors.get(part) for part in self.parts]
         if not all(values):
             return None
@@ -104,7 +88,7 @@ class Rule:
 
     limit: Limit
     key: KeyTemplate
-    match: Match = Match()
+    match: Match = _EVERY_REQUEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,52 +96,92 @@ class Rules:
     """All rules of a file, in its order.
 
     Attributes:
-        limits: The rules.
+        limits: The rules for requests of no plan that is named.
+        plans: By the name of a plan all rules for its requests, those of `limits` that hold there included.
+        allow: Requests that pass without being counted, each entry what must hold of one.
+        deny: Requests that are refused, also those that are allowed as well.
+        declared: The descriptors that the file declares beside those that are known.
 
     Raises:
-        InvalidInputError: Two rules have different limits of one name.
+        InvalidInputError: Two rules of one list have different limits of one name, or two of different lists
+            have limits of one name that would not share their state.
     """
 
     limits: tuple[Rule, ...]
+    plans: Mapping[str, tuple[Rule, ...]] = field(default_factory=dict, kw_only=True, hash=False)
+    allow: tuple[Match, ...] = field(default=(), kw_only=True)
+    deny: tuple[Match, ...] = field(default=(), kw_only=True)
+    declared: tuple[str, ...] = field(default=(), kw_only=True)
+    _lists: tuple[tuple[Listed, RequestList], ...] = field(init=False, repr=False, compare=False)
+    _choice: Choice = field(init=False, repr=False, compare=False)
+    _choices: dict[str, Choice] = field(init=False, repr=False, compare=False)
+    _named: dict[str, dict[str, Rule]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        first: dict[str, int] = {}
-        for at, rule in enumerate(self.limits):
-            before = first.setdefault(rule.limit.name, at)
-            if self.limits[before].limit != rule.limit:
-                found = f"another limit named {shape_of(rule.limit.name)} after rules[{before}]"
-                raise InvalidInputError(f"rules[{at}]", found, "one limit for one name")
+        first: dict[str, Rule] = {}
+        named: dict[str, dict[str, Rule]] = {}
+        for plan, rules in (("", self.limits), *self.plans.items()):
+            within = named.setdefault(plan, {})
+            for at, rule in enumerate(rules):
+                where = f"plans[{plan!r}][{at}]" if plan else f"rules[{at}]"
+                _check_one_limit(rule, within.setdefault(rule.limit.name, rule), where)
+                _check_one_state(rule, first.setdefault(rule.limit.name, rule), where)
+        lists: tuple[tuple[Listed, tuple[Match, ...]], ...] = (("deny", self.deny), ("allow", self.allow))
+        object.__setattr__(self, "_lists", tuple((name, RequestList(entries)) for name, entries in lists if entries))
+        object.__setattr__(self, "_named", named)
+        object.__setattr__(self, "_choice", Choice(self.limits))
+        object.__setattr__(self, "_choices", {name: Choice(rules) for name, rules in self.plans.items()})
+
+    @property
+    def all(self) -> tuple[Rule, ...]:
+        """Each rule once, those of `limits` first."""
+        rules = {id(rule): rule for some in (self.limits, *self.plans.values()) for rule in some}
+        return tuple(rules.values())
+
+    def named(self, plan: str = "") -> Mapping[str, Rule]:
+        """Return by name the rules for requests of a plan: those of `limits` where it is unknown."""
+        return self._named.get(plan, self._named[""])
+
+    def listed(self, descriptors: Mapping[str, str]) -> Listed | None:
+        """Return which list a request is on: that of the refused first; ``None`` where it is on none."""
+        return next((name for name, entries in self._lists if entries.covers(descriptors)), None)
 
     def matching(self, descriptors: Mapping[str, str]) -> list[tuple[Limit, str]]:
-        """Return the limits that cover a request, each with its key, in the file's order.
+        """Return the limits that cover a request, each with its key, in the file's order; none where it is listed.
 
         Args:
             descriptors: What is known of the request; names that are not known are simply left out.
         """
-        found = []
-        for rule in self.limits:
-            if rule.match.covers(descriptors):
-                key = rule.key.key(descriptors)
-                if key is not None:
-                    found.append((rule.limit, key))
-        return found
+        if self._lists and self.listed(descriptors) is not None:
+            return []
+        choice = self._choice
+        if self._choices:
+            choice = self._choices.get(descriptors.get("plan", ""), choice)
+        return choice.matching(descriptors)
 
 
-def checked_descriptor(name: object) -> str:
-    """Return *name*, a header's in small letters, if it is one of `DESCRIPTORS` or ``header:NAME``.
+def state_of(rule: Rule) -> dict[str, object]:
+    """Return what rules of one name must have in common, for their state is one."""
+    limit = rule.limit
+    return {
+        "algorithm": limit.algorithm,
+        "time_zone": limit.time_zone,
+        "anchor": limit.anchor,
+        "hold_seconds": limit.hold_seconds,
+    }
 
-    Raises:
-        InvalidInputError: It is neither.
-    """
-    if isinstance(name, str):
-        if name in DESCRIPTORS:
-            return name
-        header = name.removeprefix(HEADER_PREFIX)
-        letters = header.replace("-", "").replace("_", "")
-        if header != name and letters.isascii() and letters.isalnum() and len(header) <= _HEADER_NAME_LENGTH_MAX:
-            return HEADER_PREFIX + header.lower()
-    accepted = f"one of {', '.join(DESCRIPTORS)}, or {HEADER_PREFIX}NAME"
-    raise InvalidInputError("key", shape_of(name), accepted)
+
+def _check_one_limit(rule: Rule, first: Rule, where: str) -> None:
+    if rule.limit != first.limit:
+        found = f"another limit named {shape_of(rule.limit.name)} before it"
+        raise InvalidInputError(where, found, "one limit for one name")
+
+
+def _check_one_state(rule: Rule, first: Rule, where: str) -> None:
+    for name, value in state_of(first).items():
+        if state_of(rule)[name] != value:
+            found = f"{name} {state_of(rule)[name]} of {shape_of(rule.limit.name)}"
+            raise InvalidInputError(where, found, f"{value}, as in another plan: one name is one state")
 
 
 def _escaped(value: str, escaped: str, length_max: int) -> str:

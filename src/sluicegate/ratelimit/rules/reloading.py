@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, load_rules
-from sluicegate.ratelimit.rules.model import Rules
 from sluicegate.utils import ConfigurationError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.limit import Limit
-    from sluicegate.ratelimit.rules.model import Rule
+    from sluicegate.ratelimit.rules.model import Rule, Rules
     from sluicegate.utils import Clock
 
 __all__ = ["LiveRules", "RulesState"]
@@ -52,7 +51,7 @@ class LiveRules:
 
     Attributes:
         current: The rules; replaced as a whole.
-        named: Their limits, by name.
+        named: Their limits, by name; one that differs from plan to plan as it is without a plan, or else in the first.
         state: Whether they are those of the file.
     """
 
@@ -83,6 +82,16 @@ class LiveRules:
         """Return the limits that cover a request; see `Rules.matching`."""
         return self.current.matching(descriptors)
 
+    def find(self, name: str, plan: str = "") -> Limit | None:
+        """Return the limit of that name as it is in a plan, or without one where the file does not name it."""
+        rule = self.current.named(plan).get(name)
+        return None if rule is None else rule.limit
+
+    def recall(self, name: str, tag: int) -> Limit | None:
+        """Return the limit of that name and tag, in whatever plan; ``None`` when there is none any more."""
+        limits = (rule.limit for rule in self.current.all)
+        return next((limit for limit in limits if limit.name == name and limit.plan.tag == tag), None)
+
     def check(self, check: Callable[[Rules], object]) -> None:
         """Have *check* look at rules before they come into force; what it raises refuses them."""
         check(self.current)
@@ -112,10 +121,11 @@ class LiveRules:
             except (ConfigurationError, InvalidInputError) as error:
                 self._refuse(error.problems if isinstance(error, ConfigurationError) else [error])
                 return False
-            changed = [rule.limit.name for rule in rules.limits if self.named.get(rule.limit.name) is not rule.limit]
-            gone = sorted(self.named.keys() - {rule.limit.name for rule in rules.limits})
+            before = {rule.limit for rule in self.current.all}
+            changed = {rule.limit.name for rule in rules.all if rule.limit not in before}
+            gone = self.named.keys() - {rule.limit.name for rule in rules.all}
             self._take(rules)
-            self._logger.info("rules.reloaded", limits=len(rules.limits), changed=len(changed), gone=len(gone))
+            self._logger.info("rules.reloaded", limits=len(self.named), changed=len(changed), gone=len(gone))
             return True
 
     async def watch(self) -> None:
@@ -148,8 +158,11 @@ class LiveRules:
             return None  # why, the loader says
 
     def _take(self, rules: Rules) -> None:
+        named: dict[str, Limit] = {}
+        for rule in rules.all:
+            named.setdefault(rule.limit.name, rule.limit)
+        self.named: Mapping[str, Limit] = named
         self.current = rules
-        self.named: Mapping[str, Limit] = {rule.limit.name: rule.limit for rule in rules.limits}
         self.state = RulesState(stale=False, since_us=self._clock.now_us())
 
     def _refuse(self, problems: Sequence[InvalidInputError]) -> None:
@@ -162,10 +175,9 @@ class LiveRules:
 
 def _kept(rules: Rules, before: Rules) -> Rules:
     """Return *rules* with the very limits of *before* where they are the same: what is known of those stays known."""
-    known = {rule.limit.name: rule.limit for rule in before.limits}
-    return Rules(
-        tuple(
-            replace(rule, limit=known[rule.limit.name]) if known.get(rule.limit.name) == rule.limit else rule
-            for rule in rules.limits
-        )
-    )
+    known = {rule.limit: rule.limit for rule in before.all}
+
+    def kept(listed: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        return tuple(replace(rule, limit=known.get(rule.limit, rule.limit)) for rule in listed)
+
+    return replace(rules, limits=kept(rules.limits), plans={plan: kept(listed) for plan, listed in rules.plans.items()})

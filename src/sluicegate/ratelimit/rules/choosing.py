@@ -1,0 +1,80 @@
+"""Finds the rules that cover a request, holding it only against those that can.
+
+Most rules of a long file name a path whose first segment is plain text. Those are found by that segment; the
+others are tried each time. And where rules that follow one another count for the same key, it is made once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from sluicegate.ratelimit.limit import Limit
+    from sluicegate.ratelimit.rules.model import KeyTemplate, Rule
+
+    Step = tuple[Limit, Callable[[Mapping[str, str]], bool] | None, KeyTemplate]
+
+__all__ = ["Choice"]
+
+INDEXED_FROM = 8  # rules; of fewer each is tried in less time than it takes to part a path
+
+
+class Choice:
+    """The rules of one list, arranged to be found.
+
+    Args:
+        rules: The rules, in their order.
+    """
+
+    __slots__ = ("_anywhere", "_by_segment")
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        steps = [_step(rule) for rule in _with_one_template_each(rules)]
+        segments = [_segments(rule) for rule in rules]
+        named = {segment for some in segments if some is not None for segment in some}
+        self._anywhere: tuple[Step, ...] = tuple(steps)
+        self._by_segment: dict[str, tuple[Step, ...]] | None = None
+        if len(rules) >= INDEXED_FROM and named:
+            paired = list(zip(steps, segments, strict=True))
+            self._anywhere = tuple(step for step, some in paired if some is None)
+            self._by_segment = {
+                segment: tuple(step for step, some in paired if some is None or segment in some) for segment in named
+            }
+
+    def matching(self, descriptors: Mapping[str, str]) -> list[tuple[Limit, str]]:
+        """Return the limits that cover a request, each with its key, in their order."""
+        steps = self._anywhere
+        if self._by_segment is not None:
+            steps = self._by_segment.get(descriptors.get("path", "")[1:].partition("/")[0], steps)
+        found = []
+        known = key = None
+        for limit, covers, template in steps:
+            if covers is None or covers(descriptors):
+                if template is not known:
+                    known = template
+                    key = template.key(descriptors)
+                if key is not None:
+                    found.append((limit, key))
+        return found
+
+
+def _step(rule: Rule) -> Step:
+    return rule.limit, None if rule.match.is_empty else rule.match.covers, rule.key
+
+
+def _with_one_template_each(rules: Sequence[Rule]) -> list[Rule]:
+    """Return the rules with the very same template where they count for the same key."""
+    templates: dict[KeyTemplate, KeyTemplate] = {}
+    return [replace(rule, key=templates.setdefault(rule.key, rule.key)) for rule in rules]
+
+
+def _segments(rule: Rule) -> set[str] | None:
+    """Return the first segments that a path must have to be covered; ``None`` where that is not known."""
+    patterns = rule.match.patterns("path")
+    segments = [pattern.text[1:].partition("/")[0] for pattern in patterns if pattern.text[:1] == "/"]
+    if not patterns or len(segments) < len(patterns) or any("*" in segment for segment in segments):
+        return None
+    return set(segments)
