@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from sluicegate.integrations.client_address import ClientAddress
     from sluicegate.ratelimit import Limit
-    from sluicegate.ratelimit.rules import LiveRules, Rules
+    from sluicegate.ratelimit.rules import Charge, LiveRules, Rules
 
     Scope = MutableMapping[str, Any]
     Asked = Sequence[tuple[Limit, str] | tuple[Limit, str, int]]
@@ -29,10 +29,12 @@ class Asking(NamedTuple):
 
     Attributes:
         asked: What limits it.
+        charges: What it may be charged by its response.
         is_refused: Whether it is on the list of those that are refused.
     """
 
     asked: Asked
+    charges: Sequence[Charge] = ()
     is_refused: bool = False
 
 
@@ -56,6 +58,8 @@ def asked_by_rules(
         found = f"{len(meeting.rules)} rules that cover one request ({meeting.request}): {names}, …"
         raise InvalidInputError("limits", found, f"at most {RULES_AT_ONCE_MAX} for one request; narrow what they match")
 
+    has_charges = any(rule.statuses for rule in rules.all)
+
     def asked(scope: Scope) -> Asked | Asking:
         described = {name: reader(scope) for name, reader in readers.items()}
         if descriptors is not None:
@@ -63,6 +67,8 @@ def asked_by_rules(
         found = rules.matching(described)
         if not found and rules.deny and rules.listed(described) == "deny":
             return Asking((), is_refused=True)
+        if has_charges and (charges := rules.charging(described)):
+            return Asking(found, charges)
         return found
 
     return asked

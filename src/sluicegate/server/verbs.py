@@ -105,6 +105,8 @@ def _rule_json(rule: Rule) -> dict[str, object]:
         "algorithm": limit.algorithm,
         "key": list(rule.key.parts),
         "match": rule.match.as_json(),
+        "cost": rule.cost,
+        "charge": sorted(rule.statuses),
         "on_failure": limit.on_failure,
         "critical": limit.critical,
         "shadow": limit.shadow,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["LIMITS_MAX", "Defined", "Reader"]
 
 LIMITS_MAX = 1000  # every request is held against each of them
-_OF_RULES = ("key", "match")  # all other fields are the limit's
+_OF_RULES = {"key": "key", "match": "match", "cost": "cost", "charge": "statuses"}  # all other fields are the limit's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +126,9 @@ class Reader:
         options = {field: value for field, value in values.items() if field not in _OF_RULES}
         try:
             limit = Limit(name, options.pop("rate"), **options)
-            return Rule(limit=limit, **{field: values[field] for field in _OF_RULES if field in values})
+            return Rule(
+                limit=limit, **{_OF_RULES[field]: value for field, value in values.items() if field in _OF_RULES}
+            )
         except InvalidInputError as error:  # fields that are right alone but not together
             field = next((word for word in error.where.split() if word in entries), "")
             place = entries[field].node.place if field else entry.place

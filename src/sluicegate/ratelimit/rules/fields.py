@@ -15,7 +15,7 @@ from sluicegate.ratelimit.rules.globs import Glob
 from sluicegate.ratelimit.rules.matching import PathPattern
 from sluicegate.ratelimit.rules.model import KeyTemplate
 from sluicegate.ratelimit.rules.problems import suggestion
-from sluicegate.utils import InvalidInputError, checked_seconds, shape_of
+from sluicegate.utils import COST_MAX, InvalidInputError, checked_seconds, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -30,11 +30,16 @@ _KEY_ACCEPTED = f"a descriptor or a list of them: {', '.join(DESCRIPTORS)}, {HEA
 _PATH_ACCEPTED = "a glob such as /api/**, or a list of them"
 _GLOB_ACCEPTED = "a glob such as acme-*, or a list of them"
 _METHOD_ACCEPTED = "a method such as GET, or a list of them"
+_COST_ACCEPTED = f"a whole number from 1 to {COST_MAX:,}"
+_CHARGE_ACCEPTED = "{status: [401, 403]}: statuses from 100 to 599, or 4xx for all of a hundred"
 _ANCHOR_ACCEPTED = "a date such as 2024-01-31, or a local date and time"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT")
 MATCHED_ONCE_MAX = 100  # a list that is longer is data, which belongs into a descriptor of its own
+_STATUSES_MAX = 100  # more are told by their hundreds
 _METHODS_MAX = 32  # several times as many as there are
 _METHOD_LENGTH_MAX = 32  # twice the longest that is registered
+_STATUSES = range(100, 600)
+_STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 _ZONE_ACCEPTED = "the name of a time zone, such as Europe/Berlin"
 
 
@@ -153,6 +158,33 @@ def _patterns_reader(pattern_of: Callable[[str], Pattern], accepted: str) -> Cal
     return read
 
 
+def _cost(node: Node) -> int:
+    if type(node.value) is int and 1 <= node.value <= COST_MAX:
+        return node.value
+    raise InvalidInputError("", node.shape, _COST_ACCEPTED)
+
+
+def _charge(node: Node) -> frozenset[int]:
+    entries = node.entries or ()
+    if [entry.name for entry in entries] != ["status"]:
+        raise InvalidInputError("", node.shape, _CHARGE_ACCEPTED)
+    value = entries[0].node
+    items = value.items if value.items is not None else (value,)
+    if not 0 < len(items) <= _STATUSES_MAX:
+        raise InvalidInputError("", f"{len(items)} statuses", f"1 to {_STATUSES_MAX} statuses")
+    return frozenset(status for item in items for status in _statuses(item))
+
+
+def _statuses(node: Node) -> Iterable[int]:
+    value = node.value
+    if type(value) is int and value in _STATUSES:
+        return (value,)
+    if isinstance(value, str) and value in _STATUS_CLASSES:
+        first = int(value[0]) * 100
+        return range(first, first + 100)
+    raise InvalidInputError("", node.shape, _CHARGE_ACCEPTED)
+
+
 def _methods(node: Node) -> frozenset[str]:
     items = node.items if node.items is not None else (node,)
     if not 0 < len(items) <= _METHODS_MAX:
@@ -177,6 +209,8 @@ _RULE_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
         "rate": Field(read=_rate, accepted=_RATE_ACCEPTED),
         "algorithm": Field(read=_one_of(ALGORITHMS), accepted=", ".join(ALGORITHMS)),
         "key": Field(read=_key_reader(()), accepted=_KEY_ACCEPTED),
+        "cost": Field(read=_cost, accepted=_COST_ACCEPTED),
+        "charge": Field(read=_charge, accepted=_CHARGE_ACCEPTED),
         "mode": Field(read=_one_of(MODES), accepted=" or ".join(MODES)),
         "on_failure": Field(read=_one_of(ON_FAILURE), accepted=" or ".join(ON_FAILURE)),
         "critical": Field(read=_truth, accepted="true or false"),

@@ -78,7 +78,7 @@ class LiveRules:
         """The rules, in the file's order."""
         return self.current.limits
 
-    def matching(self, descriptors: Mapping[str, str]) -> list[tuple[Limit, str]]:
+    def matching(self, descriptors: Mapping[str, str]) -> list[tuple[Limit, str] | tuple[Limit, str, int]]:
         """Return the limits that cover a request; see `Rules.matching`."""
         return self.current.matching(descriptors)
 
