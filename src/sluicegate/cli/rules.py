@@ -62,6 +62,7 @@ def _as_json(rule: Rule) -> dict[str, object]:
         "match": rule.match.as_json(),
         "cost": rule.cost,
         "charge": sorted(rule.statuses),
+        "schedule": rule.schedule.as_json() if rule.schedule else [],
         "on_failure": limit.on_failure,
         "critical": limit.critical,
         "shadow": limit.shadow,
@@ -84,7 +85,7 @@ def _print_table(rules: Rules) -> None:
                 (f"\nplan {plan}" if plan else "", "cyan"),
                 ("\non trial" if limit.shadow else "", "yellow"),
             ),
-            Text.assemble("\n".join(_rates(rule)), (f"\n{limit.algorithm}", "dim")),
+            Text.assemble("\n".join([*_rates(rule), *_scheduled(rule)]), (f"\n{limit.algorithm}", "dim")),
             Text("\n".join(rule.key.parts)),
             Text(_requests(rule)),
             Text("passes" if limit.on_failure == "open" else "is denied"),
@@ -125,6 +126,12 @@ def _statuses(statuses: Collection[int]) -> str:
     hundreds = [hundred for hundred in range(1, 6) if all(hundred * 100 + at in statuses for at in range(100))]
     rest = [str(status) for status in sorted(statuses) if status // 100 not in hundreds]
     return ", ".join([*(f"{hundred}xx" for hundred in hundreds), *rest])
+
+
+def _scheduled(rule: Rule) -> list[str]:
+    schedule = rule.schedule
+    entries = schedule.entries if schedule else ()
+    return [f"{times}: {'; '.join(map(str, limit.rates)) or limit.plan.capacity}" for times, limit in entries]
 
 
 def _rates(rule: Rule) -> list[str]:

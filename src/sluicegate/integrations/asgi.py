@@ -92,9 +92,9 @@ class RateLimitMiddleware:
         draft: int | None = RATELIMIT_DRAFT,
     ) -> None:
         if isinstance(limits, Rules):
-            self._asked: Choose = asked_by_rules(limits, client_address, descriptors)
+            self._asked: Choose = asked_by_rules(limits, client_address, descriptors, limiter.engine.clock)
         elif isinstance(limits, LiveRules):
-            self._asked = asked_by_live_rules(limits, client_address, descriptors)
+            self._asked = asked_by_live_rules(limits, client_address, descriptors, limiter.engine.clock)
         elif callable(limits):
             self._asked = limits
         else:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sluicegate.integrations.client_address import ClientAddress
     from sluicegate.ratelimit import Limit
     from sluicegate.ratelimit.rules import Charge, LiveRules, Rules
+    from sluicegate.utils import Clock
 
     Scope = MutableMapping[str, Any]
     Asked = Sequence[tuple[Limit, str] | tuple[Limit, str, int]]
@@ -39,7 +40,10 @@ class Asking(NamedTuple):
 
 
 def asked_by_rules(
-    rules: Rules, client_address: ClientAddress, descriptors: Callable[[Scope], Mapping[str, str]] | None
+    rules: Rules,
+    client_address: ClientAddress,
+    descriptors: Callable[[Scope], Mapping[str, str]] | None,
+    clock: Clock,
 ) -> Choose:
     """Return what asks *rules*.
 
@@ -47,6 +51,7 @@ def asked_by_rules(
         rules: The rules.
         client_address: How to tell clients apart.
         descriptors: Supplies further descriptors.
+        clock: Tells which rate holds now.
 
     Raises:
         InvalidInputError: They cannot be used here.
@@ -64,10 +69,10 @@ def asked_by_rules(
         described = {name: reader(scope) for name, reader in readers.items()}
         if descriptors is not None:
             described.update(descriptors(scope))
-        found = rules.matching(described)
+        found = rules.matching(described, clock)
         if not found and rules.deny and rules.listed(described) == "deny":
             return Asking((), is_refused=True)
-        if has_charges and (charges := rules.charging(described)):
+        if has_charges and (charges := rules.charging(described, clock)):
             return Asking(found, charges)
         return found
 
@@ -75,13 +80,16 @@ def asked_by_rules(
 
 
 def asked_by_live_rules(
-    live: LiveRules, client_address: ClientAddress, descriptors: Callable[[Scope], Mapping[str, str]] | None
+    live: LiveRules,
+    client_address: ClientAddress,
+    descriptors: Callable[[Scope], Mapping[str, str]] | None,
+    clock: Clock,
 ) -> Choose:
     """Return what asks the rules that are in force; those by which nobody could ask here never come into force."""
     prepared: tuple[Rules | None, Choose] = (None, lambda _: [])
 
     def prepare(rules: Rules) -> Choose:
-        return asked_by_rules(rules, client_address, descriptors)
+        return asked_by_rules(rules, client_address, descriptors, clock)
 
     def asked(scope: Scope) -> Asked | Asking | Awaitable[Asked | Asking]:
         nonlocal prepared

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "no_progress", "replay"]
 
 _COSTS = "each request is replayed as one unit, and this rule takes more"
+_SCHEDULED = "a replay has one rate for all hours, and this rule does not"
 _NO_ENDS = "no log tells when a request ends, so holders cannot be counted"
 _PROGRESS_EVERY_REQUESTS = 4096
 
@@ -190,4 +191,6 @@ def _report_of(rule: Rule, *, skipped: str | None = None) -> RuleReport:
 def _why_skipped(rule: Rule) -> str | None:
     if not rule.limit.rates:
         return _NO_ENDS
+    if rule.schedule is not None:
+        return _SCHEDULED
     return _COSTS if rule.cost > 1 else None

@@ -107,6 +107,7 @@ def _rule_json(rule: Rule) -> dict[str, object]:
         "match": rule.match.as_json(),
         "cost": rule.cost,
         "charge": sorted(rule.statuses),
+        "schedule": rule.schedule.as_json() if rule.schedule else [],
         "on_failure": limit.on_failure,
         "critical": limit.critical,
         "shadow": limit.shadow,

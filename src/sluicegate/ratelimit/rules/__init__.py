@@ -8,6 +8,7 @@ from sluicegate.ratelimit.rules.matching import PathPattern
 from sluicegate.ratelimit.rules.meeting import RULES_AT_ONCE_MAX, Meeting, largest_meeting
 from sluicegate.ratelimit.rules.model import Charge, KeyTemplate, Rule, Rules
 from sluicegate.ratelimit.rules.reloading import LiveRules, RulesState
+from sluicegate.ratelimit.rules.scheduling import Schedule, Times
 
 __all__ = [
     "DESCRIPTORS",
@@ -23,6 +24,8 @@ __all__ = [
     "Rule",
     "Rules",
     "RulesState",
+    "Schedule",
+    "Times",
     "checked_descriptor",
     "largest_meeting",
     "load_rules",

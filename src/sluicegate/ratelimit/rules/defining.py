@@ -12,6 +12,7 @@ from sluicegate.ratelimit.rules.descriptors import HEADER_PREFIX, checked_descri
 from sluicegate.ratelimit.rules.fields import OFF, OFF_FIELD, match_field, match_names, rule_fields
 from sluicegate.ratelimit.rules.model import Rule, state_of
 from sluicegate.ratelimit.rules.problems import entries_of, shown
+from sluicegate.ratelimit.rules.timetable import read_timetable, schedule_of
 from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["LIMITS_MAX", "Defined", "Reader"]
 
 LIMITS_MAX = 1000  # every request is held against each of them
+_SCHEDULE = "schedule"
 _OF_RULES = {"key": "key", "match": "match", "cost": "cost", "charge": "statuses"}  # all other fields are the limit's
 
 
@@ -100,11 +102,13 @@ class Reader:
         before = self._problems.count()
         base = inherited.get(name) if inherited else None
         fields = self._fields if inherited is None else {**self._fields, OFF: OFF_FIELD}
-        entries = entries_of(entry.node, path, (*fields, "match"), self._problems)
+        entries = entries_of(entry.node, path, (*fields, _SCHEDULE, "match"), self._problems)
         values = self._values(entries, fields, path)
         if values.pop(OFF, False):
             self._check_off(entries, path, base)
             return None
+        if _SCHEDULE in entries:
+            values[_SCHEDULE] = read_timetable(entries[_SCHEDULE].node, f"{path}.{_SCHEDULE}", self._problems)
         if "match" in entries:
             values["match"] = self.match(entries["match"].node, f"{path}.match")
         if base is not None:
@@ -123,12 +127,13 @@ class Reader:
     def _rule(
         self, name: str, values: Mapping[str, Any], entry: Entry, entries: Mapping[str, Entry], path: str
     ) -> Rule | None:
-        options = {field: value for field, value in values.items() if field not in _OF_RULES}
+        options = {field: value for field, value in values.items() if field not in (*_OF_RULES, _SCHEDULE)}
+        more = {_OF_RULES[field]: value for field, value in values.items() if field in _OF_RULES}
         try:
             limit = Limit(name, options.pop("rate"), **options)
-            return Rule(
-                limit=limit, **{_OF_RULES[field]: value for field, value in values.items() if field in _OF_RULES}
-            )
+            if _SCHEDULE in values:
+                more[_SCHEDULE] = schedule_of(values[_SCHEDULE], limit, options, self._problems)
+            return Rule(limit=limit, **more)
         except InvalidInputError as error:  # fields that are right alone but not together
             field = next((word for word in error.where.split() if word in entries), "")
             place = entries[field].node.place if field else entry.place

@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from sluicegate.ratelimit.rules.conditions import Pattern
     from sluicegate.ratelimit.rules.document import Node
 
-__all__ = ["MATCHED_ONCE_MAX", "OFF", "OFF_FIELD", "Field", "match_field", "match_names", "rule_fields"]
+__all__ = [
+    "MATCHED_ONCE_MAX",
+    "OFF",
+    "OFF_FIELD",
+    "RATE_FIELD",
+    "ZONE_FIELD",
+    "Field",
+    "match_field",
+    "match_names",
+    "rule_fields",
+]
 
 _RATE_ACCEPTED = "a rate such as 20/minute, or for concurrency a number of holders"
 _KEY_ACCEPTED = f"a descriptor or a list of them: {', '.join(DESCRIPTORS)}, {HEADER_PREFIX}NAME; or {GLOBAL}"
@@ -204,9 +214,11 @@ def _method(node: Node) -> str:
     return text
 
 
+RATE_FIELD: Final = Field(read=_rate, accepted=_RATE_ACCEPTED)
+ZONE_FIELD: Final = Field(read=lambda node: _text(node, _ZONE_ACCEPTED), accepted=_ZONE_ACCEPTED)
 _RULE_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
     {
-        "rate": Field(read=_rate, accepted=_RATE_ACCEPTED),
+        "rate": RATE_FIELD,
         "algorithm": Field(read=_one_of(ALGORITHMS), accepted=", ".join(ALGORITHMS)),
         "key": Field(read=_key_reader(()), accepted=_KEY_ACCEPTED),
         "cost": Field(read=_cost, accepted=_COST_ACCEPTED),
@@ -215,7 +227,7 @@ _RULE_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
         "on_failure": Field(read=_one_of(ON_FAILURE), accepted=" or ".join(ON_FAILURE)),
         "critical": Field(read=_truth, accepted="true or false"),
         "shadow": Field(read=_truth, accepted="true or false"),
-        "time_zone": Field(read=lambda node: _text(node, _ZONE_ACCEPTED), accepted="a time zone"),
+        "time_zone": ZONE_FIELD,
         "anchor": Field(read=_anchor, accepted=_ANCHOR_ACCEPTED),
         "hold_seconds": Field(read=_hold_seconds, accepted="a number of seconds from 0.1 to 86,400"),
         "lease_seconds": Field(read=_lease_seconds, accepted="a number of seconds from 0.05 to 60"),

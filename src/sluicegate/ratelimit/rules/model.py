@@ -14,12 +14,14 @@ from sluicegate.ratelimit.rules.choosing import Choice
 from sluicegate.ratelimit.rules.conditions import Match
 from sluicegate.ratelimit.rules.descriptors import GLOBAL, checked_descriptor
 from sluicegate.ratelimit.rules.lists import RequestList
-from sluicegate.utils import COST_MAX, KEY_LENGTH_MAX, InvalidInputError, shape_of
+from sluicegate.utils import COST_MAX, KEY_LENGTH_MAX, InvalidInputError, SystemClock, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sluicegate.ratelimit.limit import Limit
+    from sluicegate.ratelimit.rules.scheduling import Schedule
+    from sluicegate.utils import Clock
 
     Listed = Literal["deny", "allow"]
     Asked = tuple[Limit, str] | tuple[Limit, str, int]
@@ -29,6 +31,7 @@ __all__ = ["KEY_PARTS_MAX", "Charge", "KeyTemplate", "Rule", "Rules", "state_of"
 KEY_PARTS_MAX = 8  # each part lengthens every key; nobody limits by more things at once
 _DIGEST_BYTES = 16  # two keys of one digest would share a limit: 2^64 long keys until that is likely
 _EVERYBODY: Final = (GLOBAL,)
+_MACHINE: Final = SystemClock()
 _EVERY_REQUEST: Final = Match()
 
 
@@ -88,6 +91,7 @@ class Rule:
         cost: The units that a request takes, 1 to 1,000,000,000.
         statuses: Where a request is charged by its response: the statuses that are charged. Empty: it is charged
             before, whatever comes of it.
+        schedule: Limits of the same name that hold at certain times in place of *limit*.
 
     Raises:
         InvalidInputError: A value is refused, or does not go with the limit.
@@ -98,6 +102,16 @@ class Rule:
     match: Match = _EVERY_REQUEST
     cost: int = 1
     statuses: frozenset[int] = frozenset()
+    schedule: Schedule | None = None
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """All limits that it may have, the one outside of its schedule first."""
+        return (self.limit, *(limit for _, limit in (self.schedule.entries if self.schedule else ())))
+
+    def limit_at(self, now_us: int) -> Limit:
+        """Return the limit that holds at a time, in microseconds since the epoch."""
+        return (self.schedule and self.schedule.limit_at(now_us)) or self.limit
 
     def __post_init__(self) -> None:
         if type(self.cost) is not int or not 1 <= self.cost <= COST_MAX:
@@ -105,6 +119,10 @@ class Rule:
         for name, value in (("cost", self.cost > 1), ("charge", self.statuses)):
             if value and self.limit.plan.holds:
                 raise InvalidInputError(name, "algorithm concurrency", "it only where units are taken, not held")
+        for limit in self.limits:
+            if (limit.name, _state_of(limit)) != (self.limit.name, _state_of(self.limit)):
+                accepted = f"limits named {shape_of(self.limit.name)} that share its state"
+                raise InvalidInputError("schedule", shape_of(limit.name), accepted)
 
 
 class Charge(NamedTuple):
@@ -184,7 +202,7 @@ class Rules:
         """Return which list a request is on: that of the refused first; ``None`` where it is on none."""
         return next((name for name, entries in self._lists if entries.covers(descriptors)), None)
 
-    def matching(self, descriptors: Mapping[str, str]) -> list[Asked]:
+    def matching(self, descriptors: Mapping[str, str], clock: Clock = _MACHINE) -> list[Asked]:
         """Return the limits that cover a request, each with its key, in the file's order; none where it is listed.
 
         A cost stands behind the key where it is not 1. Limits that are charged by the response are left out: see
@@ -192,21 +210,22 @@ class Rules:
 
         Args:
             descriptors: What is known of the request; names that are not known are simply left out.
+            clock: Tells which rate holds now, where rules have schedules. Default: the machine's.
         """
         if self._lists and self.listed(descriptors) is not None:
             return []
         choice = self._choice
         if self._choices:
             choice = self._choices.get(descriptors.get("plan", ""), choice)
-        return choice.matching(descriptors)
+        return choice.matching(descriptors, clock)
 
-    def charging(self, descriptors: Mapping[str, str]) -> list[Charge]:
+    def charging(self, descriptors: Mapping[str, str], clock: Clock = _MACHINE) -> list[Charge]:
         """Return what a request may be charged by its response; nothing where it is listed."""
         if self._lists and self.listed(descriptors) is not None:
             return []
         plan = descriptors.get("plan", "")
         plan = plan if plan in self._named else ""
-        asked = self._charged[plan].matching(descriptors)
+        asked = self._charged[plan].matching(descriptors, clock)
         rules = self._named[plan]
         return [Charge(limit, key, rules[limit.name].cost, rules[limit.name].statuses) for limit, key, *_ in asked]
 
@@ -216,7 +235,10 @@ class Rules:
 
 def state_of(rule: Rule) -> dict[str, object]:
     """Return what rules of one name must have in common, for their state is one."""
-    limit = rule.limit
+    return _state_of(rule.limit)
+
+
+def _state_of(limit: Limit) -> dict[str, object]:
     return {
         "algorithm": limit.algorithm,
         "time_zone": limit.time_zone,
@@ -226,7 +248,7 @@ def state_of(rule: Rule) -> dict[str, object]:
 
 
 def _check_one_limit(rule: Rule, first: Rule, where: str) -> None:
-    if rule.limit != first.limit:
+    if rule.limits != first.limits:
         found = f"another limit named {shape_of(rule.limit.name)} before it"
         raise InvalidInputError(where, found, "one limit for one name")
 
