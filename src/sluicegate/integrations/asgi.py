@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
 
-from sluicegate.integrations.asking import NAMES_SHOWN_MAX, Asking, asked_by_live_rules, asked_by_rules
+from sluicegate.integrations.asking import NAMES_SHOWN_MAX, Asking, Supply, asked_by_live_rules, asked_by_rules
 from sluicegate.integrations.charging import FAILED, Charging
 from sluicegate.integrations.client_address import ClientAddress
 from sluicegate.integrations.headers import RATELIMIT_DRAFT, HeaderFields
@@ -29,6 +29,7 @@ from sluicegate.utils import InvalidInputError, LimitExceededError, shape_of
 if TYPE_CHECKING:
     from sluicegate.integrations.asking import Asked, Choose
     from sluicegate.ratelimit import Decision, Limiter
+    from sluicegate.ratelimit.rules import ProvidedLimits
 
 __all__ = ["DECISIONS_KEY", "RateLimitMiddleware"]
 
@@ -70,6 +71,7 @@ class RateLimitMiddleware:
             connection, trusting no proxy.
         descriptors: With `Rules`, a function from the scope to further descriptors, such as
             ``{"tenant": ...}``; they take precedence. Default: none.
+        provided: With `Rules` that say so, who knows the limits of each customer. Default: nobody.
         websockets: Whether a websocket's handshake is a request too. Default: it passes unlimited.
         draft: Number of the draft for the ``RateLimit`` fields, ``None`` for none of them.
 
@@ -88,13 +90,16 @@ class RateLimitMiddleware:
         limits: Rules | LiveRules | Choose,
         client_address: ClientAddress = _ADDRESS_OF_CONNECTION,
         descriptors: Callable[[Scope], Mapping[str, str]] | None = None,
+        provided: ProvidedLimits | None = None,
         websockets: bool = False,
         draft: int | None = RATELIMIT_DRAFT,
     ) -> None:
+        clock = limiter.engine.clock
+        supply = Supply(client_address=client_address, descriptors=descriptors, provided=provided, clock=clock)
         if isinstance(limits, Rules):
-            self._asked: Choose = asked_by_rules(limits, client_address, descriptors, limiter.engine.clock)
+            self._asked: Choose = asked_by_rules(limits, supply)
         elif isinstance(limits, LiveRules):
-            self._asked = asked_by_live_rules(limits, client_address, descriptors, limiter.engine.clock)
+            self._asked = asked_by_live_rules(limits, supply)
         elif callable(limits):
             self._asked = limits
         else:

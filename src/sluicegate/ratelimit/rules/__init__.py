@@ -7,6 +7,7 @@ from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, load_rules,
 from sluicegate.ratelimit.rules.matching import PathPattern
 from sluicegate.ratelimit.rules.meeting import RULES_AT_ONCE_MAX, Meeting, largest_meeting
 from sluicegate.ratelimit.rules.model import Charge, KeyTemplate, Rule, Rules
+from sluicegate.ratelimit.rules.providing import LimitProvider, ProvidedLimits
 from sluicegate.ratelimit.rules.reloading import LiveRules, RulesState
 from sluicegate.ratelimit.rules.scheduling import Schedule, Times
 
@@ -17,10 +18,12 @@ __all__ = [
     "Charge",
     "Glob",
     "KeyTemplate",
+    "LimitProvider",
     "LiveRules",
     "Match",
     "Meeting",
     "PathPattern",
+    "ProvidedLimits",
     "Rule",
     "Rules",
     "RulesState",

@@ -26,7 +26,13 @@ __all__ = ["LIMITS_MAX", "Defined", "Reader"]
 
 LIMITS_MAX = 1000  # every request is held against each of them
 _SCHEDULE = "schedule"
-_OF_RULES = {"key": "key", "match": "match", "cost": "cost", "charge": "statuses"}  # all other fields are the limit's
+_OF_RULES = {
+    "key": "key",
+    "match": "match",
+    "cost": "cost",
+    "charge": "statuses",
+    "provided": "provided",
+}  # all other fields are the limit's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,8 +157,8 @@ class Reader:
         """Note what would give one name two meanings: a key is the same text in every plan."""
         if defined.rule is None or first.rule is None:
             return
-        known = {**state_of(first.rule), "key": first.rule.key}
-        for field, value in {**state_of(defined.rule), "key": defined.rule.key}.items():
+        known = {**state_of(first.rule.limit), "key": first.rule.key}
+        for field, value in {**state_of(defined.rule.limit), "key": defined.rule.key}.items():
             if value != known[field]:
                 place = entries[field].node.place if field in entries else entry.place
                 found = f"another {field} than in {first.path}"

@@ -68,7 +68,11 @@ class Field:
 
 def rule_fields(declared: Collection[str] = ()) -> Mapping[str, Field]:
     """Return the fields of a rule, where a file declares further descriptors."""
-    return {**_RULE_FIELDS, "key": Field(read=_key_reader(declared), accepted=_KEY_ACCEPTED)}
+    return {
+        **_RULE_FIELDS,
+        "key": Field(read=_key_reader(declared), accepted=_KEY_ACCEPTED),
+        "provided": Field(read=_provided_reader(declared), accepted=_KEY_ACCEPTED),
+    }
 
 
 def match_names(declared: Collection[str] = ()) -> tuple[str, ...]:
@@ -158,6 +162,17 @@ def _key_reader(declared: Collection[str]) -> Callable[[Node], KeyTemplate]:
     return read
 
 
+def _provided_reader(declared: Collection[str]) -> Callable[[Node], KeyTemplate]:
+    read_key = _key_reader(declared)
+
+    def read(node: Node) -> KeyTemplate:
+        if node.value == GLOBAL:  # who provides one limit for everybody writes it into the file
+            raise InvalidInputError("", GLOBAL, "a descriptor, or a list of them, on which the limit depends")
+        return read_key(node)
+
+    return read
+
+
 def _patterns_reader(pattern_of: Callable[[str], Pattern], accepted: str) -> Callable[[Node], tuple[Pattern, ...]]:
     def read(node: Node) -> tuple[Pattern, ...]:
         items = node.items if node.items is not None else (node,)
@@ -223,6 +238,7 @@ _RULE_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
         "key": Field(read=_key_reader(()), accepted=_KEY_ACCEPTED),
         "cost": Field(read=_cost, accepted=_COST_ACCEPTED),
         "charge": Field(read=_charge, accepted=_CHARGE_ACCEPTED),
+        "provided": Field(read=_provided_reader(()), accepted=_KEY_ACCEPTED),
         "mode": Field(read=_one_of(MODES), accepted=" or ".join(MODES)),
         "on_failure": Field(read=_one_of(ON_FAILURE), accepted=" or ".join(ON_FAILURE)),
         "critical": Field(read=_truth, accepted="true or false"),

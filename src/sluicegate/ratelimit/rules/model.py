@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Listed = Literal["deny", "allow"]
     Asked = tuple[Limit, str] | tuple[Limit, str, int]
 
-__all__ = ["KEY_PARTS_MAX", "Charge", "KeyTemplate", "Rule", "Rules", "state_of"]
+__all__ = ["KEY_PARTS_MAX", "Charge", "KeyTemplate", "Rule", "Rules", "shares_state", "state_of"]
 
 KEY_PARTS_MAX = 8  # each part lengthens every key; nobody limits by more things at once
 _DIGEST_BYTES = 16  # two keys of one digest would share a limit: 2^64 long keys until that is likely
@@ -92,6 +92,7 @@ class Rule:
         statuses: Where a request is charged by its response: the statuses that are charged. Empty: it is charged
             before, whatever comes of it.
         schedule: Limits of the same name that hold at certain times in place of *limit*.
+        provided: Where the application may know another limit: what that depends on.
 
     Raises:
         InvalidInputError: A value is refused, or does not go with the limit.
@@ -103,6 +104,7 @@ class Rule:
     cost: int = 1
     statuses: frozenset[int] = frozenset()
     schedule: Schedule | None = None
+    provided: KeyTemplate | None = None
 
     @property
     def limits(self) -> tuple[Limit, ...]:
@@ -120,7 +122,7 @@ class Rule:
             if value and self.limit.plan.holds:
                 raise InvalidInputError(name, "algorithm concurrency", "it only where units are taken, not held")
         for limit in self.limits:
-            if (limit.name, _state_of(limit)) != (self.limit.name, _state_of(self.limit)):
+            if limit.name != self.limit.name or not shares_state(limit, self.limit):
                 accepted = f"limits named {shape_of(self.limit.name)} that share its state"
                 raise InvalidInputError("schedule", shape_of(limit.name), accepted)
 
@@ -233,18 +235,19 @@ class Rules:
         return ("", self.limits), *self.plans.items()
 
 
-def state_of(rule: Rule) -> dict[str, object]:
-    """Return what rules of one name must have in common, for their state is one."""
-    return _state_of(rule.limit)
-
-
-def _state_of(limit: Limit) -> dict[str, object]:
+def state_of(limit: Limit) -> dict[str, object]:
+    """Return what limits of one name must have in common, for their state is one."""
     return {
         "algorithm": limit.algorithm,
         "time_zone": limit.time_zone,
         "anchor": limit.anchor,
         "hold_seconds": limit.hold_seconds,
     }
+
+
+def shares_state(limit: Limit, other: Limit) -> bool:
+    """Say whether two limits of one name can have one state."""
+    return limit is other or (limit.plan.prefix == other.plan.prefix and state_of(limit) == state_of(other))
 
 
 def _check_one_limit(rule: Rule, first: Rule, where: str) -> None:
@@ -254,9 +257,10 @@ def _check_one_limit(rule: Rule, first: Rule, where: str) -> None:
 
 
 def _check_one_state(rule: Rule, first: Rule, where: str) -> None:
-    for name, value in state_of(first).items():
-        if state_of(rule)[name] != value:
-            found = f"{name} {state_of(rule)[name]} of {shape_of(rule.limit.name)}"
+    own = state_of(rule.limit)
+    for name, value in state_of(first.limit).items():
+        if own[name] != value:
+            found = f"{name} {own[name]} of {shape_of(rule.limit.name)}"
             raise InvalidInputError(where, found, f"{value}, as in another plan: one name is one state")
 
 
