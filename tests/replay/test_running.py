@@ -156,6 +156,18 @@ def test_what_is_listed_is_not_counted() -> None:
     assert rule_of(replay(in_memory(log), rules), "each").requests == 4
 
 
+def test_what_is_charged_by_the_response_is_counted_by_its_status() -> None:
+    """Of a rule that charges by the response only requests with such a status are counted; a dear one is not."""
+    log = "".join(json.dumps({"ts": at, "ip": "192.0.2.1", "status": 401 if at % 3 else 200}) + "\n" for at in range(9))
+    rules = parse_rules(
+        "version: 1\nlimits:\n  failed: {rate: 2/day, key: client_address, charge: {status: 4xx}}\n"
+        "  dear: {rate: 9/day, key: client_address, cost: 3}\n"
+    )
+    report = replay(in_memory(log), rules)
+    assert (rule_of(report, "failed").requests, rule_of(report, "failed").denied) == (6, 4)
+    assert "one unit" in str(rule_of(report, "dear").skipped)
+
+
 def test_a_denied_key_tells_since_when_and_until_when() -> None:
     """Of a key that was denied the first and last denial are told, in the order of time."""
     lines = "\n".join(json.dumps({"ts": at, "ip": "192.0.2.1"}) for at in (59, 5, 7, 1, 3))

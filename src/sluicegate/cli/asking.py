@@ -19,7 +19,7 @@ from sluicegate.integrations import decision_json
 from sluicegate.monitoring import NullLogger
 from sluicegate.ratelimit import BlockingLimiter
 from sluicegate.ratelimit.rules import load_rules
-from sluicegate.utils import InvalidInputError, shape_of
+from sluicegate.utils import InvalidInputError, SystemClock, shape_of
 
 if TYPE_CHECKING:
     from sluicegate.ratelimit import Limit
@@ -155,7 +155,7 @@ class _Direct:
         rule = rules.get(normalize("NFC", name))
         if rule is None:
             raise InvalidInputError("limit", shape_of(name), f"one of the file's: {', '.join(rules)}")
-        return rule.limit
+        return rule.limit_at(SystemClock().now_us())
 
 
 def _shown(decision: dict[str, Any], *, as_json: bool) -> int:

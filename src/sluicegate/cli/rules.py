@@ -18,9 +18,9 @@ from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, largest_meeting, load_
 from sluicegate.utils import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
-    from sluicegate.ratelimit.rules import Match, Rule, Rules
+    from sluicegate.ratelimit.rules import Rule, Rules
 
 __all__ = ["check"]
 
@@ -60,6 +60,9 @@ def _as_json(rule: Rule) -> dict[str, object]:
         "algorithm": limit.algorithm,
         "key": list(rule.key.parts),
         "match": rule.match.as_json(),
+        "cost": rule.cost,
+        "charge": sorted(rule.statuses),
+        "schedule": rule.schedule.as_json() if rule.schedule else [],
         "on_failure": limit.on_failure,
         "critical": limit.critical,
         "shadow": limit.shadow,
@@ -82,9 +85,9 @@ def _print_table(rules: Rules) -> None:
                 (f"\nplan {plan}" if plan else "", "cyan"),
                 ("\non trial" if limit.shadow else "", "yellow"),
             ),
-            Text.assemble("\n".join(_rates(rule)), (f"\n{limit.algorithm}", "dim")),
+            Text.assemble("\n".join([*_rates(rule), *_scheduled(rule)]), (f"\n{limit.algorithm}", "dim")),
             Text("\n".join(rule.key.parts)),
-            Text(_requests(rule.match)),
+            Text(_requests(rule)),
             Text("passes" if limit.on_failure == "open" else "is denied"),
             Text(f"{limit.most_in(_MINUTE_SECONDS):,}"),
         )
@@ -108,12 +111,27 @@ def _with_plans(rules: Rules) -> Iterator[tuple[str, Rule]]:
         yield from ((plan, rule) for rule in listed if common.get(rule.limit.name) != rule)
 
 
-def _requests(match: Match) -> str:
+def _requests(rule: Rule) -> str:
     """Return in words which requests are meant."""
-    told = match.as_json()
+    told = rule.match.as_json()
     words = [*told.pop("method", ()), *told.pop("path", ())]
     words += [f"{name}={'|'.join(texts)}" for name, texts in told.items()]
+    if rule.statuses:
+        words.append(f"answered with {_statuses(rule.statuses)}")
     return printable(" ".join(words)) or "all"
+
+
+def _statuses(statuses: Collection[int]) -> str:
+    """Return statuses as a file would say them."""
+    hundreds = [hundred for hundred in range(1, 6) if all(hundred * 100 + at in statuses for at in range(100))]
+    rest = [str(status) for status in sorted(statuses) if status // 100 not in hundreds]
+    return ", ".join([*(f"{hundred}xx" for hundred in hundreds), *rest])
+
+
+def _scheduled(rule: Rule) -> list[str]:
+    schedule = rule.schedule
+    entries = schedule.entries if schedule else ()
+    return [f"{times}: {'; '.join(map(str, limit.rates)) or limit.plan.capacity}" for times, limit in entries]
 
 
 def _rates(rule: Rule) -> list[str]:

@@ -12,7 +12,8 @@ from contextlib import AsyncExitStack
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, Final
 
-from sluicegate.integrations.asking import NAMES_SHOWN_MAX, Asking, asked_by_live_rules, asked_by_rules
+from sluicegate.integrations.asking import NAMES_SHOWN_MAX, Asking, Supply, asked_by_live_rules, asked_by_rules
+from sluicegate.integrations.charging import FAILED, Charging
 from sluicegate.integrations.client_address import ClientAddress
 from sluicegate.integrations.headers import RATELIMIT_DRAFT, HeaderFields
 from sluicegate.integrations.problem import (
@@ -28,6 +29,7 @@ from sluicegate.utils import InvalidInputError, LimitExceededError, shape_of
 if TYPE_CHECKING:
     from sluicegate.integrations.asking import Asked, Choose
     from sluicegate.ratelimit import Decision, Limiter
+    from sluicegate.ratelimit.rules import ProvidedLimits
 
 __all__ = ["DECISIONS_KEY", "RateLimitMiddleware"]
 
@@ -69,6 +71,7 @@ class RateLimitMiddleware:
             connection, trusting no proxy.
         descriptors: With `Rules`, a function from the scope to further descriptors, such as
             ``{"tenant": ...}``; they take precedence. Default: none.
+        provided: With `Rules` that say so, who knows the limits of each customer. Default: nobody.
         websockets: Whether a websocket's handshake is a request too. Default: it passes unlimited.
         draft: Number of the draft for the ``RateLimit`` fields, ``None`` for none of them.
 
@@ -87,13 +90,16 @@ class RateLimitMiddleware:
         limits: Rules | LiveRules | Choose,
         client_address: ClientAddress = _ADDRESS_OF_CONNECTION,
         descriptors: Callable[[Scope], Mapping[str, str]] | None = None,
+        provided: ProvidedLimits | None = None,
         websockets: bool = False,
         draft: int | None = RATELIMIT_DRAFT,
     ) -> None:
+        clock = limiter.engine.clock
+        supply = Supply(client_address=client_address, descriptors=descriptors, provided=provided, clock=clock)
         if isinstance(limits, Rules):
-            self._asked: Choose = asked_by_rules(limits, client_address, descriptors)
+            self._asked: Choose = asked_by_rules(limits, supply)
         elif isinstance(limits, LiveRules):
-            self._asked = asked_by_live_rules(limits, client_address, descriptors)
+            self._asked = asked_by_live_rules(limits, supply)
         elif callable(limits):
             self._asked = limits
         else:
@@ -114,10 +120,8 @@ class RateLimitMiddleware:
             if isawaitable(asked):
                 asked = await asked
             if isinstance(asked, Asking):
-                if asked.is_refused:
-                    await _refuse(scope, send, refusal_problem(), [])
-                    return
-                asked = asked.asked
+                await self._serve_charged(scope, receive, send, asked)
+                return
         if not asked:
             await self.app(scope, receive, send)
             return
@@ -132,28 +136,53 @@ class RateLimitMiddleware:
                 return
             await self._deny(scope, send, taken)
         else:
-            await self._serve(scope, receive, send, asked, taken)
+            await self._serve(self.app, scope, receive, send, asked)
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send, asked: Asked, taken: list[Decision]) -> None:
+    async def _serve_charged(self, scope: Scope, receive: Receive, send: Send, asking: Asking) -> None:
+        """Serve a request that is charged by its response, unless it is refused, or what may be charged is used up."""
+        if asking.is_refused:
+            await _refuse(scope, send, refusal_problem(), [])
+            return
+        taken: list[Decision] = scope.setdefault(DECISIONS_KEY, [])
+        charging = Charging(self._limiter, asking.charges, taken)
+        denials = await charging.denials()
+        if denials:
+            taken.extend(denials)
+            await self._deny(scope, send, taken)
+            return
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await self.app(scope, receive, charging.charging(send))
+            except Exception:
+                await charging.settle(FAILED)
+                raise
+            await charging.settle(FAILED)
+
+        await self._serve(app, scope, receive, send, asking.asked)
+
+    async def _serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
         """Serve the request if all that limits it lets it pass, and else refuse it."""
+        taken: list[Decision] = scope[DECISIONS_KEY]
         if len(asked) > RULES_AT_ONCE_MAX and len(asked := self._those_that_bind(asked)) > RULES_AT_ONCE_MAX:
             await _refuse(scope, send, undecidable_problem(len(asked)), [])
-        elif not await self._served(scope, receive, send, asked, taken):
+        elif not await self._served(app, scope, receive, send, asked):
             await self._deny(scope, send, taken)
 
     async def _deny(self, scope: Scope, send: Send, taken: list[Decision]) -> None:
         await _refuse(scope, send, denial_problem(taken), self._fields.encoded(taken))
 
-    async def _served(self, scope: Scope, receive: Receive, send: Send, asked: Asked, taken: list[Decision]) -> bool:
+    async def _served(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, asked: Asked) -> bool:
         """Serve the request if all that limits it lets it pass; say whether it did."""
+        taken: list[Decision] = scope[DECISIONS_KEY]
         # Which limits hold their units is asked first: leaving a context costs as much as a decision.
         if any(pair[0].plan.holds for pair in asked):
             async with AsyncExitStack() as held:
                 if await self._held(asked, taken, held) and await self._granted(asked, taken):
-                    await self.app(scope, receive, self._telling(send, taken))
+                    await app(scope, receive, self._telling(send, taken))
                     return True
         elif await self._granted(asked, taken):
-            await self.app(scope, receive, self._telling(send, taken))
+            await app(scope, receive, self._telling(send, taken))
             return True
         return False
 

@@ -61,6 +61,8 @@ def _looked_at(rules: Rules) -> Iterator[tuple[str, str]]:
     for rule in rules.all:
         yield from ((name, f"rule {rule.limit.name!r}: key") for name in rule.key.names)
         yield from ((name, f"rule {rule.limit.name!r}: match") for name in rule.match.names)
+        if rule.provided is not None:
+            yield from ((name, f"rule {rule.limit.name!r}: provided") for name in rule.provided.names)
 
 
 def _method(scope: Scope) -> str:

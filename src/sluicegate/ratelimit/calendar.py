@@ -27,7 +27,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sluicegate.utils import InvalidInputError, shape_of
 
-__all__ = ["UNIT_COUNTS_MAX", "CalendarPeriod", "boundaries"]
+__all__ = ["UNIT_COUNTS_MAX", "CalendarPeriod", "boundaries", "zone_named"]
 
 # The most of each unit in one period. Around today every boundary of a century's period still lies
 # within 2^53 microseconds of the epoch (1684 to 2255), which is as far as the store's numbers are exact.
@@ -85,7 +85,7 @@ class CalendarPeriod:
         origin = _FIRST_MONDAY if self.unit == "week" else _EPOCH
         object.__setattr__(self, "anchor", anchor)
         object.__setattr__(self, "origin", origin if anchor is None else anchor)
-        object.__setattr__(self, "zone", _checked_zone(self.time_zone))
+        object.__setattr__(self, "zone", zone_named(self.time_zone))
 
 
 def boundaries(period: CalendarPeriod, now_us: int) -> tuple[int, int, int, int]:
@@ -120,6 +120,26 @@ def boundaries(period: CalendarPeriod, now_us: int) -> tuple[int, int, int, int]
     except (OverflowError, ValueError):  # both come from datetime, beyond the years it knows
         raise InvalidInputError("now_us", shape_of(now_us), _NOW_ACCEPTED) from None
     return previous_us, start_us, end_us, next_end_us
+
+
+def zone_named(name: object) -> tzinfo:
+    """Return the time zone of that name.
+
+    Raises:
+        InvalidInputError: There is none.
+    """
+    if name == "UTC":
+        return UTC
+    if not isinstance(name, str) or not 0 < len(name) <= _ZONE_LENGTH_MAX or name.startswith(_ZONES_REFUSED):
+        raise InvalidInputError("time_zone", shape_of(name), _ZONE_ACCEPTED)
+    try:
+        return ZoneInfo(name)
+    # A directory ('Europe'), a path, a NUL and a file that is no zone each fail in their own way.
+    except (ZoneInfoNotFoundError, OSError, ValueError):
+        if _has_zone_data():
+            raise InvalidInputError("time_zone", shape_of(name), _ZONE_ACCEPTED) from None
+    found = f"{shape_of(name)} on a machine without time zone data"
+    raise InvalidInputError("time_zone", found, _ZONE_ACCEPTED_WITHOUT_DATA)
 
 
 def _number_at(period: CalendarPeriod, now_us: int) -> int:
@@ -236,21 +256,6 @@ def _read_anchor(text: str) -> datetime:
     ):
         raise InvalidInputError("anchor", shape_of(text), _ANCHOR_ACCEPTED)
     return read
-
-
-def _checked_zone(name: object) -> tzinfo:
-    if name == "UTC":
-        return UTC
-    if not isinstance(name, str) or not 0 < len(name) <= _ZONE_LENGTH_MAX or name.startswith(_ZONES_REFUSED):
-        raise InvalidInputError("time_zone", shape_of(name), _ZONE_ACCEPTED)
-    try:
-        return ZoneInfo(name)
-    # A directory ('Europe'), a path, a NUL and a file that is no zone each fail in their own way.
-    except (ZoneInfoNotFoundError, OSError, ValueError):
-        if _has_zone_data():
-            raise InvalidInputError("time_zone", shape_of(name), _ZONE_ACCEPTED) from None
-    found = f"{shape_of(name)} on a machine without time zone data"
-    raise InvalidInputError("time_zone", found, _ZONE_ACCEPTED_WITHOUT_DATA)
 
 
 def _has_zone_data() -> bool:

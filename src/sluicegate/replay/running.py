@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress", "no_progress", "replay"]
 
-_SKIPPED = "no log tells when a request ends, so holders cannot be counted"
+_COSTS = "each request is replayed as one unit, and this rule takes more"
+_SCHEDULED = "a replay has one rate for all hours, and this rule does not"
+_NO_ENDS = "no log tells when a request ends, so holders cannot be counted"
 _PROGRESS_EVERY_REQUESTS = 4096
 
 
@@ -98,7 +100,11 @@ def replay(
 
 
 def _read(reader: LogReader, rules: Rules, ordering: Ordering, span: _Span, progress: Progress) -> None:
-    replayed = [(index, rule.match, rule.key) for index, rule in enumerate(rules.limits) if _is_replayable(rule)]
+    replayed = [
+        (index, rule.match, rule.key, {str(status) for status in rule.statuses})
+        for index, rule in enumerate(rules.limits)
+        if _why_skipped(rule) is None
+    ]
     add, without_key = ordering.add, span.without_key
     first_us = last_us = None
     has_lists = bool(rules.allow or rules.deny)
@@ -111,8 +117,8 @@ def _read(reader: LogReader, rules: Rules, ordering: Ordering, span: _Span, prog
             last_us = at_us
         if has_lists and rules.listed(descriptors) is not None:
             continue  # it is let through or refused, and not counted
-        for index, match, template in replayed:
-            if match.covers(descriptors):
+        for index, match, template, statuses in replayed:
+            if match.covers(descriptors) and (not statuses or descriptors.get("status") in statuses):
                 key = template.key(descriptors)
                 if key is None:
                     without_key[index] += 1
@@ -133,8 +139,9 @@ def _decide(rules: Rules, ordering: Ordering, span: _Span, progress: Progress) -
     groups = groupby(ordering.sorted(), itemgetter(0))
     covered, entries = next(groups, (-1, iter(())))
     for index, rule in enumerate(rules.limits):
-        if not _is_replayable(rule):
-            yield _report_of(rule, skipped=_SKIPPED)
+        skipped = _why_skipped(rule)
+        if skipped is not None:
+            yield _report_of(rule, skipped=skipped)
         elif index == covered:
             report = _replayed(rule, entries, span, tell)
             decided += report.requests
@@ -181,5 +188,9 @@ def _report_of(rule: Rule, *, skipped: str | None = None) -> RuleReport:
     )
 
 
-def _is_replayable(rule: Rule) -> bool:
-    return bool(rule.limit.rates)  # a concurrency limit has holders, and no rate
+def _why_skipped(rule: Rule) -> str | None:
+    if not rule.limit.rates:
+        return _NO_ENDS
+    if rule.schedule is not None:
+        return _SCHEDULED
+    return _COSTS if rule.cost > 1 else None

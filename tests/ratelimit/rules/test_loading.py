@@ -130,6 +130,14 @@ def test_the_suffix_tells_the_notation(tmp_path: Path, suffix: str, content: str
     assert [rule.limit.name for rule in load_rules(path).limits] == ["api", "bills", "uploads"]
 
 
+def test_a_charge_names_statuses_one_by_one_or_by_the_hundred() -> None:
+    """One status, a list of them, or all that begin with a digit."""
+    rule = "version: 1\nlimits: {a: {rate: 1/s, key: user, cost: 3, charge: {status: %s}}}\n"
+    for text, statuses in (("401", {401}), ("[401, 403]", {401, 403}), ("[5xx, 404]", {404, *range(500, 600)})):
+        (found,) = parse_rules(rule % text).limits
+        assert (found.cost, found.statuses) == (3, statuses)
+
+
 def test_an_anchor_may_be_text_with_a_time() -> None:
     """An anchor in quotes may be a date, or a date and time."""
     rule = "version: 1\nlimits: {a: {rate: 1/day, algorithm: calendar_quota, key: user, anchor: '%s'}}\n"
@@ -185,6 +193,15 @@ def test_all_problems_at_once_in_the_order_of_the_file() -> None:
         ("anchor: 2024-99-99", "anchor: found '2024-99-99'; accepted: a date such as 2024-01-31"),
         ("anchor: 2024-01-31", "limits.a.anchor: found algorithm gcra; accepted: them only for calendar_quota"),
         ("time_zone: 5", "time_zone: found 5; accepted: the name of a time zone"),
+        ("cost: 0", "cost: found 0; accepted: a whole number from 1 to 1,000,000,000"),
+        ("cost: true", "cost: found True; accepted: a whole number"),
+        ("algorithm: concurrency\n    cost: 2", "rate: found '1/s'"),
+        ("charge: 401", "charge: found 401; accepted: {status: [401, 403]}: statuses from 100 to 599, or 4xx"),
+        ("charge: {}", "charge: found a mapping; accepted: {status:"),
+        ("charge: {status: []}", "charge: found 0 statuses; accepted: 1 to 100 statuses"),
+        ("charge: {status: [99]}", "charge: found 99; accepted: {status:"),
+        ("charge: {status: 40x}", "charge: found '40x'; accepted: {status:"),
+        ("charge: {stats: 401}", "charge: found a mapping; accepted: {status:"),
         ("match: /api", "match: found '/api'; accepted: a mapping with path, route, method, client_address"),
         ("match: {method: []}", "match.method: found 0 methods; accepted: 1 to 32 methods"),
         ("match: {method: 'G T'}", "match.method: found 'G T'; accepted: a method such as GET"),
@@ -219,6 +236,14 @@ def test_a_wrong_field(line: str, found: str) -> None:
         ("{rate: [1/s], key: user}", "limits.a.rate: found a list; accepted: a rate such as 20/minute"),
         ("{rate: many, key: user, algorithm: concurrency}", "limits.a.rate: found 'many'"),
         ("{rate: 1/s burst 5, key: user, algorithm: fixed_window}", "limits.a.rate: found 1/second burst 5"),
+        (
+            "{rate: 5, key: user, algorithm: concurrency, cost: 2}",
+            "limits.a.cost: found algorithm concurrency; accepted",
+        ),
+        (
+            "{rate: 5, key: user, algorithm: concurrency, charge: {status: 401}}",
+            "limits.a.charge: found algorithm concurrency; accepted: it only where units are taken, not held",
+        ),
         ("{rate: 1/s, key: []}", "limits.a.key: found 0 descriptors; accepted: 1 to 8 descriptors"),
         ("{rate: 1/s, key: {a: b}}", "limits.a.key: found a mapping"),
         ("{rate: 1/s, key: 7}", "limits.a.key: found 7; accepted: one of client_address"),

@@ -6,22 +6,29 @@ from sluicegate.ratelimit.rules.globs import Glob
 from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, load_rules, parse_rules
 from sluicegate.ratelimit.rules.matching import PathPattern
 from sluicegate.ratelimit.rules.meeting import RULES_AT_ONCE_MAX, Meeting, largest_meeting
-from sluicegate.ratelimit.rules.model import KeyTemplate, Rule, Rules
+from sluicegate.ratelimit.rules.model import Charge, KeyTemplate, Rule, Rules
+from sluicegate.ratelimit.rules.providing import LimitProvider, ProvidedLimits
 from sluicegate.ratelimit.rules.reloading import LiveRules, RulesState
+from sluicegate.ratelimit.rules.scheduling import Schedule, Times
 
 __all__ = [
     "DESCRIPTORS",
     "RULES_AT_ONCE_MAX",
     "RULES_FILE_BYTES_MAX",
+    "Charge",
     "Glob",
     "KeyTemplate",
+    "LimitProvider",
     "LiveRules",
     "Match",
     "Meeting",
     "PathPattern",
+    "ProvidedLimits",
     "Rule",
     "Rules",
     "RulesState",
+    "Schedule",
+    "Times",
     "checked_descriptor",
     "largest_meeting",
     "load_rules",

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
     from sluicegate.ratelimit.limit import Limit
     from sluicegate.ratelimit.rules.model import KeyTemplate, Rule
+    from sluicegate.ratelimit.rules.scheduling import Schedule
+    from sluicegate.utils import Clock
 
-    Step = tuple[Limit, Callable[[Mapping[str, str]], bool] | None, KeyTemplate]
+    Asked = tuple[Limit, str] | tuple[Limit, str, int]
+    Step = tuple[Limit, Callable[[Mapping[str, str]], bool] | None, KeyTemplate, int, Schedule | None]
 
 __all__ = ["Choice"]
 
@@ -44,25 +47,26 @@ class Choice:
                 segment: tuple(step for step, some in paired if some is None or segment in some) for segment in named
             }
 
-    def matching(self, descriptors: Mapping[str, str]) -> list[tuple[Limit, str]]:
-        """Return the limits that cover a request, each with its key, in their order."""
+    def matching(self, descriptors: Mapping[str, str], clock: Clock) -> list[Asked]:
+        """Return the limits that cover a request in their order, each with its key and a cost that is not 1."""
         steps = self._anywhere
         if self._by_segment is not None:
             steps = self._by_segment.get(descriptors.get("path", "")[1:].partition("/")[0], steps)
-        found = []
+        found: list[Asked] = []
         known = key = None
-        for limit, covers, template in steps:
+        for limit, covers, template, cost, schedule in steps:
             if covers is None or covers(descriptors):
                 if template is not known:
                     known = template
                     key = template.key(descriptors)
                 if key is not None:
-                    found.append((limit, key))
+                    chosen = limit if schedule is None else schedule.limit_at(clock.now_us()) or limit
+                    found.append((chosen, key) if cost == 1 else (chosen, key, cost))
         return found
 
 
 def _step(rule: Rule) -> Step:
-    return rule.limit, None if rule.match.is_empty else rule.match.covers, rule.key
+    return rule.limit, None if rule.match.is_empty else rule.match.covers, rule.key, rule.cost, rule.schedule
 
 
 def _with_one_template_each(rules: Sequence[Rule]) -> list[Rule]:

@@ -12,6 +12,7 @@ from sluicegate.ratelimit.rules.descriptors import HEADER_PREFIX, checked_descri
 from sluicegate.ratelimit.rules.fields import OFF, OFF_FIELD, match_field, match_names, rule_fields
 from sluicegate.ratelimit.rules.model import Rule, state_of
 from sluicegate.ratelimit.rules.problems import entries_of, shown
+from sluicegate.ratelimit.rules.timetable import read_timetable, schedule_of
 from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
@@ -24,7 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["LIMITS_MAX", "Defined", "Reader"]
 
 LIMITS_MAX = 1000  # every request is held against each of them
-_OF_RULES = ("key", "match")  # all other fields are the limit's
+_SCHEDULE = "schedule"
+_OF_RULES = {
+    "key": "key",
+    "match": "match",
+    "cost": "cost",
+    "charge": "statuses",
+    "provided": "provided",
+}  # all other fields are the limit's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,11 +108,13 @@ class Reader:
         before = self._problems.count()
         base = inherited.get(name) if inherited else None
         fields = self._fields if inherited is None else {**self._fields, OFF: OFF_FIELD}
-        entries = entries_of(entry.node, path, (*fields, "match"), self._problems)
+        entries = entries_of(entry.node, path, (*fields, _SCHEDULE, "match"), self._problems)
         values = self._values(entries, fields, path)
         if values.pop(OFF, False):
             self._check_off(entries, path, base)
             return None
+        if _SCHEDULE in entries:
+            values[_SCHEDULE] = read_timetable(entries[_SCHEDULE].node, f"{path}.{_SCHEDULE}", self._problems)
         if "match" in entries:
             values["match"] = self.match(entries["match"].node, f"{path}.match")
         if base is not None:
@@ -123,10 +133,13 @@ class Reader:
     def _rule(
         self, name: str, values: Mapping[str, Any], entry: Entry, entries: Mapping[str, Entry], path: str
     ) -> Rule | None:
-        options = {field: value for field, value in values.items() if field not in _OF_RULES}
+        options = {field: value for field, value in values.items() if field not in (*_OF_RULES, _SCHEDULE)}
+        more = {_OF_RULES[field]: value for field, value in values.items() if field in _OF_RULES}
         try:
             limit = Limit(name, options.pop("rate"), **options)
-            return Rule(limit=limit, **{field: values[field] for field in _OF_RULES if field in values})
+            if _SCHEDULE in values:
+                more[_SCHEDULE] = schedule_of(values[_SCHEDULE], limit, options, self._problems)
+            return Rule(limit=limit, **more)
         except InvalidInputError as error:  # fields that are right alone but not together
             field = next((word for word in error.where.split() if word in entries), "")
             place = entries[field].node.place if field else entry.place
@@ -144,8 +157,8 @@ class Reader:
         """Note what would give one name two meanings: a key is the same text in every plan."""
         if defined.rule is None or first.rule is None:
             return
-        known = {**state_of(first.rule), "key": first.rule.key}
-        for field, value in {**state_of(defined.rule), "key": defined.rule.key}.items():
+        known = {**state_of(first.rule.limit), "key": first.rule.key}
+        for field, value in {**state_of(defined.rule.limit), "key": defined.rule.key}.items():
             if value != known[field]:
                 place = entries[field].node.place if field in entries else entry.place
                 found = f"another {field} than in {first.path}"

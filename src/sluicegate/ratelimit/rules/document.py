@@ -159,7 +159,9 @@ def _node_of_yaml(node: Any, loader: Any) -> Node:  # noqa: ANN401 - PyYAML's ow
             entries.append(Entry(text, name.place, _node_of_yaml(value, loader)))
         return Node(place=place, entries=tuple(entries))
     try:
-        return Node(place=place, value=loader.construct_object(node))
+        value = loader.construct_object(node)
+        # YAML 1.1 takes 22:00 for a number to the base of sixty, and 06:00 for text.
+        return Node(place=place, value=node.value if isinstance(value, int | float) and ":" in node.value else value)
     except ValueError:  # such as the 99th of a month, or ten thousand digits
         return Node(place=place, value=node.value)
 

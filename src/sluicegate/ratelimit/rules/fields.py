@@ -15,7 +15,7 @@ from sluicegate.ratelimit.rules.globs import Glob
 from sluicegate.ratelimit.rules.matching import PathPattern
 from sluicegate.ratelimit.rules.model import KeyTemplate
 from sluicegate.ratelimit.rules.problems import suggestion
-from sluicegate.utils import InvalidInputError, checked_seconds, shape_of
+from sluicegate.utils import COST_MAX, InvalidInputError, checked_seconds, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -23,18 +23,33 @@ if TYPE_CHECKING:
     from sluicegate.ratelimit.rules.conditions import Pattern
     from sluicegate.ratelimit.rules.document import Node
 
-__all__ = ["MATCHED_ONCE_MAX", "OFF", "OFF_FIELD", "Field", "match_field", "match_names", "rule_fields"]
+__all__ = [
+    "MATCHED_ONCE_MAX",
+    "OFF",
+    "OFF_FIELD",
+    "RATE_FIELD",
+    "ZONE_FIELD",
+    "Field",
+    "match_field",
+    "match_names",
+    "rule_fields",
+]
 
 _RATE_ACCEPTED = "a rate such as 20/minute, or for concurrency a number of holders"
 _KEY_ACCEPTED = f"a descriptor or a list of them: {', '.join(DESCRIPTORS)}, {HEADER_PREFIX}NAME; or {GLOBAL}"
 _PATH_ACCEPTED = "a glob such as /api/**, or a list of them"
 _GLOB_ACCEPTED = "a glob such as acme-*, or a list of them"
 _METHOD_ACCEPTED = "a method such as GET, or a list of them"
+_COST_ACCEPTED = f"a whole number from 1 to {COST_MAX:,}"
+_CHARGE_ACCEPTED = "{status: [401, 403]}: statuses from 100 to 599, or 4xx for all of a hundred"
 _ANCHOR_ACCEPTED = "a date such as 2024-01-31, or a local date and time"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT")
 MATCHED_ONCE_MAX = 100  # a list that is longer is data, which belongs into a descriptor of its own
+_STATUSES_MAX = 100  # more are told by their hundreds
 _METHODS_MAX = 32  # several times as many as there are
 _METHOD_LENGTH_MAX = 32  # twice the longest that is registered
+_STATUSES = range(100, 600)
+_STATUS_CLASSES = ("1xx", "2xx", "3xx", "4xx", "5xx")
 _ZONE_ACCEPTED = "the name of a time zone, such as Europe/Berlin"
 
 
@@ -53,7 +68,11 @@ class Field:
 
 def rule_fields(declared: Collection[str] = ()) -> Mapping[str, Field]:
     """Return the fields of a rule, where a file declares further descriptors."""
-    return {**_RULE_FIELDS, "key": Field(read=_key_reader(declared), accepted=_KEY_ACCEPTED)}
+    return {
+        **_RULE_FIELDS,
+        "key": Field(read=_key_reader(declared), accepted=_KEY_ACCEPTED),
+        "provided": Field(read=_provided_reader(declared), accepted=_KEY_ACCEPTED),
+    }
 
 
 def match_names(declared: Collection[str] = ()) -> tuple[str, ...]:
@@ -143,6 +162,17 @@ def _key_reader(declared: Collection[str]) -> Callable[[Node], KeyTemplate]:
     return read
 
 
+def _provided_reader(declared: Collection[str]) -> Callable[[Node], KeyTemplate]:
+    read_key = _key_reader(declared)
+
+    def read(node: Node) -> KeyTemplate:
+        if node.value == GLOBAL:  # who provides one limit for everybody writes it into the file
+            raise InvalidInputError("", GLOBAL, "a descriptor, or a list of them, on which the limit depends")
+        return read_key(node)
+
+    return read
+
+
 def _patterns_reader(pattern_of: Callable[[str], Pattern], accepted: str) -> Callable[[Node], tuple[Pattern, ...]]:
     def read(node: Node) -> tuple[Pattern, ...]:
         items = node.items if node.items is not None else (node,)
@@ -151,6 +181,33 @@ def _patterns_reader(pattern_of: Callable[[str], Pattern], accepted: str) -> Cal
         return tuple(pattern_of(_text(item, accepted)) for item in items)
 
     return read
+
+
+def _cost(node: Node) -> int:
+    if type(node.value) is int and 1 <= node.value <= COST_MAX:
+        return node.value
+    raise InvalidInputError("", node.shape, _COST_ACCEPTED)
+
+
+def _charge(node: Node) -> frozenset[int]:
+    entries = node.entries or ()
+    if [entry.name for entry in entries] != ["status"]:
+        raise InvalidInputError("", node.shape, _CHARGE_ACCEPTED)
+    value = entries[0].node
+    items = value.items if value.items is not None else (value,)
+    if not 0 < len(items) <= _STATUSES_MAX:
+        raise InvalidInputError("", f"{len(items)} statuses", f"1 to {_STATUSES_MAX} statuses")
+    return frozenset(status for item in items for status in _statuses(item))
+
+
+def _statuses(node: Node) -> Iterable[int]:
+    value = node.value
+    if type(value) is int and value in _STATUSES:
+        return (value,)
+    if isinstance(value, str) and value in _STATUS_CLASSES:
+        first = int(value[0]) * 100
+        return range(first, first + 100)
+    raise InvalidInputError("", node.shape, _CHARGE_ACCEPTED)
 
 
 def _methods(node: Node) -> frozenset[str]:
@@ -172,16 +229,21 @@ def _method(node: Node) -> str:
     return text
 
 
+RATE_FIELD: Final = Field(read=_rate, accepted=_RATE_ACCEPTED)
+ZONE_FIELD: Final = Field(read=lambda node: _text(node, _ZONE_ACCEPTED), accepted=_ZONE_ACCEPTED)
 _RULE_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
     {
-        "rate": Field(read=_rate, accepted=_RATE_ACCEPTED),
+        "rate": RATE_FIELD,
         "algorithm": Field(read=_one_of(ALGORITHMS), accepted=", ".join(ALGORITHMS)),
         "key": Field(read=_key_reader(()), accepted=_KEY_ACCEPTED),
+        "cost": Field(read=_cost, accepted=_COST_ACCEPTED),
+        "charge": Field(read=_charge, accepted=_CHARGE_ACCEPTED),
+        "provided": Field(read=_provided_reader(()), accepted=_KEY_ACCEPTED),
         "mode": Field(read=_one_of(MODES), accepted=" or ".join(MODES)),
         "on_failure": Field(read=_one_of(ON_FAILURE), accepted=" or ".join(ON_FAILURE)),
         "critical": Field(read=_truth, accepted="true or false"),
         "shadow": Field(read=_truth, accepted="true or false"),
-        "time_zone": Field(read=lambda node: _text(node, _ZONE_ACCEPTED), accepted="a time zone"),
+        "time_zone": ZONE_FIELD,
         "anchor": Field(read=_anchor, accepted=_ANCHOR_ACCEPTED),
         "hold_seconds": Field(read=_hold_seconds, accepted="a number of seconds from 0.1 to 86,400"),
         "lease_seconds": Field(read=_lease_seconds, accepted="a number of seconds from 0.05 to 60"),

@@ -40,7 +40,8 @@ def largest_meeting(rules: Rules) -> Meeting:
     """Return the most rules that are seen to cover one request: on a path that is named, whatever else it is."""
     best = Meeting(rules=(), request=_told({"path": "/"}))
     for plan, listed in ((None, rules.limits), *rules.plans.items()):
-        best = _larger(best, listed, {} if plan is None else {"plan": plan})
+        together = [rule for rule in listed if not rule.statuses]  # what a response is charged for is taken alone
+        best = _larger(best, together, {} if plan is None else {"plan": plan})
     return best
 
 

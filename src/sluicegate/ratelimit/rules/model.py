@@ -8,26 +8,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from sluicegate.ratelimit.rules.choosing import Choice
 from sluicegate.ratelimit.rules.conditions import Match
 from sluicegate.ratelimit.rules.descriptors import GLOBAL, checked_descriptor
 from sluicegate.ratelimit.rules.lists import RequestList
-from sluicegate.utils import KEY_LENGTH_MAX, InvalidInputError, shape_of
+from sluicegate.utils import COST_MAX, KEY_LENGTH_MAX, InvalidInputError, SystemClock, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sluicegate.ratelimit.limit import Limit
+    from sluicegate.ratelimit.rules.scheduling import Schedule
+    from sluicegate.utils import Clock
 
     Listed = Literal["deny", "allow"]
+    Asked = tuple[Limit, str] | tuple[Limit, str, int]
 
-__all__ = ["KEY_PARTS_MAX", "KeyTemplate", "Rule", "Rules", "state_of"]
+__all__ = ["KEY_PARTS_MAX", "Charge", "KeyTemplate", "Rule", "Rules", "shares_state", "state_of"]
 
 KEY_PARTS_MAX = 8  # each part lengthens every key; nobody limits by more things at once
 _DIGEST_BYTES = 16  # two keys of one digest would share a limit: 2^64 long keys until that is likely
 _EVERYBODY: Final = (GLOBAL,)
+_MACHINE: Final = SystemClock()
 _EVERY_REQUEST: Final = Match()
 
 
@@ -84,11 +88,59 @@ class Rule:
         limit: What limits the requests.
         key: For whom they are counted.
         match: Which requests are meant; by default all.
+        cost: The units that a request takes, 1 to 1,000,000,000.
+        statuses: Where a request is charged by its response: the statuses that are charged. Empty: it is charged
+            before, whatever comes of it.
+        schedule: Limits of the same name that hold at certain times in place of *limit*.
+        provided: Where the application may know another limit: what that depends on.
+
+    Raises:
+        InvalidInputError: A value is refused, or does not go with the limit.
     """
 
     limit: Limit
     key: KeyTemplate
     match: Match = _EVERY_REQUEST
+    cost: int = 1
+    statuses: frozenset[int] = frozenset()
+    schedule: Schedule | None = None
+    provided: KeyTemplate | None = None
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """All limits that it may have, the one outside of its schedule first."""
+        return (self.limit, *(limit for _, limit in (self.schedule.entries if self.schedule else ())))
+
+    def limit_at(self, now_us: int) -> Limit:
+        """Return the limit that holds at a time, in microseconds since the epoch."""
+        return (self.schedule and self.schedule.limit_at(now_us)) or self.limit
+
+    def __post_init__(self) -> None:
+        if type(self.cost) is not int or not 1 <= self.cost <= COST_MAX:
+            raise InvalidInputError("cost", shape_of(self.cost), f"a whole number from 1 to {COST_MAX:,}")
+        for name, value in (("cost", self.cost > 1), ("charge", self.statuses)):
+            if value and self.limit.plan.holds:
+                raise InvalidInputError(name, "algorithm concurrency", "it only where units are taken, not held")
+        for limit in self.limits:
+            if limit.name != self.limit.name or not shares_state(limit, self.limit):
+                accepted = f"limits named {shape_of(self.limit.name)} that share its state"
+                raise InvalidInputError("schedule", shape_of(limit.name), accepted)
+
+
+class Charge(NamedTuple):
+    """What a response may be charged for a request.
+
+    Attributes:
+        limit: Of which limit.
+        key: Whose.
+        cost: How many units.
+        statuses: The statuses that are charged.
+    """
+
+    limit: Limit
+    key: str
+    cost: int
+    statuses: frozenset[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +167,13 @@ class Rules:
     _lists: tuple[tuple[Listed, RequestList], ...] = field(init=False, repr=False, compare=False)
     _choice: Choice = field(init=False, repr=False, compare=False)
     _choices: dict[str, Choice] = field(init=False, repr=False, compare=False)
+    _charged: dict[str, Choice] = field(init=False, repr=False, compare=False)
     _named: dict[str, dict[str, Rule]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         first: dict[str, Rule] = {}
         named: dict[str, dict[str, Rule]] = {}
-        for plan, rules in (("", self.limits), *self.plans.items()):
+        for plan, rules in self._lists_of_rules():
             within = named.setdefault(plan, {})
             for at, rule in enumerate(rules):
                 where = f"plans[{plan!r}][{at}]" if plan else f"rules[{at}]"
@@ -129,8 +182,13 @@ class Rules:
         lists: tuple[tuple[Listed, tuple[Match, ...]], ...] = (("deny", self.deny), ("allow", self.allow))
         object.__setattr__(self, "_lists", tuple((name, RequestList(entries)) for name, entries in lists if entries))
         object.__setattr__(self, "_named", named)
-        object.__setattr__(self, "_choice", Choice(self.limits))
-        object.__setattr__(self, "_choices", {name: Choice(rules) for name, rules in self.plans.items()})
+        choices = {
+            plan: Choice([rule for rule in rules if not rule.statuses]) for plan, rules in self._lists_of_rules()
+        }
+        charged = {plan: Choice([rule for rule in rules if rule.statuses]) for plan, rules in self._lists_of_rules()}
+        object.__setattr__(self, "_choice", choices.pop(""))
+        object.__setattr__(self, "_choices", choices)
+        object.__setattr__(self, "_charged", charged)
 
     @property
     def all(self) -> tuple[Rule, ...]:
@@ -146,23 +204,39 @@ class Rules:
         """Return which list a request is on: that of the refused first; ``None`` where it is on none."""
         return next((name for name, entries in self._lists if entries.covers(descriptors)), None)
 
-    def matching(self, descriptors: Mapping[str, str]) -> list[tuple[Limit, str]]:
+    def matching(self, descriptors: Mapping[str, str], clock: Clock = _MACHINE) -> list[Asked]:
         """Return the limits that cover a request, each with its key, in the file's order; none where it is listed.
+
+        A cost stands behind the key where it is not 1. Limits that are charged by the response are left out: see
+        `charging`.
 
         Args:
             descriptors: What is known of the request; names that are not known are simply left out.
+            clock: Tells which rate holds now, where rules have schedules. Default: the machine's.
         """
         if self._lists and self.listed(descriptors) is not None:
             return []
         choice = self._choice
         if self._choices:
             choice = self._choices.get(descriptors.get("plan", ""), choice)
-        return choice.matching(descriptors)
+        return choice.matching(descriptors, clock)
+
+    def charging(self, descriptors: Mapping[str, str], clock: Clock = _MACHINE) -> list[Charge]:
+        """Return what a request may be charged by its response; nothing where it is listed."""
+        if self._lists and self.listed(descriptors) is not None:
+            return []
+        plan = descriptors.get("plan", "")
+        plan = plan if plan in self._named else ""
+        asked = self._charged[plan].matching(descriptors, clock)
+        rules = self._named[plan]
+        return [Charge(limit, key, rules[limit.name].cost, rules[limit.name].statuses) for limit, key, *_ in asked]
+
+    def _lists_of_rules(self) -> tuple[tuple[str, tuple[Rule, ...]], ...]:
+        return ("", self.limits), *self.plans.items()
 
 
-def state_of(rule: Rule) -> dict[str, object]:
-    """Return what rules of one name must have in common, for their state is one."""
-    limit = rule.limit
+def state_of(limit: Limit) -> dict[str, object]:
+    """Return what limits of one name must have in common, for their state is one."""
     return {
         "algorithm": limit.algorithm,
         "time_zone": limit.time_zone,
@@ -171,16 +245,22 @@ def state_of(rule: Rule) -> dict[str, object]:
     }
 
 
+def shares_state(limit: Limit, other: Limit) -> bool:
+    """Say whether two limits of one name can have one state."""
+    return limit is other or (limit.plan.prefix == other.plan.prefix and state_of(limit) == state_of(other))
+
+
 def _check_one_limit(rule: Rule, first: Rule, where: str) -> None:
-    if rule.limit != first.limit:
+    if rule.limits != first.limits:
         found = f"another limit named {shape_of(rule.limit.name)} before it"
         raise InvalidInputError(where, found, "one limit for one name")
 
 
 def _check_one_state(rule: Rule, first: Rule, where: str) -> None:
-    for name, value in state_of(first).items():
-        if state_of(rule)[name] != value:
-            found = f"{name} {state_of(rule)[name]} of {shape_of(rule.limit.name)}"
+    own = state_of(rule.limit)
+    for name, value in state_of(first.limit).items():
+        if own[name] != value:
+            found = f"{name} {own[name]} of {shape_of(rule.limit.name)}"
             raise InvalidInputError(where, found, f"{value}, as in another plan: one name is one state")
 
 

@@ -78,18 +78,18 @@ class LiveRules:
         """The rules, in the file's order."""
         return self.current.limits
 
-    def matching(self, descriptors: Mapping[str, str]) -> list[tuple[Limit, str]]:
+    def matching(self, descriptors: Mapping[str, str]) -> list[tuple[Limit, str] | tuple[Limit, str, int]]:
         """Return the limits that cover a request; see `Rules.matching`."""
-        return self.current.matching(descriptors)
+        return self.current.matching(descriptors, self._clock)
 
     def find(self, name: str, plan: str = "") -> Limit | None:
         """Return the limit of that name as it is in a plan, or without one where the file does not name it."""
         rule = self.current.named(plan).get(name)
-        return None if rule is None else rule.limit
+        return None if rule is None else rule.limit_at(self._clock.now_us())
 
     def recall(self, name: str, tag: int) -> Limit | None:
         """Return the limit of that name and tag, in whatever plan; ``None`` when there is none any more."""
-        limits = (rule.limit for rule in self.current.all)
+        limits = (limit for rule in self.current.all for limit in rule.limits)
         return next((limit for limit in limits if limit.name == name and limit.plan.tag == tag), None)
 
     def check(self, check: Callable[[Rules], object]) -> None:
@@ -121,8 +121,8 @@ class LiveRules:
             except (ConfigurationError, InvalidInputError) as error:
                 self._refuse(error.problems if isinstance(error, ConfigurationError) else [error])
                 return False
-            before = {rule.limit for rule in self.current.all}
-            changed = {rule.limit.name for rule in rules.all if rule.limit not in before}
+            before = {limit for rule in self.current.all for limit in rule.limits}
+            changed = {limit.name for rule in rules.all for limit in rule.limits if limit not in before}
             gone = self.named.keys() - {rule.limit.name for rule in rules.all}
             self._take(rules)
             self._logger.info("rules.reloaded", limits=len(self.named), changed=len(changed), gone=len(gone))
@@ -175,9 +175,14 @@ class LiveRules:
 
 def _kept(rules: Rules, before: Rules) -> Rules:
     """Return *rules* with the very limits of *before* where they are the same: what is known of those stays known."""
-    known = {rule.limit: rule.limit for rule in before.all}
+    known = {limit: limit for rule in before.all for limit in rule.limits}
 
-    def kept(listed: tuple[Rule, ...]) -> tuple[Rule, ...]:
-        return tuple(replace(rule, limit=known.get(rule.limit, rule.limit)) for rule in listed)
+    def kept(rule: Rule) -> Rule:
+        schedule = rule.schedule
+        if schedule is not None:
+            entries = tuple((times, known.get(limit, limit)) for times, limit in schedule.entries)
+            schedule = replace(schedule, entries=entries)
+        return replace(rule, limit=known.get(rule.limit, rule.limit), schedule=schedule)
 
-    return replace(rules, limits=kept(rules.limits), plans={plan: kept(listed) for plan, listed in rules.plans.items()})
+    plans = {plan: tuple(kept(rule) for rule in listed) for plan, listed in rules.plans.items()}
+    return replace(rules, limits=tuple(kept(rule) for rule in rules.limits), plans=plans)
