@@ -41,6 +41,29 @@ def test_wrong_rules_are_told_whole(tmp_path: Path) -> None:
     assert len(json.loads(as_json.out)["problems"]) == len(shown.err.splitlines()) >= 2
 
 
+def test_what_is_surely_wrong_is_a_warning(tmp_path: Path) -> None:
+    """A legal file with a warning ends with 0, or with 2 where somebody is strict; a blameless one with 0."""
+    path = tmp_path / "rules.yaml"
+    path.write_text("version: 1\nlimits:\n  a:\n    rate: 5/s\n    key: user\n    cost: 9\n")
+    shown = run("rules", "check", str(path))
+    assert shown.code == 0
+    assert "rules.yaml:6:11: limits.a.cost: found a cost of 9, which never fits a limit of 5; every" in shown.err
+    assert run("rules", "check", str(path), "--strict").code == 2
+    as_json = run("rules", "check", str(path), "--strict", "--json")
+    told = json.loads(as_json.out)
+    assert (as_json.code, told["valid"], len(told["warnings"])) == (2, True, 1)
+    assert set(told["warnings"][0]) == {"where", "found", "advice"}
+    path.write_text("version: 1\nlimits:\n  a: {rate: 5/s, key: user}\n")
+    assert run("rules", "check", str(path), "--strict").code == 0
+
+
+def test_the_schema_is_printed() -> None:
+    """Whoever edits rules gets their JSON Schema."""
+    shown = run("rules", "schema")
+    assert (shown.code, shown.err) == (0, "")
+    assert json.loads(shown.out)["title"] == "Rules of Sluicegate"
+
+
 def test_plans_are_told_where_they_differ(tmp_path: Path) -> None:
     """Of a plan the table shows what it changes, and the JSON object all that holds in it."""
     path = tmp_path / "rules.yaml"
@@ -58,7 +81,9 @@ def test_plans_are_told_where_they_differ(tmp_path: Path) -> None:
 def test_rules_that_no_middleware_takes_are_told(tmp_path: Path) -> None:
     """Where more rules cover one request than are decided at once, a valid file is shown with a line that says so."""
     path = tmp_path / "rules.yaml"
-    path.write_text("version: 1\nlimits:\n" + "".join(f"  r{at}: {{rate: 1/s, key: user}}\n" for at in range(33)))
+    path.write_text(
+        "version: 1\nlimits:\n" + "".join(f"  r{at}: {{rate: 1/s, key: header:x{at}}}\n" for at in range(33))
+    )
     shown = run("rules", "check", str(path))
     assert (shown.code, shown.err) == (0, "")
     assert "33 of them cover one request (any method, path /)" in shown.out

@@ -99,6 +99,7 @@ def _application() -> typer.Typer:
     application.command(epilog=_EPILOG)(doctor.doctor)
     group = typer.Typer(help="Look at files of rules.", no_args_is_help=True)
     group.command(epilog=_EPILOG)(rules.check)
+    group.command(epilog=_EPILOG)(rules.schema)
     application.add_typer(group, name="rules")
     group = typer.Typer(help="Look at the settings of a process.", no_args_is_help=True)
     for command in (settings.init, settings.check, settings.show, settings.schema):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,15 +15,15 @@ from rich.text import Text
 
 from sluicegate.cli.exits import ALLOWED, REFUSED
 from sluicegate.cli.output import printable
-from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, largest_meeting, load_rules
+from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, inspect_rules, largest_meeting, rules_schema
 from sluicegate.utils import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Sequence
 
-    from sluicegate.ratelimit.rules import Rule, Rules
+    from sluicegate.ratelimit.rules import Doubt, Rule, Rules
 
-__all__ = ["check"]
+__all__ = ["check", "schema"]
 
 _MINUTE_SECONDS = 60.0
 
@@ -30,14 +31,20 @@ _MINUTE_SECONDS = 60.0
 def check(
     file: Annotated[str, typer.Argument(metavar="FILE", help="The file of rules, YAML or TOML.")],
     *,
+    strict: Annotated[bool, typer.Option("--strict", help="Let warnings end with exit code 2, too.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
-    """Say what a file of rules means, or everything that is wrong with it; exit code 2 when something is."""
+    """Say what a file of rules means, or everything that is wrong with it; exit code 2 when something is.
+
+    What is legal but surely wrong is a warning.
+    """
     if not as_json:
-        _print_table(load_rules(file))
-        return ALLOWED
+        rules, doubts = inspect_rules(file)
+        _print_table(rules)
+        _print_warnings(doubts)
+        return REFUSED if strict and doubts else ALLOWED
     try:
-        rules = load_rules(file)
+        rules, doubts = inspect_rules(file)
     except ConfigurationError as error:
         problems = [{"where": each.where, "found": each.found, "accepted": each.accepted} for each in error.problems]
         sys.stdout.write(json.dumps({"valid": False, "problems": problems}) + "\n")
@@ -47,8 +54,15 @@ def check(
         "most_for_one_request": len(largest_meeting(rules).rules),
         "limits": [_as_json(rule) for rule in rules.limits],
         "plans": {plan: [_as_json(rule) for rule in listed] for plan, listed in rules.plans.items()},
+        "warnings": [asdict(doubt) for doubt in doubts],
     }
     sys.stdout.write(json.dumps(told) + "\n")
+    return REFUSED if strict and doubts else ALLOWED
+
+
+def schema() -> int:
+    """Print the JSON Schema of files of rules, for editors."""
+    sys.stdout.write(json.dumps(rules_schema(), indent=2) + "\n")
     return ALLOWED
 
 
@@ -101,6 +115,12 @@ def _print_table(rules: Rules) -> None:
         # The service names its limits and a replay takes one at a time, so the file is not wrong.
         note = f"{len(meeting.rules)} of them cover one request ({meeting.request}); the middleware takes at most "
         console.print(Text(f"{note}{RULES_AT_ONCE_MAX}", "yellow"), soft_wrap=True)
+
+
+def _print_warnings(doubts: Sequence[Doubt]) -> None:
+    console = Console(stderr=True, soft_wrap=True)
+    for doubt in doubts:
+        console.print(Text.assemble(("warning: ", "bold yellow"), printable(str(doubt))))
 
 
 def _with_plans(rules: Rules) -> Iterator[tuple[str, Rule]]:

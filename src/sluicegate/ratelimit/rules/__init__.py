@@ -2,20 +2,23 @@
 
 from sluicegate.ratelimit.rules.conditions import Match
 from sluicegate.ratelimit.rules.descriptors import DESCRIPTORS, checked_descriptor
+from sluicegate.ratelimit.rules.doubting import Doubt
 from sluicegate.ratelimit.rules.globs import Glob
-from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, load_rules, parse_rules
+from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, inspect_rules, load_rules, parse_rules
 from sluicegate.ratelimit.rules.matching import PathPattern
 from sluicegate.ratelimit.rules.meeting import RULES_AT_ONCE_MAX, Meeting, largest_meeting
 from sluicegate.ratelimit.rules.model import Charge, KeyTemplate, Rule, Rules
 from sluicegate.ratelimit.rules.providing import LimitProvider, ProvidedLimits
 from sluicegate.ratelimit.rules.reloading import LiveRules, RulesState
 from sluicegate.ratelimit.rules.scheduling import Schedule, Times
+from sluicegate.ratelimit.rules.schema import rules_schema
 
 __all__ = [
     "DESCRIPTORS",
     "RULES_AT_ONCE_MAX",
     "RULES_FILE_BYTES_MAX",
     "Charge",
+    "Doubt",
     "Glob",
     "KeyTemplate",
     "LimitProvider",
@@ -30,7 +33,9 @@ __all__ = [
     "Schedule",
     "Times",
     "checked_descriptor",
+    "inspect_rules",
     "largest_meeting",
     "load_rules",
     "parse_rules",
+    "rules_schema",
 ]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DECLARED_ACCEPTED",
     "DECLARED_MAX",
+    "DECLARED_PATTERN",
     "DESCRIPTORS",
     "GLOBAL",
     "HEADER_PREFIX",
@@ -37,6 +38,7 @@ GLOBAL: Final = "global"
 
 DECLARED_MAX = 32  # each may be asked of every request
 DECLARED_ACCEPTED = "a name of 1 to 64 small letters, digits and '_', which begins with a letter"
+DECLARED_PATTERN: Final = "^[a-z][a-z0-9_]{0,63}$"
 _NAME_LENGTH_MAX = 64
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz")
 _REST = _LETTERS | frozenset("0123456789_")

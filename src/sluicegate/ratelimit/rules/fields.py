@@ -10,10 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 from sluicegate.ratelimit.algorithms import ALGORITHMS
 from sluicegate.ratelimit.limit import MODES, ON_FAILURE
 from sluicegate.ratelimit.rate import Rate
-from sluicegate.ratelimit.rules.descriptors import DESCRIPTORS, GLOBAL, HEADER_PREFIX, checked_descriptor
-from sluicegate.ratelimit.rules.globs import Glob
-from sluicegate.ratelimit.rules.matching import PathPattern
-from sluicegate.ratelimit.rules.model import KeyTemplate
+from sluicegate.ratelimit.rules.descriptors import (
+    DECLARED_PATTERN,
+    DESCRIPTORS,
+    GLOBAL,
+    HEADER_PREFIX,
+    checked_descriptor,
+)
+from sluicegate.ratelimit.rules.globs import GLOB_LENGTH_MAX, Glob
+from sluicegate.ratelimit.rules.matching import PATTERN_LENGTH_MAX, PathPattern
+from sluicegate.ratelimit.rules.model import KEY_PARTS_MAX, KeyTemplate
 from sluicegate.ratelimit.rules.problems import suggestion
 from sluicegate.utils import COST_MAX, InvalidInputError, checked_seconds, shape_of
 
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
     from sluicegate.ratelimit.rules.document import Node
 
 __all__ = [
+    "HEADER_PATTERN",
     "MATCHED_ONCE_MAX",
     "OFF",
     "OFF_FIELD",
@@ -35,6 +42,7 @@ __all__ = [
     "rule_fields",
 ]
 
+HEADER_PATTERN: Final = "^header:[A-Za-z0-9_-]{1,64}$"
 _RATE_ACCEPTED = "a rate such as 20/minute, or for concurrency a number of holders"
 _KEY_ACCEPTED = f"a descriptor or a list of them: {', '.join(DESCRIPTORS)}, {HEADER_PREFIX}NAME; or {GLOBAL}"
 _PATH_ACCEPTED = "a glob such as /api/**, or a list of them"
@@ -60,18 +68,20 @@ class Field:
     Attributes:
         read: Takes the field's node to its value, or raises `InvalidInputError`.
         accepted: What may stand there, for messages.
+        schema: The same as far as a JSON Schema can say it.
     """
 
     read: Callable[[Node], Any]
     accepted: str
+    schema: Mapping[str, Any]
 
 
 def rule_fields(declared: Collection[str] = ()) -> Mapping[str, Field]:
     """Return the fields of a rule, where a file declares further descriptors."""
     return {
         **_RULE_FIELDS,
-        "key": Field(read=_key_reader(declared), accepted=_KEY_ACCEPTED),
-        "provided": Field(read=_provided_reader(declared), accepted=_KEY_ACCEPTED),
+        "key": _key_field(_key_reader(declared)),
+        "provided": _key_field(_provided_reader(declared)),
     }
 
 
@@ -229,37 +239,97 @@ def _method(node: Node) -> str:
     return text
 
 
-RATE_FIELD: Final = Field(read=_rate, accepted=_RATE_ACCEPTED)
-ZONE_FIELD: Final = Field(read=lambda node: _text(node, _ZONE_ACCEPTED), accepted=_ZONE_ACCEPTED)
+def _one_or_list(schema: Mapping[str, Any], most: int) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "array", "minItems": 1, "maxItems": most, "items": schema}]}
+
+
+def _key_field(read: Callable[[Node], KeyTemplate]) -> Field:
+    # Names that a file declares are not known here.
+    names = {"anyOf": [{"enum": [GLOBAL, *DESCRIPTORS]}, {"pattern": HEADER_PATTERN}, {"pattern": DECLARED_PATTERN}]}
+    schema = _one_or_list({"type": "string", **names}, KEY_PARTS_MAX)
+    return Field(read=read, accepted=_KEY_ACCEPTED, schema=schema)
+
+
+def _words_field(words: Iterable[str]) -> Field:
+    names = tuple(words)
+    accepted = " or ".join(names) if len(names) == 2 else ", ".join(names)  # noqa: PLR2004 - one or the other
+    return Field(read=_one_of(names), accepted=accepted, schema={"enum": list(names)})
+
+
+def _seconds_field(read: Callable[[Node], float], least: float, most: float) -> Field:
+    accepted = f"a number of seconds from {least:g} to {most:,g}"
+    return Field(read=read, accepted=accepted, schema={"type": "number", "minimum": least, "maximum": most})
+
+
+_TRUTH_FIELD: Final = Field(read=_truth, accepted="true or false", schema={"type": "boolean"})
+_STATUS_SCHEMA: Final[Mapping[str, Any]] = {
+    "anyOf": [
+        {"type": "integer", "minimum": _STATUSES.start, "maximum": _STATUSES.stop - 1},
+        {"enum": [*_STATUS_CLASSES]},
+    ]
+}
+_CHARGE_SCHEMA: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "properties": {"status": _one_or_list(_STATUS_SCHEMA, _STATUSES_MAX)},
+    "required": ["status"],
+    "additionalProperties": False,
+}
+RATE_FIELD: Final = Field(
+    read=_rate, accepted=_RATE_ACCEPTED, schema={"type": ["string", "integer"], "minLength": 1, "minimum": 1}
+)
+ZONE_FIELD: Final = Field(
+    read=lambda node: _text(node, _ZONE_ACCEPTED), accepted=_ZONE_ACCEPTED, schema={"type": "string", "minLength": 1}
+)
 _RULE_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
     {
         "rate": RATE_FIELD,
-        "algorithm": Field(read=_one_of(ALGORITHMS), accepted=", ".join(ALGORITHMS)),
-        "key": Field(read=_key_reader(()), accepted=_KEY_ACCEPTED),
-        "cost": Field(read=_cost, accepted=_COST_ACCEPTED),
-        "charge": Field(read=_charge, accepted=_CHARGE_ACCEPTED),
-        "provided": Field(read=_provided_reader(()), accepted=_KEY_ACCEPTED),
-        "mode": Field(read=_one_of(MODES), accepted=" or ".join(MODES)),
-        "on_failure": Field(read=_one_of(ON_FAILURE), accepted=" or ".join(ON_FAILURE)),
-        "critical": Field(read=_truth, accepted="true or false"),
-        "shadow": Field(read=_truth, accepted="true or false"),
+        "algorithm": _words_field(ALGORITHMS),
+        "key": _key_field(_key_reader(())),
+        "cost": Field(
+            read=_cost, accepted=_COST_ACCEPTED, schema={"type": "integer", "minimum": 1, "maximum": COST_MAX}
+        ),
+        "charge": Field(read=_charge, accepted=_CHARGE_ACCEPTED, schema=_CHARGE_SCHEMA),
+        "provided": _key_field(_provided_reader(())),
+        "mode": _words_field(MODES),
+        "on_failure": _words_field(ON_FAILURE),
+        "critical": _TRUTH_FIELD,
+        "shadow": _TRUTH_FIELD,
         "time_zone": ZONE_FIELD,
-        "anchor": Field(read=_anchor, accepted=_ANCHOR_ACCEPTED),
-        "hold_seconds": Field(read=_hold_seconds, accepted="a number of seconds from 0.1 to 86,400"),
-        "lease_seconds": Field(read=_lease_seconds, accepted="a number of seconds from 0.05 to 60"),
+        "anchor": Field(read=_anchor, accepted=_ANCHOR_ACCEPTED, schema={"type": "string"}),
+        "hold_seconds": _seconds_field(_hold_seconds, 0.1, 86_400),
+        "lease_seconds": _seconds_field(_lease_seconds, 0.05, 60),
     }
 )
-
 OFF: Final = "off"
-OFF_FIELD: Final = Field(read=_truth, accepted="true or false")
+OFF_FIELD: Final = _TRUTH_FIELD
 """In a plan: whether a limit that would hold there does not."""
 
-_PATH_FIELD: Final = Field(read=_patterns_reader(PathPattern, _PATH_ACCEPTED), accepted=_PATH_ACCEPTED)
-_GLOB_FIELD: Final = Field(read=_patterns_reader(Glob, _GLOB_ACCEPTED), accepted=_GLOB_ACCEPTED)
+_PATH_SCHEMA: Final[Mapping[str, Any]] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": PATTERN_LENGTH_MAX,
+    "pattern": "^[/*]",
+}
+_GLOB_SCHEMA: Final[Mapping[str, Any]] = {"type": "string", "maxLength": GLOB_LENGTH_MAX}
+_METHOD_SCHEMA: Final[Mapping[str, Any]] = {
+    "type": "string",
+    "pattern": "^[A-Za-z_-]+$",
+    "maxLength": _METHOD_LENGTH_MAX,
+}
+_PATH_FIELD: Final = Field(
+    read=_patterns_reader(PathPattern, _PATH_ACCEPTED),
+    accepted=_PATH_ACCEPTED,
+    schema=_one_or_list(_PATH_SCHEMA, MATCHED_ONCE_MAX),
+)
+_GLOB_FIELD: Final = Field(
+    read=_patterns_reader(Glob, _GLOB_ACCEPTED),
+    accepted=_GLOB_ACCEPTED,
+    schema=_one_or_list(_GLOB_SCHEMA, MATCHED_ONCE_MAX),
+)
 _MATCH_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
     {
         "path": _PATH_FIELD,
         "route": _PATH_FIELD,
-        "method": Field(read=_methods, accepted=_METHOD_ACCEPTED),
+        "method": Field(read=_methods, accepted=_METHOD_ACCEPTED, schema=_one_or_list(_METHOD_SCHEMA, _METHODS_MAX)),
     }
 )

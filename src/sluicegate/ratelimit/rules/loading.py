@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sluicegate.ratelimit.rules.document import Node, Place, read_toml, read_yaml
+from sluicegate.ratelimit.rules.doubting import Doubt, doubts_of
 from sluicegate.ratelimit.rules.problems import Problems, shown
 from sluicegate.ratelimit.rules.reading import rules_of
 from sluicegate.utils import ConfigurationError, InvalidInputError, shape_of
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from sluicegate.ratelimit.rules.model import Rules
 
-__all__ = ["RULES_FILE_BYTES_MAX", "load_rules", "parse_rules"]
+__all__ = ["RULES_FILE_BYTES_MAX", "inspect_rules", "load_rules", "parse_rules"]
 
 RULES_FILE_BYTES_MAX = 256 * 1024  # room for a thousand rules; PyYAML reads about 100 KB a second
 
@@ -44,6 +45,23 @@ def load_rules(path: str | Path) -> Rules:
     Raises:
         ConfigurationError: The file cannot be read or used; its `problems` name every reason.
     """
+    return _loaded(path)[0]
+
+
+def inspect_rules(path: str | Path) -> tuple[Rules, tuple[Doubt, ...]]:
+    """Read the rules in the file at *path*, with what is legal in it but surely wrong.
+
+    Args:
+        path: As for `load_rules`.
+
+    Raises:
+        ConfigurationError: The file cannot be read or used; its `problems` name every reason.
+    """
+    rules, doubts = _loaded(path)
+    return rules, doubts()
+
+
+def _loaded(path: str | Path) -> tuple[Rules, Callable[[], tuple[Doubt, ...]]]:
     path = Path(path)
     source = shown(str(path))
     if path.suffix.lower() not in _READERS:
@@ -54,7 +72,7 @@ def load_rules(path: str | Path) -> Rules:
     except (OSError, ValueError) as error:
         found = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError([InvalidInputError(source, found, _FILE_ACCEPTED)]) from None
-    return parse_rules(content, notation=path.suffix.lower().lstrip("."), source=source)
+    return _parsed(content, path.suffix.lower().lstrip("."), source)
 
 
 def parse_rules(content: bytes | str, *, notation: str = "yaml", source: str = "rules") -> Rules:
@@ -68,15 +86,19 @@ def parse_rules(content: bytes | str, *, notation: str = "yaml", source: str = "
     Raises:
         ConfigurationError: It cannot be used; its `problems` name every reason, up to 100.
     """
+    return _parsed(content, notation, source)[0]
+
+
+def _parsed(content: bytes | str, notation: str, source: str) -> tuple[Rules, Callable[[], tuple[Doubt, ...]]]:
     reader = _READERS.get(f".{notation}")
     if reader is None:
         raise InvalidInputError("notation", shape_of(notation), "yaml, yml or toml")
     problems = Problems(source)
     text = _text_of(content, problems)
     problems.raise_if_any()
-    rules = rules_of(reader(text, source), problems)
+    reading = rules_of(reader(text, source), problems)
     problems.raise_if_any()
-    return rules
+    return reading.rules, lambda: doubts_of(reading, problems)
 
 
 def _text_of(content: bytes | str, problems: Problems) -> str:

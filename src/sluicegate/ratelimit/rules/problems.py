@@ -24,9 +24,13 @@ class Problems:
 
     Args:
         source: What to call the file.
+
+    Attributes:
+        places: Where each thing stands that was read, by what it is, such as ``limits.api.rate``.
     """
 
     def __init__(self, source: str) -> None:
+        self.places: dict[str, Place] = {}
         self._source = source
         self._found: list[tuple[Place, InvalidInputError]] = []
 
@@ -39,8 +43,11 @@ class Problems:
             found: What stands there.
             accepted: What may stand there.
         """
-        where = f"{place.within(self._source)}: {path}" if path else place.within(self._source)
-        self._found.append((place, InvalidInputError(where, found, accepted)))
+        self._found.append((place, InvalidInputError(self.where(place, path), found, accepted)))
+
+    def where(self, place: Place, path: str) -> str:
+        """Return a place in words."""
+        return f"{place.within(self._source)}: {path}" if path else place.within(self._source)
 
     def in_order(self) -> list[InvalidInputError]:
         """Return them in the order of the file, up to a hundred."""
@@ -89,6 +96,8 @@ def entries_of(node: Node, path: str, known: Collection[str] | None, problems: P
             problems.add(entry.place, full, "a name that is not known", ", ".join(known) + suggestion(name, known))
         else:
             entries[name] = entry
+            # Of what has parts the name is the place, for its parts have theirs.
+            problems.places[full] = entry.place if entry.node.entries is not None else entry.node.place
     return entries
 
 

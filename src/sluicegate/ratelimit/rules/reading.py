@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from sluicegate.ratelimit.rules.defining import Reader
@@ -12,17 +13,32 @@ from sluicegate.ratelimit.rules.problems import entries_of
 from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sluicegate.ratelimit.rules.conditions import Match
     from sluicegate.ratelimit.rules.document import Node
     from sluicegate.ratelimit.rules.problems import Problems
 
-__all__ = ["TOP_FIELDS", "rules_of"]
+__all__ = ["LISTED_MAX", "TOP_FIELDS", "Reading", "rules_of"]
 
 TOP_FIELDS: Final = ("version", "limits", "plans", "allow", "deny", "descriptors")
 LISTED_MAX = 1000  # a list that is longer is data, which belongs into a descriptor of its own
 
 
-def rules_of(root: Node, problems: Problems) -> Rules:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What was read.
+
+    Attributes:
+        rules: The rules.
+        paths: For each list of rules, by the plan for which it holds or ``""``, where in the file each rule stands.
+    """
+
+    rules: Rules
+    paths: Mapping[str, tuple[str, ...]]
+
+
+def rules_of(root: Node, problems: Problems) -> Reading:
     """Return the rules that *root* describes, as far as nothing is wrong with them.
 
     Args:
@@ -43,12 +59,16 @@ def rules_of(root: Node, problems: Problems) -> Rules:
     plans = plans_of(top["plans"].node, common, reader, problems) if "plans" in top else {}
     lists = {name: _listed(top[name].node, name, reader, problems) for name in ("allow", "deny") if name in top}
     if problems.count():
-        return Rules(())
-    return Rules(
+        return Reading(rules=Rules(()), paths={})
+    rules = Rules(
         tuple(each.made for each in common.values()),
         plans={name: tuple(each.made for each in found.values()) for name, found in plans.items()},
         declared=declared,
         **lists,
+    )
+    defined = {"": common, **plans}
+    return Reading(
+        rules=rules, paths={plan: tuple(each.path for each in some.values()) for plan, some in defined.items()}
     )
 
 
@@ -61,6 +81,7 @@ def _listed(node: Node, name: str, reader: Reader, problems: Problems) -> tuple[
     for at, item in enumerate(node.items):
         if item.entries == ():
             problems.add(item.place, f"{name}[{at}]", "an empty entry, which is every request", "one that says which")
+        problems.places[f"{name}[{at}]"] = item.place
         entries.append(reader.match(item, f"{name}[{at}]"))
     return tuple(entries)
 

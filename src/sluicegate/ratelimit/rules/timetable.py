@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sluicegate.ratelimit.rules.document import Node, Place
     from sluicegate.ratelimit.rules.problems import Problems
 
-__all__ = ["SCHEDULE_FIELDS", "Timetable", "read_timetable", "schedule_of"]
+__all__ = ["ENTRIES_MAX", "SCHEDULE_FIELDS", "Timetable", "read_timetable", "schedule_of"]
 
 ENTRIES_MAX = 50  # more than seven a day are no schedule any more
 _UTC = "UTC"
@@ -139,11 +139,25 @@ def _days_of(node: Node) -> list[int]:
     return [(start + at) % len(DAYS) for at in range((DAYS.index(last) - start) % len(DAYS) + 1)]
 
 
+_TIME_FIELD: Final = Field(
+    read=_minute, accepted=_TIME_ACCEPTED, schema={"type": "string", "pattern": "^[0-2][0-9]:[0-5][0-9]$"}
+)
+_DAY_SCHEMA: Final[Mapping[str, Any]] = {
+    "type": "string",
+    "pattern": "^[A-Za-z]{3}(-[A-Za-z]{3})?$",
+    "examples": ["sat", "mon-fri"],
+}
 SCHEDULE_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
     {
-        "from": Field(read=_minute, accepted=_TIME_ACCEPTED),
-        "to": Field(read=_minute, accepted=_TIME_ACCEPTED),
-        "days": Field(read=_days, accepted=_DAYS_ACCEPTED),
+        "from": _TIME_FIELD,
+        "to": _TIME_FIELD,
+        "days": Field(
+            read=_days,
+            accepted=_DAYS_ACCEPTED,
+            schema={
+                "anyOf": [_DAY_SCHEMA, {"type": "array", "minItems": 1, "maxItems": len(DAYS), "items": _DAY_SCHEMA}]
+            },
+        ),
         "time_zone": ZONE_FIELD,
         "rate": RATE_FIELD,
     }
