@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 RULES = "version: 1\nlimits:\n  api: {{rate: {}/hour, algorithm: fixed_window, key: client_address}}\n"
 SECONDS_MAX = 10.0
+RELOADS = 100
+FIRST_RATE = 1_000_000
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -80,3 +84,46 @@ def test_a_hangup_reloads_where_the_file_is_not_watched(tmp_path: Path) -> None:
         wait_until(lambda: rates_of(service) == ["9/hour"])
         service.terminate()
         assert service.ended() == 0
+
+
+def test_a_hundred_reloads_under_load_drop_and_misjudge_nothing(tmp_path: Path) -> None:
+    """Each request is answered, by one rule or the other, and each unit is counted, whatever is in force."""
+    path = tmp_path / "rules.yaml"
+    rules = "version: 1\nlimits:\n  api: {{rate: {} per 300 days, algorithm: fixed_window, key: user}}\n"
+    path.write_text(rules.format(FIRST_RATE), "utf-8")
+    done = threading.Event()
+    with serving(path, "--drain-delay", "0") as service, ThreadPoolExecutor() as pool, client_of(service) as client:
+        callers = [pool.submit(ask_until, done, service) for _ in range(2)]
+        try:
+            for rate in range(FIRST_RATE + 1, FIRST_RATE + RELOADS + 1):
+                (tmp_path / "next.yaml").write_text(rules.format(rate), "utf-8")
+                (tmp_path / "next.yaml").replace(path)
+                service.process.send_signal(signal.SIGHUP)
+                wait_until(lambda told=f'"{rate} per 300 days"': told in client.get("/v1/limits").text)
+        finally:
+            done.set()
+        asked = [caller.result(timeout=30) for caller in callers]
+        left = client.post("/v1/peek", json={"limit": "api", "key": "k"}).json()["remaining"]
+        service.terminate()
+        assert service.ended() == 0
+    assert all(number > RELOADS for number in asked)
+    assert left == FIRST_RATE + RELOADS - sum(asked)
+
+
+def client_of(service: Serving) -> httpx.Client:
+    """Return a client that keeps its connection."""
+    return httpx.Client(base_url=service.url, timeout=10)
+
+
+def ask_until(done: threading.Event, service: Serving) -> int:
+    """Acquire until told to stop; return how often, each having been allowed under a rule that was in force."""
+    number = 0
+    with client_of(service) as client:
+        while not done.is_set():
+            answer = client.post("/v1/acquire", json={"limit": "api", "key": "k"})
+            number += 1
+            assert answer.status_code == 200
+            quota = int(answer.headers["ratelimit-policy"].partition("q=")[2].partition(";")[0])
+            assert FIRST_RATE <= quota <= FIRST_RATE + RELOADS
+            assert answer.json()["remaining"] <= quota - number
+    return number

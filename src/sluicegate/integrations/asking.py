@@ -89,16 +89,20 @@ def asked_by_rules(rules: Rules, supply: Supply) -> Choose:
 def asked_by_live_rules(live: LiveRules, supply: Supply) -> Choose:
     """Return what asks the rules that are in force; those by which nobody could ask here never come into force."""
     prepared: tuple[Rules | None, Choose] = (None, lambda _: [])
+    in_force = prepared
 
-    def prepare(rules: Rules) -> Choose:
-        return asked_by_rules(rules, supply)
+    def prepare(rules: Rules) -> None:
+        nonlocal prepared
+        prepared = rules, asked_by_rules(rules, supply)
 
     def asked(scope: Scope) -> Asked | Asking | Awaitable[Asked | Asking]:
-        nonlocal prepared
+        nonlocal in_force
         rules = live.current
-        if prepared[0] is not rules:
-            prepared = rules, prepare(rules)
-        return prepared[1](scope)
+        if in_force[0] is not rules:
+            if prepared[0] is not rules:  # others were looked at meanwhile, and refused
+                prepare(rules)
+            in_force = prepared
+        return in_force[1](scope)
 
     live.check(prepare)
     return asked

@@ -219,7 +219,9 @@ def _reloading(app: App, tasks: list[asyncio.Task[None]]) -> Iterator[None]:
         return
 
     def reload() -> None:
-        tasks.append(loop.create_task(_reload(rules)))
+        task = loop.create_task(_reload(rules))
+        tasks.append(task)
+        task.add_done_callback(tasks.remove)
 
     loop.add_signal_handler(signal.SIGHUP, reload)
     try:

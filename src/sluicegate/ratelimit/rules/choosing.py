@@ -6,7 +6,6 @@ others are tried each time. And where rules that follow one another count for th
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,16 +34,20 @@ class Choice:
     __slots__ = ("_anywhere", "_by_segment")
 
     def __init__(self, rules: Sequence[Rule]) -> None:
-        steps = [_step(rule) for rule in _with_one_template_each(rules)]
+        templates: dict[KeyTemplate, KeyTemplate] = {}
+        steps = [_step(rule, templates.setdefault(rule.key, rule.key)) for rule in rules]
         segments = [_segments(rule) for rule in rules]
-        named = {segment for some in segments if some is not None for segment in some}
         self._anywhere: tuple[Step, ...] = tuple(steps)
         self._by_segment: dict[str, tuple[Step, ...]] | None = None
+        named: dict[str, list[int]] = {}
+        for at, some in enumerate(segments):
+            for segment in some or ():
+                named.setdefault(segment, []).append(at)
         if len(rules) >= INDEXED_FROM and named:
-            paired = list(zip(steps, segments, strict=True))
-            self._anywhere = tuple(step for step, some in paired if some is None)
+            anywhere = [at for at, some in enumerate(segments) if some is None]
+            self._anywhere = tuple(steps[at] for at in anywhere)
             self._by_segment = {
-                segment: tuple(step for step, some in paired if some is None or segment in some) for segment in named
+                segment: tuple(steps[at] for at in sorted(anywhere + there)) for segment, there in named.items()
             }
 
     def matching(self, descriptors: Mapping[str, str], clock: Clock) -> list[Asked]:
@@ -65,14 +68,9 @@ class Choice:
         return found
 
 
-def _step(rule: Rule) -> Step:
-    return rule.limit, None if rule.match.is_empty else rule.match.covers, rule.key, rule.cost, rule.schedule
-
-
-def _with_one_template_each(rules: Sequence[Rule]) -> list[Rule]:
-    """Return the rules with the very same template where they count for the same key."""
-    templates: dict[KeyTemplate, KeyTemplate] = {}
-    return [replace(rule, key=templates.setdefault(rule.key, rule.key)) for rule in rules]
+def _step(rule: Rule, template: KeyTemplate) -> Step:
+    covers = None if rule.match.is_empty else rule.match.covers
+    return rule.limit, covers, template, rule.cost, rule.schedule
 
 
 def _segments(rule: Rule) -> set[str] | None:

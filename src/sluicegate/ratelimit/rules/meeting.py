@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["RULES_AT_ONCE_MAX", "Meeting", "largest_meeting"]
 
 RULES_AT_ONCE_MAX = MEMBERS_MAX
+COMPARISONS_MAX = 1_000_000  # a second's work: a thousand rules on as many paths
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,23 +40,30 @@ class Meeting:
 def largest_meeting(rules: Rules) -> Meeting:
     """Return the most rules that are seen to cover one request: on a path that is named, whatever else it is."""
     best = Meeting(rules=(), request=_told({"path": "/"}))
+    comparisons = COMPARISONS_MAX // (1 + len(rules.plans))
     for plan, listed in ((None, rules.limits), *rules.plans.items()):
         together = [rule for rule in listed if not rule.statuses]  # what a response is charged for is taken alone
-        best = _larger(best, together, {} if plan is None else {"plan": plan})
+        best = _larger(best, together, {} if plan is None else {"plan": plan}, comparisons)
     return best
 
 
-def _larger(best: Meeting, rules: Sequence[Rule], known: Mapping[str, str]) -> Meeting:
+def _larger(best: Meeting, rules: Sequence[Rule], known: Mapping[str, str], comparisons: int) -> Meeting:
     """Return *best*, or a meeting of more of *rules* on a request of which some things are *known*."""
     examples = (pattern.example for rule in rules for pattern in rule.match.patterns("path"))
     for path in dict.fromkeys(("/", *(example for example in examples if example is not None))):
+        comparisons -= len(rules)
         covering = [rule for rule in rules if _fits(rule.match.patterns("path"), path)]
+        if comparisons < 0:
+            return best
         if len(covering) <= len(best.rules):
             continue
         for request in _requests(covering, {"path": path, **known}):
+            comparisons -= len(covering)
             met = tuple(rule for rule in covering if rule.match.covers(request))
             if len(met) > len(best.rules):
                 best = Meeting(rules=met, request=_told(request))
+            if comparisons < 0:
+                return best
     return best
 
 

@@ -93,7 +93,11 @@ class LiveRules:
         return next((limit for limit in limits if limit.name == name and limit.plan.tag == tag), None)
 
     def check(self, check: Callable[[Rules], object]) -> None:
-        """Have *check* look at rules before they come into force; what it raises refuses them."""
+        """Have *check* look at rules before they come into force; what it raises refuses them.
+
+        Args:
+            check: Called at once with the rules in force, and later, in another thread, with those that would follow.
+        """
         check(self.current)
         self._checks.append(check)
 
@@ -115,9 +119,7 @@ class LiveRules:
                 return not self.state.stale
             self._content = content
             try:
-                rules = _kept(await asyncio.to_thread(load_rules, path), self.current)
-                for check in self._checks:
-                    check(rules)
+                rules = await asyncio.to_thread(self._loaded, path)
             except (ConfigurationError, InvalidInputError) as error:
                 self._refuse(error.problems if isinstance(error, ConfigurationError) else [error])
                 return False
@@ -157,6 +159,13 @@ class LiveRules:
         except (OSError, ValueError):
             return None  # why, the loader says
 
+    def _loaded(self, path: Path) -> Rules:
+        """Return the rules of the file, which everybody here can use; in a thread, for long files take a while."""
+        rules = _kept(load_rules(path), self.current)
+        for check in self._checks:
+            check(rules)
+        return rules
+
     def _take(self, rules: Rules) -> None:
         named: dict[str, Limit] = {}
         for rule in rules.all:
@@ -175,7 +184,10 @@ class LiveRules:
 
 def _kept(rules: Rules, before: Rules) -> Rules:
     """Return *rules* with the very limits of *before* where they are the same: what is known of those stays known."""
-    known = {limit: limit for rule in before.all for limit in rule.limits}
+    known: dict[Limit, Limit] = {}
+    for rule in before.all:
+        for limit in rule.limits:
+            known.setdefault(limit, limit)
 
     def kept(rule: Rule) -> Rule:
         schedule = rule.schedule
