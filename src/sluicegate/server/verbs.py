@@ -108,6 +108,7 @@ def _rule_json(rule: Rule) -> dict[str, object]:
         "cost": rule.cost,
         "charge": sorted(rule.statuses),
         "schedule": rule.schedule.as_json() if rule.schedule else [],
+        "provided": list(rule.provided.parts) if rule.provided else [],
         "on_failure": limit.on_failure,
         "critical": limit.critical,
         "shadow": limit.shadow,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
@@ -40,10 +41,11 @@ ORDINARY = {"client_address": "192.0.2.1", "user": "ann", "path": "/", "method":
         ({"tenant": "red", "path": "/status/7"}, None),
         ({"user_agent": "an evil bot"}, "deny"),
         ({"user": ""}, "deny"),
+        ({"user": None}, "deny"),
         ({"method": "TRACE"}, "deny"),
     ],
 )
-def test_which_list_a_request_is_on(request_: dict[str, str], expected: str | None) -> None:
+def test_which_list_a_request_is_on(request_: dict[str, Any], expected: str | None) -> None:
     """An entry is meant when all its fields fit; who is refused is refused even where allowed as well."""
     rules = parse_rules(LISTS)
     described = {**ORDINARY, **request_}

@@ -161,6 +161,15 @@ async def test_it_remembers_so_many_and_no_more() -> None:
     assert [descriptors["tenant"] for _, descriptors in provider.asked] == ["a", "b", "c", "b"]
 
 
+async def test_only_so_many_questions_are_under_way() -> None:
+    """A crowd of customers whom nobody knows yet is not let loose on it: who is too many has the file's limit."""
+    provider = Provider()
+    provider.pause_s = 0.05
+    asker = Asker(provider)
+    assert set(await asyncio.gather(*(asker.rate(f"t{at}") for at in range(1_100)))) == {10}
+    assert len(provider.asked) == 1_000
+
+
 async def test_an_answer_that_does_not_go_with_a_changed_file_is_not_used() -> None:
     """After a reload with another algorithm the file's own limit holds."""
     asker = Asker(Provider(acme=api(50)))

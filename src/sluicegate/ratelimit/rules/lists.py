@@ -39,6 +39,6 @@ class RequestList:
 
     def covers(self, descriptors: Mapping[str, str]) -> bool:
         """Say whether a request is one of the entries, in time linear in the length of its descriptors."""
-        return any(descriptors.get(name, "") in texts for name, texts in self._texts) or any(
+        return any((descriptors.get(name) or "") in texts for name, texts in self._texts) or any(
             match.covers(descriptors) for match in self._matches
         )
