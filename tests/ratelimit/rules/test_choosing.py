@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluicegate import Limit
@@ -27,8 +27,12 @@ requests = st.fixed_dictionaries(
 )
 
 
+rules_chosen = st.tuples(matches, st.sampled_from(KEYS), st.integers(1, 2))
+
+
+@settings(max_examples=300)
 @given(
-    chosen=st.lists(st.tuples(matches, st.sampled_from(KEYS), st.integers(1, 2)), min_size=1, max_size=20),
+    chosen=st.lists(rules_chosen, min_size=8, max_size=16) | st.lists(rules_chosen, min_size=1, max_size=8),
     request_=requests,
 )
 def test_what_is_found_is_what_trying_each_gives(

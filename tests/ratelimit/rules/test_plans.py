@@ -143,6 +143,23 @@ def test_a_wrong_plan(plans: str, problem: str) -> None:
     assert problem in str(caught.value)
 
 
+def test_there_may_be_a_hundred_plans() -> None:
+    """One more is refused."""
+    text = "version: 1\nlimits: {api: {rate: 1/s, key: user}}\nplans:\n"
+    text += "".join(f"  p{at}: {{limits: {{api: {{rate: 2/s}}}}}}\n" for at in range(100))
+    assert len(parse_rules(text).plans) == 100
+    with pytest.raises(ConfigurationError, match="found 101 plans; accepted: 1 to 100 plans"):
+        parse_rules(text + "  more: {inherits: p0}\n")
+
+
+def test_a_plan_has_no_more_rules_than_a_file() -> None:
+    """What a plan inherits counts."""
+    text = "version: 1\nlimits:\n" + "".join(f"  r{at}: {{rate: 1/s, key: user}}\n" for at in range(1_000))
+    assert len(parse_rules(text + "plans: {a: {limits: {r0: {rate: 2/s}}}}").plans["a"]) == 1_000
+    with pytest.raises(ConfigurationError, match=r"plans\.a: found 1001 rules; accepted: at most 1,000 rules"):
+        parse_rules(text + "plans: {a: {limits: {more: {rate: 2/s, key: user}}}}")
+
+
 def test_a_circle_is_told_once() -> None:
     """Whoever inherits from a circle is not told of it again."""
     text = "version: 1\nplans: {z: {inherits: a}, a: {inherits: b}, b: {inherits: a}, y: {inherits: z}}"

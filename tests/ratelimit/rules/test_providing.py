@@ -112,6 +112,16 @@ async def test_who_fails_is_asked_again_after_a_while_and_told_of_once() -> None
     assert (event["limit"], event["error"]) == ("api", "no route")
 
 
+async def test_many_failures_are_a_line_now_and_then() -> None:
+    """A provider that is away for everybody is told of every ten seconds, not for every customer."""
+    asker = Asker(Provider(a=OSError("away"), b=OSError("away"), c=OSError("away")))
+    assert [await asker.rate(tenant) for tenant in "ab"] == [10, 10]
+    assert len(asker.logger.named("limits.unprovided")) == 1
+    asker.clock.advance(10)
+    assert await asker.rate("c") == 10
+    assert len(asker.logger.named("limits.unprovided")) == 2
+
+
 async def test_an_older_answer_is_used_while_the_provider_fails() -> None:
     """For so long as it may be stale; then the limit of the file holds."""
     provider = Provider(acme=api(50))
@@ -168,6 +178,14 @@ async def test_only_so_many_questions_are_under_way() -> None:
     asker = Asker(provider)
     assert set(await asyncio.gather(*(asker.rate(f"t{at}") for at in range(1_100)))) == {10}
     assert len(provider.asked) == 1_000
+
+
+async def test_it_may_remember_a_single_answer() -> None:
+    """One is enough where there is one customer at a time."""
+    provider = Provider(a=api(1), b=api(2))
+    asker = Asker(provider, keys_max=1)
+    assert [await asker.rate(tenant) for tenant in "aabba"] == [1, 1, 2, 2, 1]
+    assert len(provider.asked) == 3
 
 
 async def test_an_answer_that_does_not_go_with_a_changed_file_is_not_used() -> None:

@@ -11,7 +11,7 @@ from tests.recording import RecordingLogger
 
 from sluicegate import ConfigurationError, InvalidInputError, Limiter
 from sluicegate.integrations.asgi import RateLimitMiddleware
-from sluicegate.ratelimit.rules import LiveRules
+from sluicegate.ratelimit.rules import LiveRules, Rules
 from sluicegate.testing import ManualClock
 
 if TYPE_CHECKING:
@@ -154,6 +154,30 @@ async def test_rules_that_somebody_cannot_use_do_not_come_into_force(file: Path)
         assert live.named["other"].rates[0].limit == 7
         with pytest.raises(InvalidInputError):
             RateLimitMiddleware(_application, limiter, limits=live_of(file)[0])
+
+
+async def test_rules_that_another_refuses_are_not_asked_by_the_first(file: Path) -> None:
+    """A middleware that could use the new rules goes on with the last ones when somebody else cannot."""
+    file.write_text(GOOD.replace("user", "path"), "utf-8")
+    live, _, _ = live_of(file)
+
+    def refuse_nine(rules: Rules) -> None:
+        if rules.limits[0].limit.rates[0].limit == 9:
+            raise InvalidInputError("rules", "nine", "fewer")
+
+    async with Limiter() as limiter:
+        middleware = RateLimitMiddleware(_application, limiter, limits=live)
+        live.check(refuse_nine)
+        file.write_text(CHANGED.replace("user", "path"), "utf-8")
+        assert not await live.reload()
+        scope = {"type": "http", "method": "GET", "path": "/", "headers": [], "client": ("192.0.2.1", 1)}
+        await middleware(scope, _receive, _nothing)  # type: ignore[arg-type] # messages of a test
+    rates = {decision.limit.name: decision.limit.rates[0].limit for decision in scope["sluicegate.decisions"]}
+    assert rates == {"api": 5, "other": 7}
+
+
+async def _nothing(_message: Any) -> None:
+    pass
 
 
 async def _application(scope: Any, _receive: Any, send: Any) -> None:
