@@ -126,6 +126,20 @@ def test_doubtful_plans(tmp_path: Path) -> None:
     assert "(did you mean 'free'?)" in str(found)
 
 
+def test_what_a_plan_inherits_is_told_where_the_plan_changes_it(tmp_path: Path) -> None:
+    """The field that is doubtful stands elsewhere, so the nearest place that the plan has is named."""
+    (found,) = doubts_of(
+        tmp_path,
+        "limits:",
+        "  hourly: {rate: 100/hour, key: user, shadow: true}",
+        "  daily: {rate: 50/day, key: user}",
+        "plans: {free: {limits: {daily: {shadow: true}}}}",
+    )
+    assert found.startswith(
+        "r.yaml:5:25: plans.free.limits.daily.rate: found 50/day, beside which 100/hour of limits.h"
+    )
+
+
 @pytest.mark.parametrize(
     "rules",
     [

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from sluicegate.ratelimit.rules.covering import superfluous, wider_match
+from sluicegate.ratelimit.rules.document import Place
 from sluicegate.ratelimit.rules.problems import suggestion
 
 if TYPE_CHECKING:
@@ -63,16 +64,17 @@ def doubts_of(reading: Reading, problems: Problems) -> tuple[Doubt, ...]:
         found.update(dict.fromkeys(_of_siblings(placed)))
     places = problems.places
     sought = [(_nearest(about, places), *each) for each in found for about in each[:1]]
-    sought.sort(key=lambda each: (places[each[0]].line, places[each[0]].column or 0))
+    start = Place(1)
+    sought.sort(key=lambda each: ((place := places.get(each[0], start)).line, place.column or 0))
     return tuple(
-        Doubt(where=problems.where(places[near], about), found=what, advice=advice)
+        Doubt(where=problems.where(places.get(near, start), about), found=what, advice=advice)
         for near, about, what, advice in sought[:DOUBTS_MAX]
     )
 
 
 def _nearest(about: str, places: Mapping[str, object]) -> str:
     """Return the nearest thing around that has a place: what a plan inherits stands elsewhere."""
-    while about not in places:
+    while about not in places and "." in about:
         about = about.rpartition(".")[0]
     return about
 
