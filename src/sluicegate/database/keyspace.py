@@ -97,6 +97,10 @@ class Keyspace:
         """Where the fingerprint of the fleet stands on the server."""
         return f"{self._start}fingerprint"
 
+    def changes(self, part: str) -> str:
+        """Return the name of a *part* of what a fleet is told; all parts lie in one slot."""
+        return f"{self._start}{{changes}}:{part}"
+
     def tag(self, key: str) -> int:
         """Return the number of the hash tag that the states of *key* have; 0 where there are none."""
         return crc32(key.encode("utf-8", "surrogatepass")) % self.tags if self.tags else 0

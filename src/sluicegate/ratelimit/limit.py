@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sluicegate.ratelimit.algorithms import ALGORITHMS, CALENDAR, CONCURRENCY, LOG, Algorithm
+from sluicegate.ratelimit.ban_rule import BanRule
 from sluicegate.ratelimit.calendar import CalendarPeriod
 from sluicegate.ratelimit.rate import RATES_MAX, Rate
 from sluicegate.utils import InvalidInputError, checked_name, checked_seconds, shape_of
@@ -30,6 +31,7 @@ _OPTIONS = (
     "anchor",
     "hold_seconds",
     "lease_seconds",
+    "ban",
 )
 _CALENDAR_UNITS = ("day", "week", "month", "year")
 _PREFIX_SAFE = "!$&'()*+,/;=?@ "  # not ':', which separates, nor braces, which would move a slot
@@ -102,6 +104,7 @@ class Limit:
             from 0.1 to 86,400. Default 60.
         lease_seconds: For ``leased``: seconds after which units taken ahead are not spent any more,
             from 0.05 to 60. Default 1.
+        ban: When a key that is denied again and again is banned under this limit. Default: never.
 
     Raises:
         InvalidInputError: A value is refused, or does not go with the algorithm.
@@ -118,6 +121,7 @@ class Limit:
     anchor: date | str | None = field(default=None, kw_only=True)
     hold_seconds: float = field(default=60.0, kw_only=True)
     lease_seconds: float = field(default=1.0, kw_only=True)
+    ban: BanRule | None = field(default=None, kw_only=True)
     rates: tuple[Rate, ...] = field(init=False, repr=False, compare=False)
     plan: Plan = field(init=False, repr=False, compare=False)
 
@@ -135,6 +139,7 @@ class Limit:
                 raise InvalidInputError(name, shape_of(getattr(self, name)), "True or False")
         checked_seconds(self.hold_seconds, "hold_seconds", at_least=0.1, at_most=_HOLD_SECONDS_MAX)
         checked_seconds(self.lease_seconds, "lease_seconds", at_least=0.05, at_most=_LEASE_SECONDS_MAX)
+        _check_ban(self.ban)
         if not isinstance(self.mode, str) or self.mode not in MODES:
             raise InvalidInputError("mode", shape_of(self.mode), " or ".join(MODES))
         algorithm = ALGORITHMS[self.algorithm]
@@ -285,6 +290,11 @@ class Limit:
             lease_us=round(self.lease_seconds * 1_000_000) if self.mode == "leased" else 0,
             tag=tag,
         )
+
+
+def _check_ban(ban: object) -> None:
+    if ban is not None and not isinstance(ban, BanRule):
+        raise InvalidInputError("ban", shape_of(ban), "a BanRule, or None")
 
 
 def _plain(algorithm: Algorithm, rules: tuple[tuple[int, ...], ...]) -> tuple[int, int] | None:
