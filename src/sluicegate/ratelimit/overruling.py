@@ -194,6 +194,14 @@ class RateOverrides:
         entry = self._ruling.overrides.override(checked_key(key), limit.name)
         return override_of(entry) if entry is not None else None
 
+    def limit_for(self, limit: Limit, key: str) -> Limit:
+        """Return the limit by which *key* is judged in this process: *limit*, or what an override makes of it.
+
+        Raises:
+            InvalidInputError: An argument is refused.
+        """
+        return self._ruling.overrides.limit_for(_required(limit), checked_key(key))
+
     async def in_force(self, *, most: int = SHOWN) -> tuple[Override, ...]:
         """Return the overrides that are in force, read anew, those that end first before the others.
 
@@ -263,6 +271,10 @@ class BlockingRateOverrides:
     def find(self, limit: Limit, key: str) -> Override | None:
         """Return the override of *key* that is in force in this process; see `RateOverrides.find`."""
         return self._overrides.find(limit, key)
+
+    def limit_for(self, limit: Limit, key: str) -> Limit:
+        """Return the limit by which *key* is judged in this process; see `RateOverrides.limit_for`."""
+        return self._overrides.limit_for(limit, key)
 
     def in_force(self, *, most: int = SHOWN) -> tuple[Override, ...]:
         """Return the overrides that are in force; see `RateOverrides.in_force`."""

@@ -30,6 +30,7 @@ __all__ = [
     "Asked",
     "BodyError",
     "read_asked",
+    "read_limit",
     "read_list",
     "read_object",
 ]
@@ -90,23 +91,33 @@ def read_asked(value: Mapping[str, Any], rules: LiveRules, where: str = "") -> A
     Raises:
         InvalidInputError: A member is missing or refused.
     """
-    plan = value.get("plan", "")
-    if not isinstance(plan, str):
-        raise InvalidInputError(f"{where}plan", shape_of(plan), "the name of a plan")
-    for name in ("limit", "key"):
-        if name not in value:
-            accepted = _limit_accepted(rules, plan) if name == "limit" else "text"
-            raise InvalidInputError(f"{where}{name}", "nothing", accepted)
-    named = value["limit"]
-    # Names are normalised, so any spelling of one finds it.
-    limit = rules.find(normalize("NFC", named), plan) if isinstance(named, str) else None
-    if limit is None:
-        raise InvalidInputError(f"{where}limit", shape_of(named), _limit_accepted(rules, plan))
+    limit = read_limit(value, rules, where)
+    if "key" not in value:
+        raise InvalidInputError(f"{where}key", "nothing", "text")
     key = checked_key(value["key"], f"{where}key")
     cost = value.get("cost", 1)
     if type(cost) is float and cost.is_integer():
         cost = int(cost)  # JSON knows one kind of number: 1.0 is 1
     return Asked(limit, key, checked_cost(cost, f"{where}cost"))
+
+
+def read_limit(value: Mapping[str, Any], rules: LiveRules, where: str = "") -> Limit:
+    """Return the limit that a body, or an item of one, names; the arguments are those of `read_asked`.
+
+    Raises:
+        InvalidInputError: It names none, or one that is not known.
+    """
+    plan = value.get("plan", "")
+    if not isinstance(plan, str):
+        raise InvalidInputError(f"{where}plan", shape_of(plan), "the name of a plan")
+    if "limit" not in value:
+        raise InvalidInputError(f"{where}limit", "nothing", _limit_accepted(rules, plan))
+    named = value["limit"]
+    # Names are normalised, so any spelling of one finds it.
+    limit = rules.find(normalize("NFC", named), plan) if isinstance(named, str) else None
+    if limit is None:
+        raise InvalidInputError(f"{where}limit", shape_of(named), _limit_accepted(rules, plan))
+    return limit
 
 
 def read_list(body: Mapping[str, Any], rules: LiveRules, *, most: int) -> list[Asked]:

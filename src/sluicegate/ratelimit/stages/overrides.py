@@ -84,6 +84,11 @@ class Overrides:
             return self._with_rate(limit, override)
         return limit
 
+    def limit_for(self, limit: Limit, key: str) -> Limit:
+        """Return the limit that holds for *key*, banned or not."""
+        override = self.override(key, limit.name)
+        return self._with_rate(limit, override) if override is not None else limit
+
     def ban(self, key: str, limit: str, now_us: int | None = None) -> Entry | None:
         """Return the ban of *key* under the limit of that name, or under all, whichever ends later."""
         of_key = self.known.get(key)
