@@ -20,6 +20,7 @@ _INTRODUCTION: Final = (
     "Decides whether one more request may pass. Every refusal of a request itself is one line in a problem body "
     "(RFC 9457) that names the place, what was found and what is accepted."
 )
+_DEAF: Final = ("Other processes would not hear of it: flags.changes is off", None)
 # No control characters and no line separators: what the service refuses, said as a pattern.
 _KEY_PATTERN: Final = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]+$"
 
@@ -35,7 +36,8 @@ def openapi_document(limits: Mapping[str, Limit], version: str) -> Json:
             **_taking_paths(),
             **_keeping_paths(),
             **_hold_paths(),
-            **_overruling_paths(),
+            **_ban_paths(),
+            **_override_paths(),
             **_other_paths(),
         },
         "components": {
@@ -141,8 +143,7 @@ def _hold_paths() -> Json:
     }
 
 
-def _overruling_paths() -> Json:
-    deaf = ("Other processes would not hear of it: flags.changes is off", None)
+def _ban_paths() -> Json:
     return {
         "/v1/bans": {
             "get": listing("List the bans that are in force", "Bans"),
@@ -150,7 +151,7 @@ def _overruling_paths() -> Json:
                 "Ban keys under a limit, or under all of them",
                 "They are denied whatever their rate, in every process within a second.",
                 "BanAsked",
-                {"200": ("They are banned", "BansMade"), "409": deaf},
+                {"200": ("They are banned", "BansMade"), "409": _DEAF},
                 needs_store=True,
             ),
         },
@@ -163,13 +164,18 @@ def _overruling_paths() -> Json:
                 needs_store=True,
             )
         },
+    }
+
+
+def _override_paths() -> Json:
+    return {
         "/v1/overrides": {
             "get": listing("List the overrides that are in force", "Overrides"),
             "post": posting(
                 "Give a key another rate of a limit",
                 "What it has used stays; it is judged by the new rate in every process within a second.",
                 "OverrideAsked",
-                {"200": ("It has that rate", "Override"), "409": deaf},
+                {"200": ("It has that rate", "Override"), "409": _DEAF},
                 needs_store=True,
             ),
         },
@@ -215,33 +221,36 @@ def _overruling_schemas(names: list[str]) -> Json:
     plan = {"type": "string", "description": "In which plan the limit is looked up"}
     seconds = {"type": "number", "minimum": 0.001, "maximum": 31_622_400, "description": "Default: until it is ended"}
     reason = {"type": "string", "maxLength": 200, "pattern": "^[ -~]*$", "description": "Why; shown to operators"}
-    until = or_null({"type": "number"}, "When it ends, in seconds since the epoch; null when it does not")
-    ban = {
-        "key": {"type": "string"},
-        "limit": or_null({"type": "string"}, "Under which limit; null: under all"),
-        "reason": {"type": "string"},
-        "until": until,
-        "times": {"type": "integer", "minimum": 0, "description": "How often in a row by a rule; 0: by somebody"},
-    }
     rate = {"type": "string", "description": "As in the file of rules", "examples": ["200/minute"]}
-    override = {"limit": {"type": "string"}, "key": {"type": "string"}, "rate": {"type": "string"}, "until": until}
     limit = one_of(names)
-    made = {"type": "array", "items": object_of(ban)}
-    total = {"type": "integer", "minimum": 0, "description": "How many there are; up to 1,000 of them are listed"}
+    banning = {"keys": keys, "seconds": seconds, "reason": reason, "limit": limit, "plan": plan}
+    overriding = {"limit": limit, "key": _key_schema(), "rate": rate, "seconds": seconds, "plan": plan}
     return {
-        "BanAsked": object_of(
-            {"keys": keys, "seconds": seconds, "reason": reason, "limit": limit, "plan": plan}, required=("keys",)
-        ),
-        "BansMade": object_of({"bans": made}),
-        "Bans": object_of({"bans": made, "total": total}),
+        "BanAsked": object_of(banning, required=("keys",)),
         "LiftAsked": object_of({"keys": keys, "limit": limit, "plan": plan}, required=("keys",)),
-        "Lifted": object_of({"lifted": {"type": "integer", "minimum": 0}}),
-        "OverrideAsked": object_of(
-            {"limit": limit, "key": _key_schema(), "rate": rate, "seconds": seconds, "plan": plan},
-            required=("limit", "key", "rate"),
-        ),
-        "Override": object_of(override),
-        "Overrides": object_of({"overrides": {"type": "array", "items": object_of(override)}, "total": total}),
+        "OverrideAsked": object_of(overriding, required=("limit", "key", "rate")),
+        **_overruled_schemas(),
+    }
+
+
+def _overruled_schemas() -> Json:
+    text = {"type": "string"}
+    number = {"type": "integer", "minimum": 0}
+    until = or_null({"type": "number"}, "When it ends, in seconds since the epoch; null when it does not")
+    limit = or_null(text, "Under which limit; null: under all")
+    times = {**number, "description": "How often in a row by a rule; 0: by somebody"}
+    bans = {
+        "type": "array",
+        "items": object_of({"key": text, "limit": limit, "reason": text, "until": until, "times": times}),
+    }
+    override = object_of({"limit": text, "key": text, "rate": text, "until": until})
+    total = {**number, "description": "How many there are; up to 1,000 of them are listed"}
+    return {
+        "BansMade": object_of({"bans": bans}),
+        "Bans": object_of({"bans": bans, "total": total}),
+        "Lifted": object_of({"lifted": number}),
+        "Override": override,
+        "Overrides": object_of({"overrides": {"type": "array", "items": override}, "total": total}),
         "Dropped": object_of({"dropped": {"type": "boolean"}}),
     }
 

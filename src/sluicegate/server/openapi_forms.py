@@ -23,6 +23,7 @@ def posting(
     *,
     needs_store: bool = False,
 ) -> Json:
+    """Return an operation with a *body*, a schema's name; *answers* are descriptions and schemas by status."""
     more: dict[str, tuple[str, str | None]] = {
         "408": ("The body did not arrive in time", None),
         "413": ("The body is too large", None),
@@ -34,6 +35,7 @@ def posting(
 
 
 def listing(summary: str, schema: str) -> Json:
+    """Return an operation that takes nothing and lists what the store has."""
     operation = operation_of(summary, "", {"200": ("In the order of their ends", schema)}, needs_store=True)
     del operation["responses"]["400"]
     return operation
@@ -42,6 +44,7 @@ def listing(summary: str, schema: str) -> Json:
 def operation_of(
     summary: str, description: str, answers: Mapping[str, tuple[str, str | None]], *, needs_store: bool = False
 ) -> Json:
+    """Return an operation without a body; *needs_store* where nothing can answer in the store's place."""
     told: dict[str, tuple[str, str | None]] = {**answers, "400": ("Refused: the line says what is accepted", None)}
     if needs_store:
         told["503"] = ("The store did not answer", None)
@@ -63,18 +66,22 @@ def _response(description: str, schema: str | None) -> Json:
 
 
 def object_of(properties: Json, *, required: tuple[str, ...] | None = None) -> Json:
+    """Return the schema of an object that has no other members; all of them are required where nobody says which."""
     names = list(properties if required is None else required)
     return {"type": "object", "properties": properties, "required": names, "additionalProperties": False}
 
 
 def one_of(names: list[str]) -> Json:
+    """Return the schema of a text that is one of *names*."""
     # A list of no names would be no schema; a service without such limits accepts none.
     return {"type": "string", "enum": names} if names else {"type": "string", "maxLength": 0, "minLength": 1}
 
 
 def or_null(schema: Json, description: str) -> Json:
+    """Return the schema of what may be ``null``."""
     return {"anyOf": [schema, {"type": "null"}], "description": description}
 
 
 def reference(schema: str) -> Json:
+    """Return what stands for a schema that has a name."""
     return {"$ref": f"#/components/schemas/{schema}"}
