@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sluicegate.database import load_bundle
 from sluicegate.ratelimit.stores.change_log import ENTRIES_MAX, Edit, Entry, News
-from sluicegate.utils import ScriptError, StoreOverloadedError
+from sluicegate.utils import StoreOverloadedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,8 @@ DEADLINE_US = 1_000_000  # no request waits for it
 WAIT_MS = 5_000  # then it looks whether the version still is what it was: a signal can be lost with a server
 FAMILIAR_US = 20_000_000  # who has not looked for longer is told all: what was dropped is told for a minute
 _HEAD = 4  # before the entries in an answer
-_OF_EACH = 4  # numbers in the answer to a change
+_OF_EACH = 5  # in the answer to a change: four numbers and the payload
+_NUMBERS = 4  # before the payload of an entry: its version, its end, until when it is known, how often in a row
 
 
 class Server(Protocol):
@@ -91,12 +92,13 @@ class RedisChanges:
         answered_us = self._clock.monotonic_us()
         if not raw[0]:
             raise StoreOverloadedError("write changes", f"{ENTRIES_MAX:,} are in force")
-        now_us, told = int(raw[1]), [int(number) for number in raw[2:]]
+        now_us, told = int(raw[1]), raw[2:]
         written = []
         for at, edit in enumerate(edits):
-            is_changed, until_us, kept_us, times = told[at * _OF_EACH : (at + 1) * _OF_EACH]
+            *numbers, payload = told[at * _OF_EACH : (at + 1) * _OF_EACH]
+            is_changed, until_us, kept_us, times = map(int, numbers)
             entry = Entry.at(
-                (edit.name, edit.payload),
+                (edit.name, payload.decode("utf-8", "replace")),
                 (times, until_us, kept_us),
                 now_us=now_us,
                 asked_us=asked_us,
@@ -119,13 +121,13 @@ class RedisChanges:
         now_us = int(raw[1])
         entries = []
         for name, value in zip(raw[_HEAD::2], raw[_HEAD + 1 :: 2], strict=True):
-            parts = value.split(b" ", 4)
-            if len(parts) < 5:  # noqa: PLR2004 - number, end, known until, times, payload
-                raise ScriptError("read changes", "an entry that no change can have written")
-            _, until_us, kept_us, times = map(int, parts[:4])
+            *numbers, payload = value.split(b" ", _NUMBERS)
+            if len(numbers) != _NUMBERS or not all(number.isdigit() for number in numbers):
+                continue  # no change can have written it; the next one of its name makes it whole
+            _, until_us, kept_us, times = map(int, numbers)
             entries.append(
                 Entry.at(
-                    (name.decode("utf-8", "replace"), parts[4].decode("utf-8", "replace")),
+                    (name.decode("utf-8", "replace"), payload.decode("utf-8", "replace")),
                     (times, until_us, kept_us),
                     now_us=now_us,
                     asked_us=asked_us,

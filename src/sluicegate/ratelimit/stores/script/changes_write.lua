@@ -2,8 +2,8 @@
 -- KEYS: version, signal, entries, order. ARGV: a random word, the most entries, then six for each change: name,
 -- payload ('' drops the entry), life in µs (0: none that ends), factor ('' where nothing escalates), the longest life
 -- in µs, and for how long after its end an entry still counts, in µs.
--- Returns the version and the time, and for each change whether it was one, the entry's end, for how long it is
--- known, and how often in a row it came; the version is '' where there is no room, and then nothing was changed.
+-- Returns the version and the time, and for each change whether it was one, the entry's end, until when it is known,
+-- how often in a row it came, and its payload; the version is '' where there is no room, and then nothing was changed.
 local MOST_US = 100 * 366 * 86400 * 1000000 -- what has no end is known for a century
 local DROPPED_US = 60 * 1000000 -- for so long who has not looked meanwhile can be told what is no more
 local LEAST_MS = 3600 * 1000 -- the version outlives short entries, so that not all is told again after each
@@ -107,11 +107,12 @@ for at = 3, #ARGV, 6 do
     redis.call('ZADD', KEYS[4], number, name)
     before[name] = entry.payload ~= '' and entry or false
   end
-  local known = entry or before[name] or { ends_us = 1, kept_us = 1, times = 0 }
+  local known = entry or before[name] or { ends_us = 1, kept_us = 1, times = 0, payload = '' }
   told[#told + 1] = entry and 1 or 0
   told[#told + 1] = string.format('%.0f', known.ends_us)
   told[#told + 1] = string.format('%.0f', known.kept_us)
   told[#told + 1] = string.format('%.0f', known.times)
+  told[#told + 1] = known.payload
 end
 
 local version = redis.call('GET', KEYS[1]) or '-'
