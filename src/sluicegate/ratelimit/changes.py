@@ -27,6 +27,7 @@ __all__ = ["Changes"]
 POSTED_MAX = 1_000  # changes that nobody waits for, on their way: more come only when the server is away
 PAUSES_S = (0.05, 0.25, 1.0)  # after a failure: a dropped connection costs nothing, an absent server a try a second
 AWAY_AFTER = 2  # failures in a row, of which the log is told
+POLLED_AFTER = 10  # waits in a row that ended too soon: then it asks once a second, and the log says why
 
 
 class Changes:
@@ -162,22 +163,37 @@ class Changes:
             task.cancel()
 
     async def _listen(self) -> None:
+        interrupted = 0  # waits in a row that ended with the connection, or are not allowed
         while True:
             try:
                 await self.refresh()
-                await self._log.wait()
+                self._note_heard()
             except LimiterClosedError:
                 return
             except StoreError as error:
-                self._failures += 1
-                if self._failures == AWAY_AFTER:
-                    known = "stays in force until it ends"
-                    self._logger.warning("changes.away", error=str(error), known=known)
+                self._note_unheard(error)
                 await asyncio.sleep(PAUSES_S[min(self._failures, len(PAUSES_S)) - 1])
-            else:
-                if self._failures >= AWAY_AFTER:
-                    self._logger.info("changes.back")
-                self._failures = 0
+                continue
+            try:
+                await self._log.wait()
+                interrupted = 0
+            except LimiterClosedError:
+                return
+            except StoreError as error:
+                interrupted += 1
+                if interrupted == POLLED_AFTER:
+                    self._logger.warning("changes.polled", error=str(error))
+                await asyncio.sleep(PAUSES_S[min(interrupted, len(PAUSES_S)) - 1])
+
+    def _note_heard(self) -> None:
+        if self._failures >= AWAY_AFTER:
+            self._logger.info("changes.back")
+        self._failures = 0
+
+    def _note_unheard(self, error: StoreError) -> None:
+        self._failures += 1
+        if self._failures == AWAY_AFTER:
+            self._logger.warning("changes.away", error=str(error), known="stays in force until it ends")
 
     def _send(self) -> None:
         """See that what was posted is written, together what comes together; called on the loop."""
