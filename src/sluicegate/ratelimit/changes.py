@@ -103,7 +103,9 @@ class Changes:
         Raises:
             StoreOverloadedError: There is no room for so many.
             StoreError: Nobody knows whether they were made.
+            LimiterClosedError: The limiter is closed.
         """
+        self._check_open()
         if isinstance(self._log, MemoryChanges):
             return self._written_now(self._log, edits)
         async with self._turn:
@@ -132,7 +134,9 @@ class Changes:
 
         Raises:
             StoreError: There is no answer.
+            LimiterClosedError: The limiter is closed.
         """
+        self._check_open()
         async with self._turn:
             news = await self._log.read(whole=whole)
             if news is not None:
@@ -154,6 +158,10 @@ class Changes:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._task = self._sending = None
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LimiterClosedError("the limiter is closed")
 
     def _written_now(self, log: MemoryChanges, edits: Sequence[Edit]) -> list[tuple[bool, Entry]]:
         with self._told_in_order:  # what one thread writes is told before what another writes next
