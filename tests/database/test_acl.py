@@ -141,6 +141,20 @@ async def test_each_command_is_needed(server: RedisServer, command: str) -> None
     assert await everything(allow(server, without=f"+{command}")) != []
 
 
+async def test_without_the_signal_changes_are_asked_for(server: RedisServer) -> None:
+    """A user who may not wait for changes hears of them all the same, once a second."""
+    limited = allow(server, without="+xread")
+    async with (
+        Limiter.connect(limited, changes=True, deadline=2.0, logger=NullLogger()) as limiter,
+        Limiter.connect(server.url, deadline=2.0, logger=NullLogger()) as other,
+    ):
+        await limiter.acquire(LIMITS[0], "warm")
+        await asyncio.sleep(1.0)
+        await other.bans.add("someone")
+        await asyncio.sleep(1.5)
+        assert (await limiter.acquire(LIMITS[0], "someone")).banned
+
+
 async def test_other_keys_are_out_of_reach(server: RedisServer) -> None:
     """Neither another prefix by a limiter, nor other people's keys by hand, nor other commands."""
     url = allow(server)

@@ -87,6 +87,20 @@ async def test_an_entry_is_as_it_was_written(either: MemoryChanges | RedisChange
     assert (news.is_whole, sorted(news.entries)) == (True, sorted([a, b]))
 
 
+async def test_the_servers_clock_says_when_an_entry_ends(
+    log: RedisChanges, other: RedisChanges, clock: HandClock, redis_client: redis.Redis
+) -> None:
+    """A process whose clock is an hour behind keeps it for as long as any other."""
+    redis_client.set(CLOCK_KEY, clock.now_us() + 3_600 * SECOND_US, ex=3600)
+    await log.write([Edit("ban::a", "{}", 5 * SECOND_US)])
+    redis_client.set(CLOCK_KEY, clock.now_us() + 3_602 * SECOND_US, ex=3600)
+    news = await heard(other)
+    assert news is not None
+    (entry,) = news.entries
+    assert entry.until_us == clock.now_us() + 3_605 * SECOND_US
+    assert entry.ends_us == entry.told_us == clock.monotonic_us() + 3 * SECOND_US
+
+
 async def test_dropping_says_whether_there_was_something(either: MemoryChanges | RedisChanges) -> None:
     """What is not there cannot be dropped, and what is over is not there when its time has come."""
     await either.write([Edit("ban::a", "{}", SECOND_US)])
