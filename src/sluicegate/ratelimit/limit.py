@@ -20,6 +20,7 @@ __all__ = ["Limit", "Plan"]
 
 ON_FAILURE = ("closed", "open")
 MODES = ("strict", "leased")
+GROUP_PARTS_MAX = 8  # as many as a rule may count by
 _OPTIONS = (
     "algorithm",
     "mode",
@@ -30,6 +31,7 @@ _OPTIONS = (
     "anchor",
     "hold_seconds",
     "lease_seconds",
+    "group",
 )
 _CALENDAR_UNITS = ("day", "week", "month", "year")
 _PREFIX_SAFE = "!$&'()*+,/;=?@ "  # not ':', which separates, nor braces, which would move a slot
@@ -58,6 +60,7 @@ class Plan:
         shadow: Whether it only counts what it would deny.
         lease_us: How long units taken ahead may be spent, in microseconds; 0 where none are taken ahead.
         tag: Thirty-two bits that tell this rule from another of the same name.
+        group: How many of a key's first parts decide where on a Cluster its state lies; 0 is the whole key.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Plan:
     shadow: bool
     lease_us: int
     tag: int
+    group: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,9 @@ class Limit:
             from 0.1 to 86,400. Default 60.
         lease_seconds: For ``leased``: seconds after which units taken ahead are not spent any more,
             from 0.05 to 60. Default 1.
+        group: How many of a key's first parts, separated by colons, decide where on a Redis Cluster its state lies,
+            from 0 (default, the whole key) to 8. What is decided together must lie together: with ``group=1`` the
+            state of ``acme:ann`` lies beside that of ``acme``. Another group is another place, where keys begin anew.
 
     Raises:
         InvalidInputError: A value is refused, or does not go with the algorithm.
@@ -118,6 +125,7 @@ class Limit:
     anchor: date | str | None = field(default=None, kw_only=True)
     hold_seconds: float = field(default=60.0, kw_only=True)
     lease_seconds: float = field(default=1.0, kw_only=True)
+    group: int = field(default=0, kw_only=True)
     rates: tuple[Rate, ...] = field(init=False, repr=False, compare=False)
     plan: Plan = field(init=False, repr=False, compare=False)
 
@@ -133,10 +141,7 @@ class Limit:
         for name in ("critical", "shadow"):
             if not isinstance(getattr(self, name), bool):
                 raise InvalidInputError(name, shape_of(getattr(self, name)), "True or False")
-        checked_seconds(self.hold_seconds, "hold_seconds", at_least=0.1, at_most=_HOLD_SECONDS_MAX)
-        checked_seconds(self.lease_seconds, "lease_seconds", at_least=0.05, at_most=_LEASE_SECONDS_MAX)
-        if not isinstance(self.mode, str) or self.mode not in MODES:
-            raise InvalidInputError("mode", shape_of(self.mode), " or ".join(MODES))
+        self._check_options()
         algorithm = ALGORITHMS[self.algorithm]
         if algorithm.kind != CALENDAR and (self.time_zone != "UTC" or self.anchor is not None):
             raise InvalidInputError(
@@ -204,6 +209,15 @@ class Limit:
         """Return what it is made of, however its rate was written."""
         options = tuple(getattr(self, name) for name in _OPTIONS)
         return self.name, self.rates or self.plan.capacity, *options
+
+    def _check_options(self) -> None:
+        """Refuse what is wrong whatever the algorithm is."""
+        checked_seconds(self.hold_seconds, "hold_seconds", at_least=0.1, at_most=_HOLD_SECONDS_MAX)
+        checked_seconds(self.lease_seconds, "lease_seconds", at_least=0.05, at_most=_LEASE_SECONDS_MAX)
+        if type(self.group) is not int or not 0 <= self.group <= GROUP_PARTS_MAX:
+            raise InvalidInputError("group", shape_of(self.group), f"a whole number from 0 to {GROUP_PARTS_MAX}")
+        if not isinstance(self.mode, str) or self.mode not in MODES:
+            raise InvalidInputError("mode", shape_of(self.mode), " or ".join(MODES))
 
     def _checked_rates(self, algorithm: Algorithm) -> tuple[Rate, ...]:
         if isinstance(self.rate, Rate):
@@ -284,6 +298,7 @@ class Limit:
             shadow=self.shadow,
             lease_us=round(self.lease_seconds * 1_000_000) if self.mode == "leased" else 0,
             tag=tag,
+            group=self.group,
         )
 
 

@@ -6,7 +6,7 @@ from sluicegate.ratelimit.rules.doubting import Doubt
 from sluicegate.ratelimit.rules.globs import Glob
 from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, inspect_rules, load_rules, parse_rules
 from sluicegate.ratelimit.rules.matching import PathPattern
-from sluicegate.ratelimit.rules.meeting import RULES_AT_ONCE_MAX, Meeting, largest_meeting
+from sluicegate.ratelimit.rules.meeting import RULES_AT_ONCE_MAX, Meeting, largest_meeting, meeting_apart
 from sluicegate.ratelimit.rules.model import Charge, KeyTemplate, Rule, Rules
 from sluicegate.ratelimit.rules.providing import LimitProvider, ProvidedLimits
 from sluicegate.ratelimit.rules.reloading import LiveRules, RulesState
@@ -36,6 +36,7 @@ __all__ = [
     "inspect_rules",
     "largest_meeting",
     "load_rules",
+    "meeting_apart",
     "parse_rules",
     "rules_schema",
 ]

@@ -10,7 +10,7 @@ from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.rules.conditions import Match
 from sluicegate.ratelimit.rules.descriptors import HEADER_PREFIX, checked_descriptor
 from sluicegate.ratelimit.rules.fields import OFF, OFF_FIELD, match_field, match_names, rule_fields
-from sluicegate.ratelimit.rules.model import Rule, state_of
+from sluicegate.ratelimit.rules.model import Rule, group_size, state_of
 from sluicegate.ratelimit.rules.problems import entries_of, shown
 from sluicegate.ratelimit.rules.timetable import read_timetable, schedule_of
 from sluicegate.utils import InvalidInputError
@@ -136,6 +136,8 @@ class Reader:
         options = {field: value for field, value in values.items() if field not in (*_OF_RULES, _SCHEDULE)}
         more = {_OF_RULES[field]: value for field, value in values.items() if field in _OF_RULES}
         try:
+            if "group" in options:
+                options["group"] = group_size(values["key"], options["group"])
             limit = Limit(name, options.pop("rate"), **options)
             if _SCHEDULE in values:
                 more[_SCHEDULE] = schedule_of(values[_SCHEDULE], limit, options, self._problems)

@@ -162,7 +162,7 @@ class Encoder:
                 return False
             alone = alone and times == 1
             keys.append(key)
-        names = self._keyspace.names(plan.prefix, keys)
+        names = self._keyspace.names(plan.prefix, keys, plan.group)
         if alone and len(set(names)) == len(names):
             self.keys = names
             self._run_args += (ACQUIRE, len(names), 1, 1, self._rule(plan), cost)
@@ -183,7 +183,7 @@ class Encoder:
         run_of: dict[str, Shape] = {}  # under which each name was gathered
         gathered: dict[Shape, dict[str, list[int]]] = {}
         for place, request in enumerate(requests):
-            names = [name_of(limit.plan.prefix, key) for limit, key, _ in request.members]
+            names = [name_of(limit.plan.prefix, key, limit.plan.group) for limit, key, _ in request.members]
             shape: Shape | None = None
             if request.verb == ACQUIRE and len(names) == 1:
                 limit, _, cost = request.members[0]
@@ -241,10 +241,10 @@ class Encoder:
         runs += (verb, 1, times, len(members))
         for limit, key, cost in members:
             runs += (self._rule(limit.plan), cost)
-            self.keys.append(self._keyspace.name(limit.plan.prefix, key))
+            self.keys.append(self._keyspace.name(limit.plan.prefix, key, limit.plan.group))
         if verb in (RESET, REFUND):
             ((limit, key, _),) = members
-            self.keys.append(self._keyspace.companion(limit.plan.prefix, key, "reset"))
+            self.keys.append(self._keyspace.companion(limit.plan.prefix, key, "reset", limit.plan.group))
         if isinstance(detail, tuple):
             self._add_refund(request, detail)
         elif detail is not None:
@@ -265,7 +265,7 @@ class Encoder:
         ((limit, key, _),) = request.members
         decided_at_us, reset_at_us, serial = detail
         identity = f"{decided_at_us:x}-{serial:x}"
-        self.keys.append(self._keyspace.companion(limit.plan.prefix, key, identity))
+        self.keys.append(self._keyspace.companion(limit.plan.prefix, key, identity, limit.plan.group))
         self._run_args += (decided_at_us, reset_at_us)
 
 
