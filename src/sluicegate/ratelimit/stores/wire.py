@@ -28,6 +28,7 @@ __all__ = ["Encoder", "OutOfRange"]
 
 WIRE_LAYOUT = "1"
 ANSWER_LENGTH = 4  # granted, remaining, retry_after_us, reset_after_us
+MARKS = 4  # beside the way in which states are carried over: whether they are marked
 HEADER_LENGTH = 2  # now_us, unreadable values
 
 WRONG_TYPE, UNKNOWN_LAYOUT, OUT_OF_RANGE, UNDECIDED = -1, -2, -3, -4
@@ -256,9 +257,12 @@ class Encoder:
             number = self._plans[plan] = len(self._plans) + 1
             kind = plan.algorithm.kind
             rules = self._calendars.around(plan, self._now_us) if kind == CALENDAR else plan.rules
-            self._rule_args += (kind, int(plan.shadow), plan.tag, len(rules))
+            self._rule_args += (kind, int(plan.shadow), plan.tag, len(rules), plan.carry + MARKS * plan.marks)
             for rule in rules:
                 self._rule_args += rule
+            if plan.marks:
+                tag, before = plan.was or (0, ())
+                self._rule_args += (tag, len(before), *(number for rule in before for number in rule))
         return number
 
     def _add_refund(self, request: Request, detail: tuple[int, int, int]) -> None:
