@@ -37,6 +37,10 @@ class Statistics:
     lost_keys: int
     compared: Mapping[tuple[str, str], int]
 
+    def comparison(self, name: str) -> dict[str, int]:
+        """Return how often a limit that is rolled out and the one beside it agreed, or only one of them denied."""
+        return {column: self.compared.get((name, column), 0) for column in COMPARED}
+
     @classmethod
     def of(cls, engine: Engine) -> Statistics:
         """Read the counts of *engine*."""
