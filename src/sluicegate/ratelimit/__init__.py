@@ -1,6 +1,7 @@
 """The product: limits, decisions, and the limiters that make them."""
 
 from sluicegate.ratelimit.blocking import BlockingHold, BlockingLimiter
+from sluicegate.ratelimit.comparing import without_those_beside
 from sluicegate.ratelimit.decision import Decision, JointDecision
 from sluicegate.ratelimit.features import Features
 from sluicegate.ratelimit.holds import Hold, HoldVerbs
@@ -25,4 +26,5 @@ __all__ = [
     "RedisStore",
     "Statistics",
     "decide_script",
+    "without_those_beside",
 ]

@@ -3,6 +3,9 @@
 A known denial ends it at once. Units in hand are spent first, and put back when the store denies the rest;
 not when the caller is cancelled meanwhile, for then nobody knows. What a store cannot decide together with the rest is
 a leased limit: where nothing of it is in hand it is asked first, and given back like what was in hand.
+
+A limit that is asked beside another (`comparing`) decides as if that one were not there: its denial neither ends
+the request here nor puts back what was spent of the one beside it.
 """
 
 from __future__ import annotations
@@ -10,13 +13,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sluicegate.ratelimit.checking import checked_refund
+from sluicegate.ratelimit.comparing import compare, itself_denies, without_those_beside
 from sluicegate.ratelimit.decision import NOTHING_TAKEN, Decision
 from sluicegate.ratelimit.stages import deny_cache, lease_book
 from sluicegate.ratelimit.stores.store import ACQUIRE, APART_ACCEPTED, Reply, Request
 from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
 
     from sluicegate.ratelimit.engine import Engine
     from sluicegate.ratelimit.limit import Limit
@@ -46,6 +50,8 @@ class Joint:
         self._members = request.members
         self._spent: dict[int, Decision] = {}
         self._ahead: list[int] = []  # the places of what is asked before the rest, the next at the end
+        self._beside = {at for at, (limit, _, _) in enumerate(request.members) if limit.beside}
+        self._places: Sequence[int] = range(len(request.members))  # of those that are left, in the order asked
         self.left: Request | None = request
         self.decisions: tuple[Decision, ...] = ()
         self.owed: list[Request] = []
@@ -67,25 +73,30 @@ class Joint:
         if self._ahead:
             self._settle_ahead(answers[0])
             return
+        if not self._spent:
+            self._end(answers)
+            return
+        told = dict(zip(self._places, answers, strict=True))
         if not all(answers):
-            self.put_back()
-        rest = iter(answers)
-        places = range(len(self._members))
-        self.decisions = engine.counted(tuple(self._spent[at] if at in self._spent else next(rest) for at in places))
+            self._put_back({at for at, answer in told.items() if itself_denies(answer)})
+        told.update(self._spent)
+        self._end(tuple(told[at] for at in range(len(self._members))))
 
     def _deny(self) -> bool:
         """End it when one of the limits is known to deny; what remains of the others is then not known."""
-        found = [self._denial_of(*member) for member in self._members]
+        # Whether the one beside it would deny as well, only the store knows.
+        found = [
+            None if at + 1 in self._beside else self._denial_of(*member) for at, member in enumerate(self._members)
+        ]
         known = next((denial for denial in found if denial is not None), None)
         if known is None:
             return False
         self.left = None
-        self.decisions = self._engine.counted(
-            tuple(
-                _untold(*member, known.decided_at_us, deny_cache.SOURCE) if denial is None else denial
-                for denial, member in zip(found, self._members, strict=True)
-            )
+        decisions = tuple(
+            _untold(*member, known.decided_at_us, deny_cache.SOURCE) if denial is None else denial
+            for denial, member in zip(found, self._members, strict=True)
         )
+        self._end(decisions, were_asked=False)
         return True
 
     def _denial_of(self, limit: Limit, key: str, cost: int) -> Decision | None:
@@ -119,31 +130,37 @@ class Joint:
         if self._ahead:
             self.left = Request(ACQUIRE, (self._members[self._ahead[-1]],))
             return
-        rest = tuple(member for at, member in enumerate(self._members) if at not in self._spent)
-        if rest:
-            self.left = Request(ACQUIRE, rest)
+        left = [at for at in range(len(self._members)) if at not in self._spent]
+        # One that is asked without the one that it stands beside comes first, for no other may be left out for it.
+        self._places = sorted(left, key=lambda at: at not in self._beside or at - 1 in left)
+        if left:
+            self.left = Request(ACQUIRE, tuple(self._members[at] for at in self._places))
         else:
             self.left = None
-            self.decisions = self._engine.counted(tuple(self._spent[at] for at in range(len(self._members))))
+            self._end(tuple(self._spent[at] for at in range(len(self._members))))
 
     def _settle_ahead(self, decision: Decision) -> None:
         """Go on after one that was asked before the rest, or end it."""
-        self._spent[self._ahead.pop()] = decision
+        at = self._ahead.pop()
+        self._spent[at] = decision
         if decision.allowed:
             self._ask_next()
             return
-        self.put_back()
-        self.decisions = self._engine.counted(
-            tuple(
-                self._spent[at] if at in self._spent else _untold(*member, decision.decided_at_us, decision.source)
-                for at, member in enumerate(self._members)
-            )
+        self._put_back({at})
+        decisions = tuple(
+            self._spent[place] if place in self._spent else _untold(*member, decision.decided_at_us, decision.source)
+            for place, member in enumerate(self._members)
         )
+        self._end(decisions, were_asked=False)
 
     def put_back(self) -> None:
-        """Put back what was taken, because the rest was denied, or was refused as it stands."""
+        """Put back what was taken, because the rest was refused as it stands."""
+        self._put_back(range(len(self._members)))
+
+    def _put_back(self, denying: Collection[int]) -> None:
+        """Put back what was taken, but for what stands beside the only one that denies."""
         for at, decision in self._spent.items():
-            if not decision.allowed:
+            if not decision.allowed or (at in self._beside and all(place == at - 1 for place in denying)):
                 continue
             refund = None
             if decision.source == lease_book.SOURCE:
@@ -156,6 +173,16 @@ class Joint:
             self._spent[at] = decision._replace(
                 allowed=decision.limit.shadow, remaining=remaining, serial=NOTHING_TAKEN
             )
+
+    def _end(self, decisions: tuple[Decision, ...], *, were_asked: bool = True) -> None:
+        """Count how it ended."""
+        self.decisions = decisions
+        if not self._beside:
+            self._engine.counted(decisions)
+            return
+        self._engine.counted(without_those_beside(decisions))
+        if were_asked:
+            compare(decisions, self._engine.counters.row)
 
 
 def _untold(limit: Limit, key: str, cost: int, at_us: int, source: str) -> Decision:

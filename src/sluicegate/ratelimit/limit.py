@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import date
 
-__all__ = ["Limit", "Plan"]
+__all__ = ["BESIDE", "Limit", "Plan"]
+
+BESIDE = 2  # a shadow that is decided in the place of the limit that is asked right before it
 
 ON_FAILURE = ("closed", "open")
 MODES = ("strict", "leased")
@@ -28,6 +30,8 @@ _OPTIONS = (
     "on_failure",
     "critical",
     "shadow",
+    "candidate",
+    "beside",
     "time_zone",
     "anchor",
     "hold_seconds",
@@ -37,6 +41,7 @@ _OPTIONS = (
 )
 _CALENDAR_UNITS = ("day", "week", "month", "year")
 _PREFIX_SAFE = "!$&'()*+,/;=?@ "  # not ':', which separates, nor braces, which would move a slot
+_CANDIDATE = "|candidate"  # no name that is quoted has a bar in it, so no other limit has this state
 _SHORTER_DAY_US = 2 * 3_600_000_000  # no zone's clocks are put forward by more
 _HOLD_SECONDS_MAX = 86_400.0  # a holder that died must not block a unit for longer than a day
 _LEASE_SECONDS_MAX = 60.0  # it widens the bound of a leased limit
@@ -59,7 +64,8 @@ class Plan:
         plain: A unit's time and the capacity in microseconds, where both are whole and one number is all the
             state there is: what the shortest path decides.
         linear: Whether what remains after several requests tells what remained after each of them, and their resets.
-        shadow: Whether it only counts what it would deny.
+        shadow: 0 where it is enforced, 1 where it only counts what it would deny, and `BESIDE` where it does that in
+            the place of the limit that is asked right before it.
         lease_us: How long units taken ahead may be spent, in microseconds; 0 where none are taken ahead.
         tag: Thirty-two bits that tell this rule from another of the same name.
         group: How many of a key's first parts decide where on a Cluster its state lies; 0 is the whole key.
@@ -79,7 +85,7 @@ class Plan:
     simple: bool
     plain: tuple[int, int] | None
     linear: bool
-    shadow: bool
+    shadow: int
     lease_us: int
     tag: int
     group: int
@@ -107,6 +113,10 @@ class Limit:
             Default: ``closed`` where *critical*, else ``open``.
         critical: Whether letting a request pass undecided is worse than denying it.
         shadow: Whether to decide and count, but never deny.
+        candidate: Whether it is what another limit of its name is to become. It keeps a state of its own, so that both
+            can be asked for one key.
+        beside: For a shadow in `acquire_all`: whether to decide as if it stood in the place of the limit named right
+            before it, and to count whether the two agree. That one's denial then does not keep it from counting.
         time_zone: For ``calendar_quota``: the IANA zone in which days begin. Default ``UTC``.
         anchor: For ``calendar_quota``: a date (or local date and time, or the text of either) on
             which a period begins, such as a billing day. Default: the calendar's own beginnings.
@@ -134,6 +144,8 @@ class Limit:
     on_failure: str | None = field(default=None, kw_only=True)
     critical: bool = field(default=False, kw_only=True)
     shadow: bool = field(default=False, kw_only=True)
+    candidate: bool = field(default=False, kw_only=True)
+    beside: bool = field(default=False, kw_only=True)
     time_zone: str = field(default="UTC", kw_only=True)
     anchor: date | str | None = field(default=None, kw_only=True)
     hold_seconds: float = field(default=60.0, kw_only=True)
@@ -153,9 +165,7 @@ class Limit:
             set_(self, "on_failure", "closed" if self.critical else "open")
         elif self.on_failure not in ON_FAILURE:
             raise InvalidInputError("on_failure", shape_of(self.on_failure), " or ".join(ON_FAILURE))
-        for name in ("critical", "shadow"):
-            if not isinstance(getattr(self, name), bool):
-                raise InvalidInputError(name, shape_of(getattr(self, name)), "True or False")
+        self._check_truths()
         self._check_options()
         algorithm = ALGORITHMS[self.algorithm]
         self._check_change(algorithm)
@@ -247,6 +257,13 @@ class Limit:
         # Compiled parts hold functions; a copy in another process compiles its own.
         return _restored, self._identity() if self.before is None else (*self._identity(), self.before)
 
+    def _check_truths(self) -> None:
+        for name in ("critical", "shadow", "candidate", "beside"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidInputError(name, shape_of(getattr(self, name)), "True or False")
+        if self.beside and not self.shadow:
+            raise InvalidInputError("beside", "a limit that is enforced", "it only for a shadow")
+
     def _identity(self) -> tuple[Any, ...]:
         """Return what it is made of, however its rate was written."""
         options = tuple(getattr(self, name) for name in _OPTIONS)
@@ -328,11 +345,11 @@ class Limit:
         calendar: tuple[tuple[int, CalendarPeriod], ...],
         capacity: int,
     ) -> Plan:
-        identity = repr((algorithm.family, rules, calendar))
+        identity = repr((algorithm.family, rules, calendar, *([_CANDIDATE] if self.candidate else [])))
         tag = int.from_bytes(blake2b(identity.encode(), digest_size=4).digest(), "big")
         one_rate = len(rules) == 1 or len(calendar) == 1
         plain = _plain(algorithm, rules)
-        prefix = f"{algorithm.family}:{quote(self.name, safe=_PREFIX_SAFE)}:"
+        prefix = f"{algorithm.family}:{quote(self.name, safe=_PREFIX_SAFE)}{_CANDIDATE if self.candidate else ''}:"
         marks = self.on_change is not None
         return Plan(
             name=self.name,
@@ -346,7 +363,7 @@ class Limit:
             simple=len(rules) == 1 and algorithm.kind < CALENDAR and not marks,
             plain=None if marks else plain,
             linear=one_rate and ((plain is not None and not marks) or not algorithm.takes_burst),
-            shadow=self.shadow,
+            shadow=BESIDE if self.beside else int(self.shadow),
             lease_us=round(self.lease_seconds * 1_000_000) if self.mode == "leased" else 0,
             tag=tag,
             group=self.group,

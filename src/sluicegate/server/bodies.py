@@ -57,11 +57,24 @@ class BodyError(Exception):
 
 
 class Asked(NamedTuple):
-    """One request for units: the arguments of `Limiter.acquire`."""
+    """One request for units.
+
+    Attributes:
+        limit: Of which limit.
+        key: Whose.
+        cost: How many.
+        beside: What runs beside the limit, where it is being rolled out.
+    """
 
     limit: Limit
     key: str
     cost: int
+    beside: tuple[Limit, ...] = ()
+
+    @property
+    def members(self) -> list[tuple[Limit, str, int]]:
+        """What `Limiter.acquire_all` is asked with."""
+        return [(limit, self.key, self.cost) for limit in (self.limit, *self.beside)]
 
 
 async def read_object(request: Request, *, names: Collection[str]) -> dict[str, Any]:
@@ -99,14 +112,15 @@ def read_asked(value: Mapping[str, Any], rules: LiveRules, where: str = "") -> A
             raise InvalidInputError(f"{where}{name}", "nothing", accepted)
     named = value["limit"]
     # Names are normalised, so any spelling of one finds it.
-    limit = rules.find(normalize("NFC", named), plan) if isinstance(named, str) else None
-    if limit is None:
+    rule = rules.find(normalize("NFC", named), plan) if isinstance(named, str) else None
+    if rule is None:
         raise InvalidInputError(f"{where}limit", shape_of(named), _limit_accepted(rules, plan))
     key = checked_key(value["key"], f"{where}key")
-    cost = value.get("cost", 1)
+    cost = value.get("cost", rule.cost)
     if type(cost) is float and cost.is_integer():
         cost = int(cost)  # JSON knows one kind of number: 1.0 is 1
-    return Asked(limit, key, checked_cost(cost, f"{where}cost"))
+    limit, *beside = rules.limits_for(rule, key)
+    return Asked(limit, key, checked_cost(cost, f"{where}cost"), tuple(beside))
 
 
 def read_list(body: Mapping[str, Any], rules: LiveRules, *, most: int) -> list[Asked]:

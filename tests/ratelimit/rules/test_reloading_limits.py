@@ -95,7 +95,7 @@ async def test_units_taken_ahead_of_a_limit_that_changed_are_not_spent(tmp_path:
         assert "lease" in sources
         after = await ask(live)
         assert (after.allowed, after.source) == (False, "redis")
-        assert after.limit is live.find("api")
+        assert after.limit is live.named["api"]
 
 
 async def test_a_denial_of_a_limit_that_changed_is_not_believed(tmp_path: Path, redis_url: str) -> None:

@@ -15,10 +15,13 @@ from sluicegate.ratelimit.checking import MEMBERS_MAX
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from sluicegate.ratelimit.limit import Limit
     from sluicegate.ratelimit.rules.conditions import Pattern
     from sluicegate.ratelimit.rules.model import Rule, Rules
 
-__all__ = ["RULES_AT_ONCE_MAX", "Meeting", "largest_meeting", "meeting_apart"]
+    Asked = Sequence[tuple[Limit, str] | tuple[Limit, str, int]]
+
+__all__ = ["RULES_AT_ONCE_MAX", "Meeting", "largest_meeting", "meeting_apart", "those_that_fit"]
 
 RULES_AT_ONCE_MAX = MEMBERS_MAX
 COMPARISONS_MAX = 1_000_000  # a second's work: a thousand rules on as many paths
@@ -35,6 +38,19 @@ class Meeting:
 
     rules: tuple[Rule, ...]
     request: str
+
+
+def those_that_fit(asked: Asked) -> Asked:
+    """Leave out of what one request asks those limits beside others, which are only counted, that have no room."""
+    room = RULES_AT_ONCE_MAX - sum(not member[0].beside for member in asked)
+    fitting = []
+    for member in asked:
+        if member[0].beside:
+            room -= 1
+            if room < 0:
+                continue
+        fitting.append(member)
+    return fitting
 
 
 def largest_meeting(rules: Rules) -> Meeting:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, load_rules
+from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, inspect_rules
 from sluicegate.utils import ConfigurationError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.limit import Limit
+    from sluicegate.ratelimit.rules.doubting import Doubt
     from sluicegate.ratelimit.rules.model import Rule, Rules
+    from sluicegate.ratelimit.rules.rolling import Rollout
     from sluicegate.utils import Clock
 
 __all__ = ["LiveRules", "RulesState"]
@@ -67,7 +69,9 @@ class LiveRules:
         self._checks: list[Callable[[Rules], object]] = []
         self._content = self._read()
         self._lock = asyncio.Lock()
+        self._doubted: frozenset[tuple[str, str]] = frozenset()
         self._take(rules)
+        self._tell_rollouts({})
 
     @classmethod
     def of_file(cls, path: str | Path, clock: Clock, logger: Logger) -> LiveRules:
@@ -76,7 +80,10 @@ class LiveRules:
         Raises:
             ConfigurationError: The file is refused; its `problems` name every reason.
         """
-        return cls(load_rules(path), clock, logger, path=Path(path))
+        rules, doubts = inspect_rules(path)
+        live = cls(rules, clock, logger, path=Path(path))
+        live._tell_doubts(doubts)
+        return live
 
     @property
     def limits(self) -> tuple[Rule, ...]:
@@ -87,10 +94,13 @@ class LiveRules:
         """Return the limits that cover a request; see `Rules.matching`."""
         return self.current.matching(descriptors, self._clock)
 
-    def find(self, name: str, plan: str = "") -> Limit | None:
-        """Return the limit of that name as it is in a plan, or without one where the file does not name it."""
-        rule = self.current.named(plan).get(name)
-        return None if rule is None else rule.limit_at(self._clock.now_us())
+    def find(self, name: str, plan: str = "") -> Rule | None:
+        """Return the rule of that name as it is in a plan, or without one where the file does not name it."""
+        return self.current.named(plan).get(name)
+
+    def limits_for(self, rule: Rule, key: str) -> tuple[Limit, ...]:
+        """Return what has to be asked now for a key: what is in force, and what runs beside it; see `Rule`."""
+        return rule.limits_for(key, self._clock.now_us())
 
     def recall(self, name: str, tag: int) -> Limit | None:
         """Return the limit of that name and tag, in whatever plan; ``None`` when there is none any more."""
@@ -124,15 +134,18 @@ class LiveRules:
                 return not self.state.stale
             self._content = content
             try:
-                rules = await _in_thread(self._loaded, path)
+                rules, doubts = await _in_thread(self._loaded, path)
             except (ConfigurationError, InvalidInputError) as error:
                 self._refuse(error.problems if isinstance(error, ConfigurationError) else [error])
                 return False
             before = {limit for rule in self.current.all for limit in rule.limits}
             changed = {limit.name for rule in rules.all for limit in rule.limits if limit not in before}
             gone = self.named.keys() - {rule.limit.name for rule in rules.all}
+            rolled_out = self.current.rollouts
             self._take(rules)
             self._logger.info("rules.reloaded", limits=len(self.named), changed=len(changed), gone=len(gone))
+            self._tell_rollouts(rolled_out)
+            self._tell_doubts(doubts)
             return True
 
     async def watch(self) -> None:
@@ -164,12 +177,13 @@ class LiveRules:
         except (OSError, ValueError):
             return None  # why, the loader says
 
-    def _loaded(self, path: Path) -> Rules:
+    def _loaded(self, path: Path) -> tuple[Rules, tuple[Doubt, ...]]:
         """Return the rules of the file, which everybody here can use; in a thread, for long files take a while."""
-        rules = _kept(load_rules(path), self.current)
+        rules, doubts = inspect_rules(path)
+        rules = _kept(rules, self.current)
         for check in self._checks:
             check(rules)
-        return rules
+        return rules, doubts
 
     def _take(self, rules: Rules) -> None:
         named: dict[str, Limit] = {}
@@ -178,6 +192,27 @@ class LiveRules:
         self.named: Mapping[str, Limit] = named
         self.current = rules
         self.state = RulesState(stale=False, since_us=self._clock.now_us())
+
+    def _tell_rollouts(self, before: Mapping[tuple[str, str], Rollout]) -> None:
+        """Log which roll-outs began, went on to another share of the keys or another limit, or ended."""
+        after = self.current.rollouts
+        for at in dict.fromkeys((*before, *after)):
+            was, now = before.get(at), after.get(at)
+            if was != now:
+                plan, name = at
+                fields = {"limit": name, **({"plan": plan} if plan else {})}
+                becomes = "none" if now is None else str(now.becomes)
+                self._logger.info(
+                    "rules.rollout", **fields, before=was and was.percent, percent=now and now.percent, becomes=becomes
+                )
+
+    def _tell_doubts(self, doubts: Sequence[Doubt]) -> None:
+        """Log what is legal but surely wrong, each thing once while it stays in the file."""
+        about = {(doubt.where.rpartition(": ")[2], doubt.found): doubt for doubt in doubts}  # lines move
+        for at in [at for at in about if at not in self._doubted]:
+            doubt = about[at]
+            self._logger.warning("rules.doubtful", where=doubt.where, found=doubt.found, advice=doubt.advice)
+        self._doubted = frozenset(about)
 
     def _refuse(self, problems: Sequence[InvalidInputError]) -> None:
         since_us = self.state.since_us if self.state.stale else self._clock.now_us()
@@ -208,6 +243,9 @@ def _kept(rules: Rules, before: Rules) -> Rules:
             known.setdefault(limit, limit)
 
     def kept(rule: Rule) -> Rule:
+        if rule.rollout is not None:
+            rollout = rule.rollout.with_known(known)
+            return replace(rule, limit=rollout.limit, rollout=rollout)
         schedule = rule.schedule
         if schedule is not None:
             entries = tuple((times, known.get(limit, limit)) for times, limit in schedule.entries)

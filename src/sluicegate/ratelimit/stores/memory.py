@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sluicegate.ratelimit.algorithms import CALENDAR, CONCURRENCY, LOG
 from sluicegate.ratelimit.decision import Decision
+from sluicegate.ratelimit.limit import BESIDE
 from sluicegate.ratelimit.stores.calendar_rules import CalendarRules
 from sluicegate.ratelimit.stores.records import (
     NO_STATE,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from sluicegate.ratelimit.limit import Limit, Plan
     from sluicegate.ratelimit.stores.expiry import Name
+    from sluicegate.ratelimit.stores.store import Member
     from sluicegate.utils import Clock
 
 __all__ = ["KEYS_MAX", "MemoryStore"]
@@ -218,16 +220,14 @@ class MemoryStore:
             _asked(record, limit.plan, own, now_us, cost, 1)
             for record, own, (limit, _, cost) in zip(records, rules, members, strict=True)
         ]
-        least = 1
-        for (limit, _, _), (_, granted) in zip(members, asked, strict=True):
-            if not limit.plan.shadow:
-                least = min(least, granted)
+        least = _least(members, asked)
         answers: tuple[int, ...] = ()
         for at, (limit, _, cost) in enumerate(members):
             record, own, (asks, granted) = records[at], rules[at], asked[at]
             wanted, told = least, least
             if limit.plan.shadow:
-                wanted, told = min(least, granted), granted
+                others = _least(members, asked, but=at - 1) if limit.plan.shadow == BESIDE else least
+                wanted, told = min(others, granted), granted
             asks = _settled(record, limit.plan, own, now_us, cost, asks, wanted)
             if record.adopt(own, asks, now_us, wanted * cost):
                 self._shard(names[at]).put(names[at], record.kept(), now_us)
@@ -363,6 +363,16 @@ def _asked(
     """Ask each rate of a limit; return the answers and how many requests all of them would grant."""
     asks = [record.ask(plan, rules, slot, now_us, cost, count) for slot in range(len(rules))]
     return asks, min(ask[1] for ask in asks)
+
+
+def _least(members: Sequence[Member], asked: Sequence[tuple[list[Ask], int]], *, but: int = -1) -> int:
+    """Return what all members that are enforced would grant, *but* one."""
+    grants = [
+        granted
+        for at, ((limit, _, _), (_, granted)) in enumerate(zip(members, asked, strict=True))
+        if not limit.plan.shadow and at != but
+    ]
+    return min(grants, default=1)
 
 
 def _settled(

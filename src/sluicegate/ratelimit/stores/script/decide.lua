@@ -4,9 +4,10 @@
 -- KEYS  the keys of the entries, in the order of the runs: one for each member of an entry
 --       (for a reset its state, then what remembers the reset; for a refund both of these, then its companion)
 -- ARGV  layout, number of rules, the rules, then runs until the end
---       rule  kind, shadow, tag, slots, carry, then for each slot its numbers. Carry is the way in which states of
---             another rule are carried over, and 4 more where states are marked with their rule: then follow the tag
---             and the number of slots of the rule of those that are not marked, and for each slot its numbers
+--       rule  kind, shadow (1, or 2: in the place of the member before it), tag, slots, carry, then for each slot its
+--             numbers. Carry is the way in which states of another rule are carried over, and 4 more where states are
+--             marked with their rule: then follow the tag and the number of slots of the rule of those that are not
+--             marked, and for each slot its numbers
 --       run   verb, entries, count, members, then for each member rule and cost, then what the verb needs:
 --             refund decided_at_us, reset_at_us; take, renew, release: the holder;
 --             acquire, in turn: where the count is 0, a count for each entry
@@ -186,6 +187,14 @@ local function decide()
       return settle(record, rule, cost, answers, granted, granted)
     end
 
+    -- What all members that are enforced would grant, but for one.
+    local function least_but(left_out, members, grants, count)
+      for index = 1, #members do
+        if index ~= left_out and members[index].rule.shadow == ENFORCED then count = math.min(count, grants[index]) end
+      end
+      return count
+    end
+
     -- Several limits, all or nothing: ask all, grant the least, take that from all. Shadow members never bind.
     local function acquire_all(at, members, _, count)
       local member_records, failed = {}, false
@@ -200,18 +209,18 @@ local function decide()
         end
         return
       end
-      local answers, grants, least = {}, {}, count
+      local answers, grants = {}, {}
       for index = 1, #members do
         local member = members[index]
         answers[index], grants[index] = asked(member_records[index], member.rule, member.cost, count)
-        if not member.rule.shadow then least = math.min(least, grants[index]) end
       end
+      local least = least_but(0, members, grants, count)
       for index = 1, #members do
         local member, wanted = members[index], least
-        local granted = least
-        if member.rule.shadow then
+        local granted, shadow = least, member.rule.shadow
+        if shadow ~= ENFORCED then
           granted = grants[index]
-          wanted = math.min(least, granted)
+          wanted = math.min(shadow == BESIDE and least_but(index - 1, members, grants, count) or least, granted)
         end
         settle(member_records[index], member.rule, member.cost, answers[index], granted, wanted)
       end
