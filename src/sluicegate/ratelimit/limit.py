@@ -170,8 +170,7 @@ class Limit:
             before: A limit of the same name whose state it takes over.
 
         Raises:
-            InvalidInputError: *before* has another name, algorithm, time zone, anchor or group, or no state that
-                could be carried over.
+            InvalidInputError: *before* has another name, algorithm or group, or no state that could be carried over.
         """
         if type(before) is not Limit:
             raise InvalidInputError("before", shape_of(before), "a Limit")
@@ -181,7 +180,8 @@ class Limit:
             raise InvalidInputError("limit", self.algorithm, "an algorithm whose state can be carried over")
         changed = _restored(*self._identity())
         origin = before.before or before
-        object.__setattr__(changed, "before", None if origin.plan.marks else origin)
+        is_own = origin.plan.marks or origin.plan.tag == changed.plan.tag
+        object.__setattr__(changed, "before", None if is_own else origin)
         object.__setattr__(changed, "plan", replace(changed.plan, **_marking(changed.plan, changed.before)))
         return changed
 
