@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sluicegate.ratelimit.algorithms import ALGORITHMS
 from sluicegate.ratelimit.limit import MODES, ON_FAILURE, WAYS
 from sluicegate.ratelimit.rate import Rate
+from sluicegate.ratelimit.rules.ban_field import BAN_ACCEPTED, BAN_SCHEMA, read_ban
 from sluicegate.ratelimit.rules.descriptors import (
     DECLARED_PATTERN,
     DESCRIPTORS,
@@ -301,6 +302,7 @@ _RULE_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
         "anchor": Field(read=_anchor, accepted=_ANCHOR_ACCEPTED, schema={"type": "string"}),
         "hold_seconds": _seconds_field(_hold_seconds, 0.1, 86_400),
         "lease_seconds": _seconds_field(_lease_seconds, 0.05, 60),
+        "ban": Field(read=read_ban, accepted=BAN_ACCEPTED, schema=BAN_SCHEMA),
     }
 )
 OFF: Final = "off"
