@@ -219,6 +219,7 @@ async def test_an_emptied_server_is_noticed(redis_url: str, redis_client: redis.
         redis_client.flushall()
         await here.bans.add("other")
         await until(lambda: there.bans.find("other"), seconds=HEARD_S)
+        assert [ban.key for ban in await there.bans.in_force()] == ["other"]
 
 
 async def test_it_is_switched_on_and_off_while_it_runs(redis_url: str) -> None:
@@ -245,6 +246,7 @@ async def test_who_changes_something_listens_from_then_on(redis_url: str) -> Non
         await limiter.bans.add("key")
         await other.bans.lift("key")
         await until(lambda: not limiter.bans.find("key"), seconds=HEARD_S)
+        assert (await limiter.acquire(API, "key")).allowed
 
 
 def test_one_event_loop_after_another_listens(redis_url: str) -> None:

@@ -74,7 +74,7 @@ def denial_problem(decision: Decision | JointDecision | Sequence[Decision]) -> P
     bans = [each for each in denials if each.banned]
     if any(each.never for each in bans):
         return refusal_problem()
-    if bans:
+    if bans and not any(each.never for each in denials):
         wait_us = max(each.retry_after_us for each in denials)
         detail = f"Requests of this client are refused for a while. {_wait(wait_us)}"
         return Problem(status=429, title="Too Many Requests", detail=detail, members=members)

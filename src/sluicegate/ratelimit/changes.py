@@ -46,6 +46,7 @@ class Changes:
         self._used = False
         self._closed = False
         self._failures = 0
+        self._interrupted = 0  # waits in a row that ended with the connection, or are not allowed
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -163,7 +164,6 @@ class Changes:
             task.cancel()
 
     async def _listen(self) -> None:
-        interrupted = 0  # waits in a row that ended with the connection, or are not allowed
         while True:
             try:
                 await self.refresh()
@@ -176,14 +176,14 @@ class Changes:
                 continue
             try:
                 await self._log.wait()
-                interrupted = 0
+                self._interrupted = 0
             except LimiterClosedError:
                 return
             except StoreError as error:
-                interrupted += 1
-                if interrupted == POLLED_AFTER:
+                self._interrupted += 1
+                if self._interrupted == POLLED_AFTER:
                     self._logger.warning("changes.polled", error=str(error))
-                await asyncio.sleep(PAUSES_S[min(interrupted, len(PAUSES_S)) - 1])
+                await asyncio.sleep(PAUSES_S[min(self._interrupted, len(PAUSES_S)) - 1])
 
     def _note_heard(self) -> None:
         if self._failures >= AWAY_AFTER:
