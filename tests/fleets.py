@@ -191,27 +191,38 @@ class SentinelFleet(Fleet):
     @property
     def url(self) -> str:
         """Where clients ask for the master."""
-        named = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
-        return f"redis+sentinel://{named}/{SERVICE}"
+        named = ",".join(f"127.0.0.1:{self.port_of(sentinel)}" for sentinel in self.sentinels)
+        return f"{'rediss' if self.tls else 'redis'}+sentinel://{named}/{SERVICE}"
 
     def start(self) -> None:
         """Start all, and wait until each sentinel knows of each other and of the replicas."""
-        self.servers = [self.started(REPLICATION, free_port())]
-        master = self.servers[0].port
+        options = (*REPLICATION, *(("--tls-replication", "yes") if self.tls else ()))
+        self.servers = [self.started(options, free_port())]
+        master = self.port_of(self.servers[0])
         for _ in range(2):
-            self.servers.append(self.started((*REPLICATION, "--replicaof", f"127.0.0.1 {master}"), free_port()))
+            self.servers.append(self.started((*options, "--replicaof", f"127.0.0.1 {master}"), free_port()))
         wait_until(lambda: all(is_linked(self.client_of(server)) for server in self.servers))
-        for _ in range(SENTINELS):
-            port = free_port()
-            config = self.folder / f"sentinel-{port}.conf"
-            config.write_text(
-                f"port {port}\nbind 127.0.0.1\nsentinel monitor {SERVICE} 127.0.0.1 {master} 2\n"
-                f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}\n"
-                f"sentinel failover-timeout {SERVICE} 5000\n",
-                "utf-8",
-            )
-            self.sentinels.append(self._stack.enter_context(Sentinel(options=(str(config),), port=port)))
+        self.sentinels = [self._started_sentinel(master) for _ in range(SENTINELS)]
         wait_until(self._sentinels_agree)
+
+    def _started_sentinel(self, master: int) -> Sentinel:
+        """Start one sentinel; with TLS it speaks so to the servers and to the other sentinels, too."""
+        port = free_port()
+        lines = [
+            f"port {port}",
+            "bind 127.0.0.1",
+            f"sentinel monitor {SERVICE} 127.0.0.1 {master} 2",
+            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}",
+            f"sentinel failover-timeout {SERVICE} 5000",
+        ]
+        if self.tls:
+            self.tls_ports[port] = free_port()
+            told = self.certificates.options(self.tls_ports[port])
+            lines += [f"{name.removeprefix('--')} {value}" for name, value in zip(told[::2], told[1::2], strict=True)]
+            lines.append("tls-replication yes")
+        config = self.folder / f"sentinel-{port}.conf"
+        config.write_text("\n".join(lines) + "\n", "utf-8")
+        return self._stack.enter_context(Sentinel(options=(str(config),), port=port))
 
     def _sentinels_agree(self) -> bool:
         for sentinel in self.sentinels:

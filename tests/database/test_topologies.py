@@ -23,7 +23,7 @@ READ = Script.of("read", "return redis.call('GET', KEYS[1])")
 DEADLINE_US = 2_000_000
 KEYS = [f"key:{number}" for number in range(60)]
 TAKEN_FOR_DEAD_S = {"sentinel": DOWN_AFTER_MS / 1000, "cluster": NODE_TIMEOUT_MS / 1000}
-TOPOLOGIES = ("standalone", "sentinel", "cluster", "standalone-tls", "cluster-tls")
+TOPOLOGIES = ("standalone", "sentinel", "cluster", "standalone-tls", "sentinel-tls", "cluster-tls")
 
 
 class OneServer(Fleet):
@@ -197,10 +197,10 @@ async def test_limits_of_one_key_are_decided_together(fleet: Any) -> None:
 
 async def test_a_master_that_is_killed_is_replaced(fleets: dict[str, Any]) -> None:
     """Within the node's time-out and two seconds the keys of a killed master are decided again; nothing raises."""
-    for name in ("sentinel", "cluster"):
+    for name in ("sentinel", "cluster", "sentinel-tls"):
         fleet = fleets[name]
         fleet.flush()
-        client = connect(fleet.url)
+        client = fleet.connected()
         await client.start()
         await together(client, KEYS)
         victim = fleet.masters()[0]
@@ -215,14 +215,15 @@ async def test_a_master_that_is_killed_is_replaced(fleets: dict[str, Any]) -> No
             await asyncio.sleep(0.02)
         print(f"{name}: back {back_at:.1f} s after the kill, {errors} errors meanwhile")
         assert back_at
-        assert back_at < TAKEN_FOR_DEAD_S[name] + 3
+        assert back_at < TAKEN_FOR_DEAD_S[name.removesuffix("-tls")] + 3
         victim.start()
         await client.aclose()
 
 
-async def test_who_is_not_vouched_for_is_refused(fleets: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", [name for name in TOPOLOGIES if name.endswith("-tls")])
+async def test_who_is_not_vouched_for_is_refused(fleets: dict[str, Any], name: str) -> None:
     """Neither a server by another authority, nor a client without a certificate; there is no falling back."""
-    fleet = fleets["standalone-tls"]
+    fleet = fleets[name]
     own = fleet.certificates
     for tls in (None, Tls(ca_file=own.ca), Tls(cert_file=own.cert, key_file=own.key)):
         client = connect(fleet.url, tls=tls, connect_timeout=1.0)
