@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -113,9 +115,41 @@ class RedisServer:
 
     def command(self, *words: str) -> bytes:
         """Send one command over a connection of its own and return the first line of the reply."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+        with self.connection() as connection:
             connection.sendall(encoded(*words))
             return connection.makefile("rb").readline().rstrip()
+
+    def connection(self) -> socket.socket:
+        """Return a connection without TLS."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=5)
+
+
+@dataclass
+class SocketServer(RedisServer):
+    """A server that somebody else started, and that listens on a socket of this machine alone."""
+
+    path: str = ""
+
+    @property
+    def pid(self) -> int:
+        """The server's process id, as the kernel knows it."""
+        with self.connection() as connection:
+            return struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+
+    def connection(self) -> socket.socket:
+        """Return a connection."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(5)
+        connection.connect(self.path)
+        return connection
+
+    def pause(self) -> None:
+        """Stop the process."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the process go on."""
+        os.kill(self.pid, signal.SIGCONT)
 
 
 def encoded(*words: str) -> bytes:
