@@ -57,8 +57,8 @@ servers: .venv/dev.stamp  ## Ask each of several servers for all that is promise
 	    TEST_SERVER=$$server $(BIN)/python -m pytest -q tests/database tests/conformance tests/twins || exit 1; \
 	done
 
-names: .venv/dev.stamp  ## Write down the public names after a change.
-	$(BIN)/python tools/public_names.py
+names: .venv/dev.stamp  ## Write down what users can import, for a release.
+	$(BIN)/python tools/public_api.py
 
 requirements: .venv/dev.stamp  ## Resolve the dependencies anew (UPGRADE=1 for newer ones).
 	tools/export_requirements.sh
