@@ -21,9 +21,11 @@ DECIDE = (
     "algorithms/sliding_window_counter.lua",
     "algorithms/sliding_window_log.lua",
     "algorithms/concurrency.lua",
+    "algorithms/carrying.lua",
     "stores/script/state.lua",
     "stores/script/log.lua",
     "stores/script/holders.lua",
+    "stores/script/refund.lua",
     "stores/script/decide.lua",
 )
 BUNDLES = {

@@ -21,13 +21,15 @@ from sluicegate.utils import InvalidInputError, SystemClock, shape_of
 
 if TYPE_CHECKING:
     from sluicegate.ratelimit import Limit
-    from sluicegate.ratelimit.rules import Rules
+    from sluicegate.ratelimit.rules import Rule, Rules
 
-__all__ = ["acquire", "limit_named", "peek", "reset"]
+__all__ = ["acquire", "peek", "reset", "rule_named"]
 
 LimitName = Annotated[str, typer.Argument(metavar="LIMIT", help="The limit's name.")]
 Key = Annotated[str, typer.Argument(metavar="KEY", help="Who is limited, such as user:42.")]
-Cost = Annotated[int, typer.Option(help="Units, 0 to 1,000,000,000.")]
+Cost = Annotated[
+    int | None, typer.Option(help="Units, 0 to 1,000,000,000; default: what the rule says that a request takes.")
+]
 Url = Annotated[
     str | None, typer.Option(help="Where the service is; default: the settings' url, or this machine's port 8000.")
 ]
@@ -43,11 +45,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 class Source(Protocol):
     """What answers: a service, or a limiter in this process."""
 
-    def acquire(self, limit: str, key: str, cost: int, plan: str) -> dict[str, Any]:
-        """Take units, and return the decision."""
+    def acquire(self, limit: str, key: str, cost: int | None, plan: str) -> dict[str, Any]:
+        """Take units, by default what the rule says, and return the decision."""
         ...
 
-    def peek(self, limit: str, key: str, cost: int, plan: str) -> dict[str, Any]:
+    def peek(self, limit: str, key: str, cost: int | None, plan: str) -> dict[str, Any]:
         """Return the decision that an acquire would get."""
         ...
 
@@ -59,7 +61,7 @@ class Source(Protocol):
 def acquire(
     limit: LimitName,
     key: Key,
-    cost: Cost = 1,
+    cost: Cost = None,
     url: Url = None,
     redis: Redis = None,
     rules: RulesFile = None,
@@ -75,7 +77,7 @@ def acquire(
 def peek(
     limit: LimitName,
     key: Key,
-    cost: Cost = 1,
+    cost: Cost = None,
     url: Url = None,
     redis: Redis = None,
     rules: RulesFile = None,
@@ -114,8 +116,8 @@ def _source(url: str | None, redis: str | None, rules: str | None) -> Source:
     return _Direct(redis, load_rules(rules_named(rules)))
 
 
-def limit_named(rules: Rules, name: str, plan: str) -> Limit:
-    """Return the limit of that name as it is now in a plan, or without one.
+def rule_named(rules: Rules, name: str, plan: str) -> Rule:
+    """Return the rule of that name as it is in a plan, or without one.
 
     Raises:
         InvalidInputError: There is none.
@@ -124,7 +126,7 @@ def limit_named(rules: Rules, name: str, plan: str) -> Limit:
     rule = named.get(normalize("NFC", name))
     if rule is None:
         raise InvalidInputError("limit", shape_of(name), f"one of the file's: {', '.join(named)}")
-    return rule.limit_at(SystemClock().now_us())
+    return rule
 
 
 class _Direct:
@@ -134,20 +136,28 @@ class _Direct:
         self._redis = redis
         self._rules = rules
 
-    def acquire(self, limit: str, key: str, cost: int, plan: str) -> dict[str, Any]:
-        named = limit_named(self._rules, limit, plan)
+    def acquire(self, limit: str, key: str, cost: int | None, plan: str) -> dict[str, Any]:
+        rule, limits = self._named(limit, key, plan)
+        units = rule.cost if cost is None else cost
         with direct_limiter(self._redis) as limiter:
-            return decision_json(limiter.acquire(named, key, cost))
+            if len(limits) == 1:
+                return decision_json(limiter.acquire(limits[0], key, units))
+            return decision_json(limiter.acquire_all([(each, key, units) for each in limits]).decisions[0])
 
-    def peek(self, limit: str, key: str, cost: int, plan: str) -> dict[str, Any]:
-        named = limit_named(self._rules, limit, plan)
+    def peek(self, limit: str, key: str, cost: int | None, plan: str) -> dict[str, Any]:
+        rule, limits = self._named(limit, key, plan)
         with direct_limiter(self._redis) as limiter:
-            return decision_json(limiter.peek(named, key, cost))
+            return decision_json(limiter.peek(limits[0], key, rule.cost if cost is None else cost))
 
     def reset(self, limit: str, key: str, plan: str) -> bool:
-        named = limit_named(self._rules, limit, plan)
+        _, limits = self._named(limit, key, plan)
         with direct_limiter(self._redis) as limiter:
-            return limiter.reset(named, key)
+            return sum([limiter.reset(each, key) for each in limits]) > 0  # all of them
+
+    def _named(self, name: str, key: str, plan: str) -> tuple[Rule, tuple[Limit, ...]]:
+        """Return a rule, and what has to be asked of it for a key."""
+        rule = rule_named(self._rules, name, plan)
+        return rule, rule.limits_for(key, SystemClock().now_us())
 
 
 def _shown(decision: dict[str, Any], *, as_json: bool) -> int:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from sluicegate.cli.asking import Json, Key, LimitName, PlanName, Redis, RulesFile, Url, limit_named
+from sluicegate.cli.asking import Json, Key, LimitName, PlanName, Redis, RulesFile, Url, rule_named
 from sluicegate.cli.defaults import direct_limiter, rules_named, where_to_ask
 from sluicegate.cli.exits import ALLOWED
 from sluicegate.cli.output import printable
@@ -166,12 +166,12 @@ class _Direct:
         return {"bans": [asdict(each) for each in found]}
 
     def override(self, limit: str, key: str, rate: str, seconds: float | None, plan: str) -> dict[str, Any]:
-        named = limit_named(load_rules(rules_named(self._rules)), limit, plan)
+        named = rule_named(load_rules(rules_named(self._rules)), limit, plan).limit
         with direct_limiter(self._redis) as limiter:
             return asdict(limiter.overrides.set(named, key, rate, seconds=seconds))
 
     def drop(self, limit: str, key: str, plan: str) -> dict[str, Any]:
-        named = limit_named(load_rules(rules_named(self._rules)), limit, plan)
+        named = rule_named(load_rules(rules_named(self._rules)), limit, plan).limit
         with direct_limiter(self._redis) as limiter:
             return {"dropped": limiter.overrides.drop(named, key)}
 
@@ -181,7 +181,7 @@ class _Direct:
         return {"overrides": [asdict(each) for each in found]}
 
     def _named(self, limit: str | None, plan: str) -> Limit | None:
-        return None if limit is None else limit_named(load_rules(rules_named(self._rules)), limit, plan)
+        return None if limit is None else rule_named(load_rules(rules_named(self._rules)), limit, plan).limit
 
 
 def _shown(told: dict[str, Any], lines: Iterable[str], *, as_json: bool) -> int:

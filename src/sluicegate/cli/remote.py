@@ -42,13 +42,13 @@ class Service:
         # A proxy for the world is no way to this service.
         self._opener = build_opener(ProxyHandler({}))
 
-    def acquire(self, limit: str, key: str, cost: int, plan: str) -> dict[str, Any]:
-        """Take units, and return the decision."""
-        return self._post("acquire", {"limit": limit, "key": key, "cost": cost, **_if_named(plan)})
+    def acquire(self, limit: str, key: str, cost: int | None, plan: str) -> dict[str, Any]:
+        """Take units, by default what the rule says, and return the decision."""
+        return self._post("acquire", {"limit": limit, "key": key, **_if_said(cost), **_if_named(plan)})
 
-    def peek(self, limit: str, key: str, cost: int, plan: str) -> dict[str, Any]:
+    def peek(self, limit: str, key: str, cost: int | None, plan: str) -> dict[str, Any]:
         """Return the decision that an acquire would get."""
-        return self._post("peek", {"limit": limit, "key": key, "cost": cost, **_if_named(plan)})
+        return self._post("peek", {"limit": limit, "key": key, **_if_said(cost), **_if_named(plan)})
 
     def reset(self, limit: str, key: str, plan: str) -> bool:
         """Forget a key, and say whether there was something to forget."""
@@ -112,8 +112,8 @@ class Service:
         return answer
 
 
-def _under(limit: str | None, plan: str) -> dict[str, str]:
-    return {} if limit is None else {"limit": limit, **_if_named(plan)}
+def _if_said(cost: int | None) -> dict[str, int]:
+    return {} if cost is None else {"cost": cost}
 
 
 def _if_named(plan: str) -> dict[str, str]:
@@ -128,3 +128,7 @@ class _RefusedError(InvalidInputError):
 
     def __str__(self) -> str:
         return self.found
+
+
+def _under(limit: str | None, plan: str) -> dict[str, str]:
+    return {} if limit is None else {"limit": limit, **_if_named(plan)}

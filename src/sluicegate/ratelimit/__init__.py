@@ -3,6 +3,7 @@
 from sluicegate.ratelimit.ban_rule import BanRule
 from sluicegate.ratelimit.bans import Ban, Override
 from sluicegate.ratelimit.blocking import BlockingHold, BlockingLimiter
+from sluicegate.ratelimit.comparing import without_those_beside
 from sluicegate.ratelimit.decision import Decision, JointDecision
 from sluicegate.ratelimit.features import Features
 from sluicegate.ratelimit.holds import Hold, HoldVerbs
@@ -36,4 +37,5 @@ __all__ = [
     "RedisStore",
     "Statistics",
     "decide_script",
+    "without_those_beside",
 ]

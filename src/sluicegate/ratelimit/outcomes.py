@@ -1,18 +1,22 @@
-"""How decisions are counted: a column for each way that one can end, and one for each stage that spared the store."""
+"""How decisions are counted: a column for each way that one can end, for each stage that spared the store, and more."""
 
 from __future__ import annotations
 
 from typing import Final
 
 __all__ = [
+    "AGREED",
     "ALLOWED",
     "BARRED",
     "CACHED",
     "COLUMNS",
+    "COMPARED",
     "DEGRADED",
     "DENIED",
     "EARLY",
     "LEASED",
+    "ONLY_CANDIDATE_DENIED",
+    "ONLY_CURRENT_DENIED",
     "OUTCOMES",
     "SHADOW_DENIED",
 ]
@@ -27,4 +31,9 @@ EARLY: Final = ("deny_cache", "lease", "ban")  # counted beside their outcome
 CACHED: Final = len(OUTCOMES)
 LEASED: Final = CACHED + 1
 BARRED: Final = CACHED + 2
-COLUMNS: Final = BARRED + 1
+
+COMPARED: Final = ("agreed", "only_candidate_denied", "only_current_denied")  # of limits with another beside them
+AGREED: Final = BARRED + 1
+ONLY_CANDIDATE_DENIED: Final = AGREED + 1
+ONLY_CURRENT_DENIED: Final = AGREED + 2
+COLUMNS: Final = AGREED + len(COMPARED)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Health"]
 
 _PROBE: Final = Limit("sluicegate.readyz", "1/s")
+_ROLLOUTS_TOLD_MAX: Final = 100  # an answer that is asked for every second stays small; GET /v1/limits has all
+_ON_TRIAL: Final = ("allowed", "denied", "shadow_denied")
 _KEY_BYTES = 8  # nobody bans the probe by chance
 
 
@@ -66,7 +68,26 @@ class Health:
         """Return whether the rules in force are those of the file; older ones are no reason not to be ready."""
         state = self._rules.state
         told: dict[str, object] = {"state": "stale" if state.stale else "current", "since": state.since_us / 1_000_000}
-        return told | {"problems": list(state.problems)} if state.stale else told
+        if state.stale:
+            told["problems"] = list(state.problems)
+        rollouts = self._rollouts_json()
+        return {**told, "rollouts": rollouts} if rollouts else told
+
+    def _rollouts_json(self) -> list[dict[str, object]]:
+        """Return what is being rolled out, how far, and what this process counted of it."""
+        rollouts = self._rules.current.rollouts
+        if not rollouts:
+            return []
+        counts = self._limiter.statistics()
+        told = []
+        for (plan, name), rollout in list(rollouts.items())[:_ROLLOUTS_TOLD_MAX]:
+            at = {"limit": name, "plan": plan} if plan else {"limit": name}
+            if rollout.candidate is None:
+                counted = {outcome: counts.decisions.get((name, outcome), 0) for outcome in _ON_TRIAL}
+            else:
+                counted = counts.comparison(name)
+            told.append({**at, "percent": rollout.percent, **counted})
+        return told
 
 
 def _not_ready(detail: str) -> Response:

@@ -261,8 +261,7 @@ def _asked_schemas(names: list[str], with_rate: list[str], held: list[str]) -> J
         "type": "integer",
         "minimum": 0,
         "maximum": COST_MAX,
-        "default": 1,
-        "description": "Units to take",
+        "description": "Units to take; by default what the rule says that a request takes",
     }
     plan = {"type": "string", "description": "In which plan; one that is not known has the limits of none"}
     rated = {"limit": one_of(with_rate), "key": key, "cost": cost, "plan": plan}

@@ -10,7 +10,7 @@ from starlette.responses import Response  # noqa: TC002 - as above
 
 from sluicegate.integrations import Problem
 from sluicegate.server.answers import answer, problem_answer
-from sluicegate.server.bodies import read_limit, read_object
+from sluicegate.server.bodies import read_object, read_rule
 from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Overruling:
         body = await read_object(request, names=("limit", "key", "rate", "seconds", "plan"))
         if self._is_deaf():
             return problem_answer(_DEAF)
-        limit = read_limit(body, self._rules)
+        limit = read_rule(body, self._rules).limit
         for name, accepted in (("key", "text"), ("rate", "a rate such as 20/minute")):
             if name not in body:
                 raise InvalidInputError(name, "nothing", accepted)
@@ -81,7 +81,7 @@ class Overruling:
     async def drop(self, request: Request) -> Response:
         """Have a key judged by the limit's own rate again."""
         body = await read_object(request, names=("limit", "key", "plan"))
-        limit = read_limit(body, self._rules)
+        limit = read_rule(body, self._rules).limit
         return answer({"dropped": await self._limiter.overrides.drop(limit, body.get("key"))})  # type: ignore[arg-type] # as above
 
     async def list_overrides(self) -> Response:
@@ -93,7 +93,7 @@ class Overruling:
         return self._limiter.engine.ruling.changes.is_shared and not self._limiter.features.changes
 
     def _limit_in(self, body: dict[str, Any]) -> Limit | None:
-        return read_limit(body, self._rules) if body.get("limit") is not None else None
+        return read_rule(body, self._rules).limit if body.get("limit") is not None else None
 
 
 def _listed(name: str, found: tuple[Any, ...]) -> Response:

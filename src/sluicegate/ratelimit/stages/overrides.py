@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
     from sluicegate.monitoring import Logger
-    from sluicegate.ratelimit.limit import Limit, Plan
+    from sluicegate.ratelimit.limit import Limit
+    from sluicegate.ratelimit.plan import Plan
     from sluicegate.ratelimit.stores.change_log import Entry
     from sluicegate.utils import Clock
 
@@ -189,6 +190,7 @@ class Overrides:
             try:
                 rate = override_of(override).rate
                 made = replace(limit, rate=rate)
+                made = made.changed_from(limit) if limit.plan.algorithm.carries else made
             except (InvalidInputError, ValueError, KeyError, TypeError) as error:  # whoever made it has another limit
                 self._logger.warning("override.unusable", limit=limit.name, error=str(error))
                 made = limit
