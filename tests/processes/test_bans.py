@@ -133,7 +133,7 @@ async def test_it_survives_a_failover(kind: type[Fleet]) -> None:
             assert (await limiter.acquire(API, "own")).limit.rates[0].limit == 7
             after = await lateness_s(fleet.url, 10)
             assert (await limiter.acquire(API, "lasting")).banned
-            assert {ban.key for ban in await limiter.bans.in_force()} >= {"lasting", "later"}
+            assert "lasting" in {ban.key for ban in await limiter.bans.in_force()}
         print(f"\n{kind.__name__}: {told_of(before)}; after a failover {told_of(after)}")
         assert max(after) < HEARD_S
 
