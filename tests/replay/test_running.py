@@ -168,6 +168,14 @@ def test_what_is_charged_by_the_response_is_counted_by_its_status() -> None:
     assert "one unit" in str(rule_of(report, "dear").skipped)
 
 
+def test_a_rule_that_bans_is_replayed_without_its_bans() -> None:
+    """What one key is denied for is nothing against another, and time goes back with each."""
+    plain = "version: 1\nlimits: {api: {rate: 5 per 10 seconds, algorithm: fixed_window, key: client_address%s}}"
+    with_ban = parse_rules(plain % ", ban: {after: 1, within: 1 day, for: 1 day}")
+    report, expected = replay(SAMPLE_LOG, with_ban), replay(SAMPLE_LOG, parse_rules(plain % ""))
+    assert rule_of(report, "api").denied == rule_of(expected, "api").denied > 0
+
+
 def test_a_denied_key_tells_since_when_and_until_when() -> None:
     """Of a key that was denied the first and last denial are told, in the order of time."""
     lines = "\n".join(json.dumps({"ts": at, "ip": "192.0.2.1"}) for at in (59, 5, 7, 1, 3))

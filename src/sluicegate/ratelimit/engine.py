@@ -80,6 +80,7 @@ class Engine:
         self.features = Features()
         self.denials = DenyCache(clock, longest_us=deny_cache_us)
         self.ruling = Ruling(store, clock, logger)
+        self._overruled = self.ruling.by_key  # one look-up nearer
         self.ask_there = _never_asked if store.at_once else store.ask
         self.leases = LeaseBook(clock, self.sleep, self.ask_there, self.give_back, leases_max=lease_keys_max)
         self.leases.renewals.post = _post
@@ -106,7 +107,7 @@ class Engine:
         plan = limit.plan
         if plan.holds:
             raise not_acquirable(limit)
-        if self.ruling.by_key:
+        if self._overruled:
             ruled = self.ruling.ruled(limit, key, cost)
             if isinstance(ruled, Decision):
                 self.check_open()
@@ -284,7 +285,7 @@ class Engine:
     def peek_here(self, request: Request) -> Decision | Request:
         """Return what a ban or a lease says to a peek; or what is to be asked of the store."""
         ((limit, key, cost),) = request.members
-        if self.ruling.by_key:
+        if self._overruled:
             ruled = self.ruling.ruled(limit, key, cost)
             if isinstance(ruled, Decision):
                 return ruled

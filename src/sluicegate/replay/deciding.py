@@ -7,7 +7,7 @@ touch each other, so they come one after the other, each to a limiter without a 
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import nsmallest
 from itertools import groupby
 from operator import itemgetter
@@ -94,7 +94,7 @@ class LimitRun:
     __slots__ = ("_clock", "_limit", "_limiter")
 
     def __init__(self, limit: Limit) -> None:
-        self._limit = limit
+        self._limit = replace(limit, ban=None)  # its state is all that is replayed
         self._clock = _LogClock()
         # State in memory holds nothing that would have to be closed.
         self._limiter = BlockingLimiter(clock=self._clock, keys_max=1)
