@@ -21,6 +21,7 @@ PATHS = (
     "algorithms/sliding_window_counter.lua",
     "algorithms/sliding_window_log.lua",
     "algorithms/concurrency.lua",
+    "algorithms/carrying.lua",
     "stores/script/state.lua",
     "stores/script/log.lua",
     "stores/script/holders.lua",

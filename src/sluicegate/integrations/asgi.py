@@ -95,7 +95,13 @@ class RateLimitMiddleware:
         draft: int | None = RATELIMIT_DRAFT,
     ) -> None:
         clock = limiter.engine.clock
-        supply = Supply(client_address=client_address, descriptors=descriptors, provided=provided, clock=clock)
+        supply = Supply(
+            client_address=client_address,
+            descriptors=descriptors,
+            provided=provided,
+            clock=clock,
+            is_spread=limiter.engine.place is not None,
+        )
         if isinstance(limits, Rules):
             self._asked: Choose = asked_by_rules(limits, supply)
         elif isinstance(limits, LiveRules):

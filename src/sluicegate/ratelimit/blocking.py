@@ -126,13 +126,15 @@ class BlockingLimiter:
         """Take of several limits at once, all or nothing; see `Limiter.acquire_all`."""
         request, order = checked_all(limits)
         joint = Joint(self._engine, request)
-        if joint.left is not None:
-            try:
-                outcome = self._outcome(joint.left)
-            except SluicegateError:
-                joint.put_back()
-                raise
-            joint.settle(outcome)
+        try:
+            while joint.left is not None:
+                joint.settle(self._outcome(joint.left))
+        except SluicegateError:
+            joint.put_back()
+            raise
+        finally:
+            if joint.owed:
+                self._background.run(self._engine.give_back(joint.owed))
         return in_order(joint.decisions, order)
 
     def acquire_many(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> tuple[Decision, ...]:

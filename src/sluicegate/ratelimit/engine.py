@@ -57,6 +57,7 @@ class Engine:
 
     Attributes:
         acquire_here: Checks an acquire of (limit, key, cost) and decides it here, or returns the request to ask there.
+        place: Where the state of a limit and key lies, where the store cannot decide everything together.
     """
 
     def __init__(
@@ -77,10 +78,11 @@ class Engine:
         self.features = Features()
         self.denials = DenyCache(clock, longest_us=deny_cache_us)
         self.ask_there = _never_asked if store.at_once else store.ask
-        self.leases = LeaseBook(clock, self.sleep, self.ask_there, self._given_back, leases_max=lease_keys_max)
+        self.leases = LeaseBook(clock, self.sleep, self.ask_there, self.give_back, leases_max=lease_keys_max)
         self.leases.renewals.post = _post
         self._spend = self.leases.spend  # one look-up nearer
         self._watch = StoreWatch(logger, clock, store.source)
+        self.place: Callable[[Limit, str], int] | None = getattr(store, "place", None)
         self._source = store.source
         self._row = self.counters.row
         self.acquire_here: Callable[[Limit, str, int], Decision | Request] = (
@@ -287,7 +289,7 @@ class Engine:
         elif decision.retry_after_us:  # else another limit of the request denied it
             self.denials.remember(decision, sent_us)
 
-    async def _given_back(self, requests: Sequence[Request]) -> list[Reply | StoreError]:
+    async def give_back(self, requests: Sequence[Request]) -> list[Reply | StoreError]:
         """Give back units that were taken ahead, after which a denial is not believed any more."""
         outcomes = await self.outcomes(requests)
         for request, outcome in zip(requests, outcomes, strict=True):

@@ -1,7 +1,8 @@
 """A request under several limits: what is known here already, what is left to ask, and how both end together.
 
 A known denial ends it at once. Units in hand are spent first, and put back when the store denies the rest;
-not when the caller is cancelled meanwhile, for then nobody knows.
+not when the caller is cancelled meanwhile, for then nobody knows. What a store cannot decide together with the rest is
+a leased limit: where nothing of it is in hand it is asked first, and given back like what was in hand.
 
 A limit that is asked beside another (`comparing`) decides as if that one were not there: its denial neither ends
 the request here nor puts back what was spent of the one beside it.
@@ -11,13 +12,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sluicegate.ratelimit.checking import checked_refund
 from sluicegate.ratelimit.comparing import compare, itself_denies, without_those_beside
 from sluicegate.ratelimit.decision import NOTHING_TAKEN, Decision
-from sluicegate.ratelimit.stages import deny_cache
-from sluicegate.ratelimit.stores.store import ACQUIRE, Reply, Request
+from sluicegate.ratelimit.stages import deny_cache, lease_book
+from sluicegate.ratelimit.stores.store import ACQUIRE, APART_ACCEPTED, Reply, Request
+from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from sluicegate.ratelimit.engine import Engine
     from sluicegate.ratelimit.limit import Limit
@@ -34,25 +37,32 @@ class Joint:
         request: The checked request.
 
     Attributes:
-        left: What the store has to be asked, or ``None`` when all is decided.
+        left: What the store has to be asked next, or ``None`` when all is decided.
         decisions: One for each member, when all is decided.
+        owed: What has to be given back to the store in the end.
+
+    Raises:
+        InvalidInputError: Strict limits lie apart.
     """
 
     def __init__(self, engine: Engine, request: Request) -> None:
         self._engine = engine
         self._members = request.members
         self._spent: dict[int, Decision] = {}
+        self._ahead: list[int] = []  # the places of what is asked before the rest, the next at the end
         self._beside = {at for at, (limit, _, _) in enumerate(request.members) if limit.beside}
         self._places: Sequence[int] = range(len(request.members))  # of those that are left, in the order asked
         self.left: Request | None = request
         self.decisions: tuple[Decision, ...] = ()
+        self.owed: list[Request] = []
         if engine.store.at_once:
             return
         engine.check_open()
-        if engine.denials.denials:
-            self._deny()
-        if self.left is not None and any(limit.plan.lease_us for limit, _, _ in self._members):
-            self._spend()
+        if engine.denials.denials and self._deny():
+            return
+        home = None if engine.place is None else self._home(engine.place)
+        if any(limit.plan.lease_us for limit, _, _ in self._members):
+            self._spend(home)
 
     def settle(self, outcome: Reply | StoreError) -> None:
         """End it with what the store answered to what was left, or its failure."""
@@ -60,6 +70,9 @@ class Joint:
         engine, asked = self._engine, self.left
         self.left = None
         answers = engine.answered(asked, outcome) if isinstance(outcome, Reply) else engine.fallen_back(asked, outcome)
+        if self._ahead:
+            self._settle_ahead(answers[0])
+            return
         if not self._spent:
             self._end(answers)
             return
@@ -69,7 +82,7 @@ class Joint:
         told.update(self._spent)
         self._end(tuple(told[at] for at in range(len(self._members))))
 
-    def _deny(self) -> None:
+    def _deny(self) -> bool:
         """End it when one of the limits is known to deny; what remains of the others is then not known."""
         # Whether the one beside it would deny as well, only the store knows.
         found = [
@@ -77,13 +90,14 @@ class Joint:
         ]
         known = next((denial for denial in found if denial is not None), None)
         if known is None:
-            return
+            return False
         self.left = None
         decisions = tuple(
-            _untold(*member, known.decided_at_us) if denial is None else denial
+            _untold(*member, known.decided_at_us, deny_cache.SOURCE) if denial is None else denial
             for denial, member in zip(found, self._members, strict=True)
         )
         self._end(decisions, were_asked=False)
+        return True
 
     def _denial_of(self, limit: Limit, key: str, cost: int) -> Decision | None:
         """Return a known denial, unless units that came after it are in hand."""
@@ -91,12 +105,31 @@ class Joint:
         in_hand = denial is not None and limit.plan.lease_us > 0
         return None if in_hand and self._engine.leases.look(limit, key, cost) is not None else denial
 
-    def _spend(self) -> None:
-        """Spend units in hand; what has none is left to ask."""
+    def _home(self, place: Callable[[Limit, str], int]) -> int | None:
+        """Return the place where all strict limits lie; ``None`` where none is strict."""
+        homes = {place(limit, key) for limit, key, _ in self._members if not limit.plan.lease_us}
+        if len(homes) > 1:
+            raise InvalidInputError("limits", f"strict limits in {len(homes)} places", APART_ACCEPTED)
+        return next(iter(homes), None)
+
+    def _spend(self, home: int | None) -> None:
+        """Spend units in hand; what has none is left to ask, and before the rest what lies elsewhere."""
+        place = self._engine.place
         for at, (limit, key, cost) in enumerate(self._members):
             decision = self._engine.leases.spend(limit, key, cost) if limit.plan.lease_us else None
             if decision is not None:
                 self._spent[at] = decision
+            elif place is not None:
+                home = place(limit, key) if home is None else home
+                if place(limit, key) != home:
+                    self._ahead.append(at)
+        self._ask_next()
+
+    def _ask_next(self) -> None:
+        """Leave to ask what comes before the rest, or else the rest, or nothing."""
+        if self._ahead:
+            self.left = Request(ACQUIRE, (self._members[self._ahead[-1]],))
+            return
         left = [at for at in range(len(self._members)) if at not in self._spent]
         # One that is asked without the one that it stands beside comes first, for no other may be left out for it.
         self._places = sorted(left, key=lambda at: at not in self._beside or at - 1 in left)
@@ -104,19 +137,39 @@ class Joint:
             self.left = Request(ACQUIRE, tuple(self._members[at] for at in self._places))
         else:
             self.left = None
-            self._end(tuple(self._spent.values()))
+            self._end(tuple(self._spent[at] for at in range(len(self._members))))
+
+    def _settle_ahead(self, decision: Decision) -> None:
+        """Go on after one that was asked before the rest, or end it."""
+        at = self._ahead.pop()
+        self._spent[at] = decision
+        if decision.allowed:
+            self._ask_next()
+            return
+        self._put_back({at})
+        decisions = tuple(
+            self._spent[place] if place in self._spent else _untold(*member, decision.decided_at_us, decision.source)
+            for place, member in enumerate(self._members)
+        )
+        self._end(decisions, were_asked=False)
 
     def put_back(self) -> None:
-        """Put back what was spent, because the rest was refused as it stands."""
+        """Put back what was taken, because the rest was refused as it stands."""
         self._put_back(range(len(self._members)))
 
     def _put_back(self, denying: Collection[int]) -> None:
-        """Put back what was spent, but for what stands beside the only one that denies."""
+        """Put back what was taken, but for what stands beside the only one that denies."""
         for at, decision in self._spent.items():
-            if at in self._beside and all(place == at - 1 for place in denying):
+            if not decision.allowed or (at in self._beside and all(place == at - 1 for place in denying)):
                 continue
-            self._engine.leases.put_back(decision)
-            remaining = None if decision.remaining is None else decision.remaining + decision.cost
+            refund = None
+            if decision.source == lease_book.SOURCE:
+                self._engine.leases.put_back(decision)
+            elif (refund := checked_refund(decision)) is not None:
+                self.owed.append(refund)
+            remaining = decision.remaining
+            if remaining is not None and (refund is not None or decision.source == lease_book.SOURCE):
+                remaining += decision.cost
             self._spent[at] = decision._replace(
                 allowed=decision.limit.shadow, remaining=remaining, serial=NOTHING_TAKEN
             )
@@ -132,7 +185,7 @@ class Joint:
             compare(decisions, self._engine.counters.row)
 
 
-def _untold(limit: Limit, key: str, cost: int, at_us: int) -> Decision:
+def _untold(limit: Limit, key: str, cost: int, at_us: int, source: str) -> Decision:
     """Return what is said of a limit that was not asked, beside one that denies."""
     allowed = limit.shadow
-    return Decision(allowed, limit, key, cost, None, 0, 0, at_us, deny_cache.SOURCE, False, False, NOTHING_TAKEN)  # noqa: FBT003 - a tuple's places
+    return Decision(allowed, limit, key, cost, None, 0, 0, at_us, source, False, False, NOTHING_TAKEN)  # noqa: FBT003 - a tuple's places

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -22,6 +22,8 @@ BESIDE = 2  # a shadow that is decided in the place of the limit that is asked r
 
 ON_FAILURE = ("closed", "open")
 MODES = ("strict", "leased")
+WAYS = ("keep", "proportional", "additive", "reset")  # as algorithms.carrying numbers them
+GROUP_PARTS_MAX = 8  # as many as a rule may count by
 _OPTIONS = (
     "algorithm",
     "mode",
@@ -34,6 +36,8 @@ _OPTIONS = (
     "anchor",
     "hold_seconds",
     "lease_seconds",
+    "group",
+    "on_change",
 )
 _CALENDAR_UNITS = ("day", "week", "month", "year")
 _PREFIX_SAFE = "!$&'()*+,/;=?@ "  # not ':', which separates, nor braces, which would move a slot
@@ -64,6 +68,10 @@ class Plan:
             the place of the limit that is asked right before it.
         lease_us: How long units taken ahead may be spent, in microseconds; 0 where none are taken ahead.
         tag: Thirty-two bits that tell this rule from another of the same name.
+        group: How many of a key's first parts decide where on a Cluster its state lies; 0 is the whole key.
+        carry: How a state of another rule is carried over, as the script numbers the ways.
+        marks: Whether states say which rule they are of, so that they can be carried over.
+        was: The rule of the states that do not say so: its tag, and one tuple of whole numbers for each rate.
     """
 
     name: str
@@ -80,6 +88,10 @@ class Plan:
     shadow: int
     lease_us: int
     tag: int
+    group: int
+    carry: int
+    marks: bool
+    was: tuple[int, tuple[tuple[int, ...], ...]] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +124,14 @@ class Limit:
             from 0.1 to 86,400. Default 60.
         lease_seconds: For ``leased``: seconds after which units taken ahead are not spent any more,
             from 0.05 to 60. Default 1.
+        group: How many of a key's first parts, separated by colons, decide where on a Redis Cluster its state lies,
+            from 0 (default, the whole key) to 8. What is decided together must lie together: with ``group=1`` the
+            state of ``acme:ann`` lies beside that of ``acme``. Another group is another place, where keys begin anew.
+        on_change: How a key's state is carried over when the limit gets another rate: ``keep`` what remains (up to the
+            new limit), ``proportional`` to the limits, ``additive`` (what was taken stays taken), or ``reset``. With
+            it each state says which rule it is of, at some fifty bytes a key. Default ``None``: ``keep`` where the
+            change is known (see `changed_from`), else a state is read as it stands, which is proportional for
+            ``gcra`` and additive for windows. Not for ``sliding_window_log`` and ``concurrency``, whose entries stay.
 
     Raises:
         InvalidInputError: A value is refused, or does not go with the algorithm.
@@ -130,7 +150,10 @@ class Limit:
     anchor: date | str | None = field(default=None, kw_only=True)
     hold_seconds: float = field(default=60.0, kw_only=True)
     lease_seconds: float = field(default=1.0, kw_only=True)
+    group: int = field(default=0, kw_only=True)
+    on_change: str | None = field(default=None, kw_only=True)
     rates: tuple[Rate, ...] = field(init=False, repr=False, compare=False)
+    before: Limit | None = field(init=False, default=None, repr=False, compare=False)
     plan: Plan = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -143,11 +166,9 @@ class Limit:
         elif self.on_failure not in ON_FAILURE:
             raise InvalidInputError("on_failure", shape_of(self.on_failure), " or ".join(ON_FAILURE))
         self._check_truths()
-        checked_seconds(self.hold_seconds, "hold_seconds", at_least=0.1, at_most=_HOLD_SECONDS_MAX)
-        checked_seconds(self.lease_seconds, "lease_seconds", at_least=0.05, at_most=_LEASE_SECONDS_MAX)
-        if not isinstance(self.mode, str) or self.mode not in MODES:
-            raise InvalidInputError("mode", shape_of(self.mode), " or ".join(MODES))
+        self._check_options()
         algorithm = ALGORITHMS[self.algorithm]
+        self._check_change(algorithm)
         if algorithm.kind != CALENDAR and (self.time_zone != "UTC" or self.anchor is not None):
             raise InvalidInputError(
                 "time_zone or anchor", f"algorithm {self.algorithm}", "them only for calendar_quota"
@@ -186,6 +207,32 @@ class Limit:
         shorter_us = _SHORTER_DAY_US if kind == CALENDAR else 0
         return min(rate.limit * (1 - (-(span_us - 1) // (rate.period_us - shorter_us))) for rate in self.rates)
 
+    def changed_from(self, before: Limit) -> Limit:
+        """Return this limit as one that took the place of *before*: states that do not say otherwise are of that one.
+
+        They are carried over as `on_change` says, by default ``keep``. From then on states say which rule they are of,
+        so that others that still decide by *before* keep what remains as well, and nobody gains by the two of them
+        taking turns.
+
+        Args:
+            before: A limit of the same name whose state it takes over.
+
+        Raises:
+            InvalidInputError: *before* has another name, algorithm, time zone, anchor or group, or no state that
+                could be carried over.
+        """
+        if type(before) is not Limit:
+            raise InvalidInputError("before", shape_of(before), "a Limit")
+        if before.plan.prefix != self.plan.prefix or before.group != self.group:
+            raise InvalidInputError("before", str(before), f"a limit that shares its state with {self}")
+        if not self.plan.algorithm.carries:
+            raise InvalidInputError("limit", self.algorithm, "an algorithm whose state can be carried over")
+        changed = _restored(*self._identity())
+        origin = before.before or before
+        object.__setattr__(changed, "before", None if origin.plan.marks else origin)
+        object.__setattr__(changed, "plan", replace(changed.plan, **_marking(changed.plan, changed.before)))
+        return changed
+
     def decides_like(self, other: Limit) -> bool:
         """Say whether *other*, of the same name, is the same rule and enforced in the same way."""
         own, others = self.plan, other.plan
@@ -208,7 +255,7 @@ class Limit:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Compiled parts hold functions; a copy in another process compiles its own.
-        return _restored, self._identity()
+        return _restored, self._identity() if self.before is None else (*self._identity(), self.before)
 
     def _check_truths(self) -> None:
         for name in ("critical", "shadow", "candidate", "beside"):
@@ -221,6 +268,23 @@ class Limit:
         """Return what it is made of, however its rate was written."""
         options = tuple(getattr(self, name) for name in _OPTIONS)
         return self.name, self.rates or self.plan.capacity, *options
+
+    def _check_options(self) -> None:
+        """Refuse what is wrong whatever the algorithm is."""
+        checked_seconds(self.hold_seconds, "hold_seconds", at_least=0.1, at_most=_HOLD_SECONDS_MAX)
+        checked_seconds(self.lease_seconds, "lease_seconds", at_least=0.05, at_most=_LEASE_SECONDS_MAX)
+        if type(self.group) is not int or not 0 <= self.group <= GROUP_PARTS_MAX:
+            raise InvalidInputError("group", shape_of(self.group), f"a whole number from 0 to {GROUP_PARTS_MAX}")
+        if not isinstance(self.mode, str) or self.mode not in MODES:
+            raise InvalidInputError("mode", shape_of(self.mode), " or ".join(MODES))
+
+    def _check_change(self, algorithm: Algorithm) -> None:
+        if self.on_change is None:
+            return
+        if not isinstance(self.on_change, str) or self.on_change not in WAYS:
+            raise InvalidInputError("on_change", shape_of(self.on_change), ", ".join(WAYS))
+        if not algorithm.carries:
+            raise InvalidInputError("on_change", f"algorithm {self.algorithm}", "it only where counts are carried over")
 
     def _checked_rates(self, algorithm: Algorithm) -> tuple[Rate, ...]:
         if isinstance(self.rate, Rate):
@@ -286,6 +350,7 @@ class Limit:
         one_rate = len(rules) == 1 or len(calendar) == 1
         plain = _plain(algorithm, rules)
         prefix = f"{algorithm.family}:{quote(self.name, safe=_PREFIX_SAFE)}{_CANDIDATE if self.candidate else ''}:"
+        marks = self.on_change is not None
         return Plan(
             name=self.name,
             prefix=prefix,
@@ -295,12 +360,16 @@ class Limit:
             calendar=calendar,
             capacity=capacity,
             holds=algorithm.kind == CONCURRENCY,
-            simple=len(rules) == 1 and algorithm.kind < CALENDAR,
-            plain=plain,
-            linear=one_rate and (plain is not None or not algorithm.takes_burst),
+            simple=len(rules) == 1 and algorithm.kind < CALENDAR and not marks,
+            plain=None if marks else plain,
+            linear=one_rate and ((plain is not None and not marks) or not algorithm.takes_burst),
             shadow=BESIDE if self.beside else int(self.shadow),
             lease_us=round(self.lease_seconds * 1_000_000) if self.mode == "leased" else 0,
             tag=tag,
+            group=self.group,
+            carry=WAYS.index(self.on_change or "keep"),
+            marks=marks,
+            was=None,
         )
 
 
@@ -311,5 +380,17 @@ def _plain(algorithm: Algorithm, rules: tuple[tuple[int, ...], ...]) -> tuple[in
     return (interval_us, capacity_us) if interval_rem == 0 else None
 
 
+def _marking(plan: Plan, before: Limit | None) -> dict[str, Any]:
+    """Return what a plan has otherwise where it took the place of another."""
+    linear = plan.linear and not plan.algorithm.takes_burst
+    marking: dict[str, Any] = {"marks": True, "simple": False, "plain": None, "linear": linear}
+    if before is not None:
+        other = before.plan
+        numbers = other.rules or tuple((limit, 0) for limit, _ in other.calendar)
+        marking["was"] = other.tag, numbers
+    return marking
+
+
 def _restored(name: str, rate: Any, *options: Any) -> Limit:  # noqa: ANN401 - what __reduce__ gave
-    return Limit(name, rate, **dict(zip(_OPTIONS, options, strict=True)))
+    limit = Limit(name, rate, **dict(zip(_OPTIONS, options, strict=False)))
+    return limit.changed_from(options[-1]) if len(options) > len(_OPTIONS) else limit

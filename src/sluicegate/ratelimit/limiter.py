@@ -196,23 +196,28 @@ class Limiter:
             limits: ``(limit, key)`` or ``(limit, key, cost)``, 1 to 32 of them. A pair named twice
                 is taken once, with the greater cost.
 
+        On a Cluster limits that are decided together lie together (see `group` of `Limit`), but for leased ones, which
+        are asked first, in a round trip of their own, when no units of them are in hand.
+
         Returns:
             The joint decision: which limit binds, and what remains of each.
 
         Raises:
-            InvalidInputError: An argument is refused; nothing was consumed.
+            InvalidInputError: An argument is refused, or strict limits lie apart; nothing was consumed.
 
         If cancelled, the units may be taken already.
         """
         request, order = checked_all(limits)
         joint = Joint(self.engine, request)
-        if joint.left is not None:
-            try:
-                outcome = await self.engine.outcome(joint.left)
-            except SluicegateError:
-                joint.put_back()
-                raise
-            joint.settle(outcome)
+        try:
+            while joint.left is not None:
+                joint.settle(await self.engine.outcome(joint.left))
+        except SluicegateError:
+            joint.put_back()
+            raise
+        finally:
+            if joint.owed:
+                await self.engine.give_back(joint.owed)
         return in_order(joint.decisions, order)
 
     async def acquire_many(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> tuple[Decision, ...]:

@@ -6,7 +6,13 @@ from sluicegate.ratelimit.rules.doubting import Doubt
 from sluicegate.ratelimit.rules.globs import Glob
 from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, inspect_rules, load_rules, parse_rules
 from sluicegate.ratelimit.rules.matching import PathPattern
-from sluicegate.ratelimit.rules.meeting import RULES_AT_ONCE_MAX, Meeting, largest_meeting, those_that_fit
+from sluicegate.ratelimit.rules.meeting import (
+    RULES_AT_ONCE_MAX,
+    Meeting,
+    largest_meeting,
+    meeting_apart,
+    those_that_fit,
+)
 from sluicegate.ratelimit.rules.model import Charge, KeyTemplate, Rule, Rules
 from sluicegate.ratelimit.rules.providing import LimitProvider, ProvidedLimits
 from sluicegate.ratelimit.rules.reloading import LiveRules, RulesState
@@ -38,6 +44,7 @@ __all__ = [
     "inspect_rules",
     "largest_meeting",
     "load_rules",
+    "meeting_apart",
     "parse_rules",
     "place_of",
     "rules_schema",

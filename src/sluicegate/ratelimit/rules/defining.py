@@ -11,7 +11,7 @@ from sluicegate.ratelimit.rules.changes import read_change, rollout_of
 from sluicegate.ratelimit.rules.conditions import Match
 from sluicegate.ratelimit.rules.descriptors import HEADER_PREFIX, checked_descriptor
 from sluicegate.ratelimit.rules.fields import OFF, OFF_FIELD, match_field, match_names, rule_fields
-from sluicegate.ratelimit.rules.model import Rule, state_of
+from sluicegate.ratelimit.rules.model import Rule, group_size, state_of
 from sluicegate.ratelimit.rules.problems import entries_of, shown
 from sluicegate.ratelimit.rules.timetable import read_timetable, schedule_of
 from sluicegate.utils import InvalidInputError
@@ -143,6 +143,8 @@ class Reader:
         options = {field: value for field, value in values.items() if field not in (*_OF_RULES, _SCHEDULE, _ROLLOUT)}
         more = {_OF_RULES[field]: value for field, value in values.items() if field in _OF_RULES}
         try:
+            if "group" in options:
+                options["group"] = group_size(values["key"], options["group"])
             limit = Limit(name, **options)
             if _ROLLOUT in values:
                 more[_ROLLOUT] = rollout_of(values[_ROLLOUT], limit, options, self._problems)

@@ -82,6 +82,7 @@ def rule_fields(declared: Collection[str] = ()) -> Mapping[str, Field]:
         **_RULE_FIELDS,
         "key": _key_field(_key_reader(declared)),
         "provided": _key_field(_provided_reader(declared)),
+        "group": _key_field(_key_reader(declared)),
     }
 
 
@@ -290,6 +291,7 @@ _RULE_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
         ),
         "charge": Field(read=_charge, accepted=_CHARGE_ACCEPTED, schema=_CHARGE_SCHEMA),
         "provided": _key_field(_provided_reader(())),
+        "group": _key_field(_key_reader(())),
         "mode": _words_field(MODES),
         "on_failure": _words_field(ON_FAILURE),
         "critical": _TRUTH_FIELD,

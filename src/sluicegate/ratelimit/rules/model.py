@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Listed = Literal["deny", "allow"]
     Asked = tuple[Limit, str] | tuple[Limit, str, int]
 
-__all__ = ["KEY_PARTS_MAX", "Charge", "KeyTemplate", "Rule", "Rules", "shares_state", "state_of"]
+__all__ = ["KEY_PARTS_MAX", "Charge", "KeyTemplate", "Rule", "Rules", "group_size", "shares_state", "state_of"]
 
 KEY_PARTS_MAX = 8  # each part lengthens every key; nobody limits by more things at once
 _DIGEST_BYTES = 16  # two keys of one digest would share a limit: 2^64 long keys until that is likely
@@ -110,6 +110,11 @@ class Rule:
     schedule: Schedule | None = None
     provided: KeyTemplate | None = None
     rollout: Rollout | None = None
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """The descriptors that decide where on a Cluster its state lies."""
+        return self.key.parts[: self.limit.group or None]
 
     @property
     def limits(self) -> tuple[Limit, ...]:
@@ -284,7 +289,21 @@ def state_of(limit: Limit) -> dict[str, object]:
         "time_zone": limit.time_zone,
         "anchor": limit.anchor,
         "hold_seconds": limit.hold_seconds,
+        "group": limit.group,
     }
+
+
+def group_size(key: KeyTemplate, group: KeyTemplate) -> int:
+    """Return how many of a key's first parts make its group, as limits count them: 0 where it is the whole key.
+
+    Raises:
+        InvalidInputError: The key does not begin with the group.
+    """
+    parts = len(group.parts)
+    if key.parts[:parts] != group.parts:
+        accepted = f"descriptors that the key begins with: {', '.join(key.parts)}"
+        raise InvalidInputError("group", ", ".join(group.parts), accepted)
+    return 0 if parts == len(key.parts) else parts
 
 
 def shares_state(limit: Limit, other: Limit) -> bool:

@@ -135,9 +135,12 @@ class MemoryStore:
             wait_for(turn)
         try:
             now_us = self._now_us()
-            granted, remaining, retry_after_us, reset_after_us = self._decided(shard, key, plan, now_us, cost)
+            answer = self._decided(shard, key, plan, now_us, cost)
         finally:
             turn.append(None)
+        if answer is None:
+            return None
+        granted, remaining, retry_after_us, reset_after_us = answer
         shadow_denied = limit.shadow and not granted
         allowed = granted > 0 or shadow_denied
         return _decision_of(Decision, (
@@ -145,12 +148,16 @@ class MemoryStore:
             now_us, "memory", False, shadow_denied, self.next_serial(),
         ))  # fmt: skip
 
-    def _decided(self, shard: Shard, key: str, plan: Plan, now_us: int, cost: int) -> tuple[int, int, int, int]:
+    def _decided(self, shard: Shard, key: str, plan: Plan, now_us: int, cost: int) -> tuple[int, int, int, int] | None:
         table, rules = shard.tables.get(plan.prefix), plan.rules
         kept = None if table is None else table.get(key)
         if kept is None and self.closed:
             raise LimiterClosedError("the limiter is closed")
-        known = kept if type(kept) is CounterRecord and kept.rules is rules else None
+        known = None
+        if type(kept) is CounterRecord:
+            known = kept if kept.rules is rules else None
+            if known is None and kept.tag:  # another rule's, which is carried over
+                return None
         before = state_of(kept, rules) if known is None else known.state
         state, granted, remaining, retry_after_us, reset_after_us = plan.decide(before, now_us, cost, 1, rules[0])
         # Kept when units were taken, or when it had been ahead of the clock.
@@ -318,7 +325,7 @@ class MemoryStore:
         kept = self._shard(name).get(name)
         if plan.algorithm.kind == LOG:
             return kept if isinstance(kept, LogRecord) else LogRecord()
-        return CounterRecord.of(kept, self._rules(plan, now_us))
+        return CounterRecord.read(kept, plan, self._rules(plan, now_us), now_us)
 
     def _holders(self, name: Name) -> HolderRecord:
         kept = self._shard(name).get(name)

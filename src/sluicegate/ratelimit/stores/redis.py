@@ -17,7 +17,7 @@ from sluicegate.database import (
     load_bundle,
 )
 from sluicegate.ratelimit.stores.calendar_rules import CalendarRules
-from sluicegate.ratelimit.stores.store import PEEK, Reply
+from sluicegate.ratelimit.stores.store import APART_ACCEPTED, PEEK, Reply
 from sluicegate.ratelimit.stores.wire import Encoder, OutOfRange
 from sluicegate.utils import (
     ConfigurationError,
@@ -29,11 +29,12 @@ from sluicegate.utils import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sluicegate.database import RedisClient, Script
     from sluicegate.monitoring import Logger
-    from sluicegate.ratelimit.stores.store import Promise, Request
+    from sluicegate.ratelimit.limit import Limit
+    from sluicegate.ratelimit.stores.store import Member, Promise, Request
     from sluicegate.ratelimit.stores.wire import Outcome
     from sluicegate.utils import Clock
 
@@ -77,6 +78,7 @@ class RedisStore:
 
     Attributes:
         coalesces: Whether requests that are alike travel once; may be changed at any time.
+        place: Which hash tag the state of a limit and key has, where there are hash tags; see `DistantStore`.
     """
 
     source = "redis"
@@ -100,6 +102,7 @@ class RedisStore:
         self._deadline_us = deadline_us
         self._batching = batching
         self.coalesces = True
+        self.place: Callable[[Limit, str], int] | None = self._place if self._keyspace.tags else None
         self._script = script or decide_script()
         self._calendars = CalendarRules()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -117,8 +120,12 @@ class RedisStore:
             self._bind(loop)
         members = len(request[1])
         if members > 1 and self._keyspace.tags:
-            self._check_together(request)
+            self._check_together(request[1])
         self._submit(request, promise, loop, members)
+
+    def _place(self, limit: Limit, key: str) -> int:
+        """Return which hash tag the state of *key* has."""
+        return self._keyspace.tag(key, limit.plan.group)
 
     async def start(self) -> None:
         """Connect once; see `DistantStore`."""
@@ -178,13 +185,11 @@ class RedisStore:
             self.after_fork()
         self._loop = loop
 
-    def _check_together(self, request: Request) -> None:
-        tags = {self._keyspace.tag(key) for _, key, _ in request.members}
+    def _check_together(self, members: Sequence[Member]) -> None:
+        tags = {self._place(limit, key) for limit, key, _ in members}
         if len(tags) > 1:
-            accepted = "keys of one tag; what is global can be a leased limit, asked for by itself"
-            raise InvalidInputError(
-                "limits", f"keys of {len(tags)} hash tags, which no server decides at once", accepted
-            )
+            found = f"keys of {len(tags)} hash tags, which no server decides at once"
+            raise InvalidInputError("limits", found, APART_ACCEPTED)
 
     def _new_batcher(self) -> None:
         self._batcher: Batcher[Request] = Batcher(
@@ -258,7 +263,8 @@ class RedisStore:
         """Return the places of the requests, those of one hash tag together."""
         groups: dict[int, list[int]] = {}
         for place, request in enumerate(requests):
-            groups.setdefault(self._keyspace.tag(request.members[0][1]), []).append(place)
+            limit, key, _ = request.members[0]
+            groups.setdefault(self._place(limit, key), []).append(place)
         return list(groups.values())
 
 

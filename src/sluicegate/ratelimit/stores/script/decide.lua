@@ -4,7 +4,10 @@
 -- KEYS  the keys of the entries, in the order of the runs: one for each member of an entry
 --       (for a reset its state, then what remembers the reset; for a refund both of these, then its companion)
 -- ARGV  layout, number of rules, the rules, then runs until the end
---       rule  kind, shadow (1, or 2: in the place of the member before it), tag, slots, then for each slot its numbers
+--       rule  kind, shadow (1, or 2: in the place of the member before it), tag, slots, carry, then for each slot its
+--             numbers. Carry is the way in which states of another rule are carried over, and 4 more where states are
+--             marked with their rule: then follow the tag and the number of slots of the rule of those that are not
+--             marked, and for each slot its numbers
 --       run   verb, entries, count, members, then for each member rule and cost, then what the verb needs:
 --             refund decided_at_us, reset_at_us; take, renew, release: the holder;
 --             acquire, in turn: where the count is 0, a count for each entry
@@ -18,7 +21,7 @@
 --
 -- A function around it all, as in state.lua; and what few calls need is made by those alone.
 local function decide()
-  local state_read, state_of_plain, state_under, state_write = state_functions()
+  local state_read, state_of_plain, state_under, state_write, state_carried = state_functions()
   local logs, holders -- their functions, where a rule needs them
   local companions = {}
   local raws, raws_before = {}, 0 -- what the keys behind that one held before the run
@@ -47,7 +50,7 @@ local function decide()
     return state_read(key, rule.kind)
   end
 
-  local function loaded(at, rule)
+  local function found(at, rule)
     local key = KEYS[at]
     local record = records[key]
     if record then
@@ -62,6 +65,16 @@ local function decide()
       record = state_read(key, rule.kind, raws[at - raws_before])
     end
     records[key] = record
+    return record
+  end
+
+  -- What a rule finds: what is of another rule, and says so, is carried over.
+  local function loaded(at, rule)
+    local record = found(at, rule)
+    if record.exists and record.tag ~= rule.tag and (record.marked or rule.was) then
+      record = state_carried(record, rule)
+      records[record.key] = record
+    end
     return record
   end
 
@@ -101,7 +114,7 @@ local function decide()
   -- Keeps a rate's new state when units were taken, or when it was ahead of the clock and had to be brought back.
   local function adopt(record, rule, slot, taken, first, second, third, reset_after_us)
     local base = slot * STRIDE
-    if taken > 0 or is_less(record, rule, slot, first, second, third) then
+    if taken > 0 or record.is_carried or is_less(record, rule, slot, first, second, third) then
       record[base + 1], record[base + 2], record[base + 3] = first, second, third
       if rule.kind == GCRA then record[base + 4] = rule[slot * 6 + 4] end
       record.changed_by = rule
