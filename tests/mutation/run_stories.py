@@ -113,9 +113,10 @@ def several_members(asking: Any) -> None:
             apart = [*args[:-10], verb, keys, 0, *args[-7:], *(1 + number % 3 for number in range(keys))]
             asking.calls.call_now([*names, *names], [*apart, *args[-10:]], asking.now_us + 1_000)
             asking.calls.command("DEBUG", "DIGEST")
+    _beside_others(asking)
 
 
-def beside(asking: Any) -> None:
+def _beside_others(asking: Any) -> None:
     """Limits that are asked beside others, before and behind members that grant and that deny."""
     random = asking.random
     for _ in range(ROUNDS):

@@ -19,16 +19,7 @@ from tests.twins.rates import WALKED, random_limits
 from tests.twins.test_agreement import START_US, HandClock, World
 
 from .refund_stories import long_logs, resets, several_rates
-from .run_stories import (
-    beside,
-    counted_apart,
-    looked_at_and_undone,
-    many_keys,
-    mixed_runs,
-    one_name,
-    several_members,
-    turns,
-)
+from .run_stories import counted_apart, looked_at_and_undone, many_keys, mixed_runs, one_name, several_members, turns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,19 +67,7 @@ _ABOUT_ANN = ((TAKE, "ann"), (RENEW, "ann"), (RELEASE, "ann"), (PEEK, None), (RE
 def stories(connection: Connection, source: str) -> list[Story]:
     """Let the script *source* be asked all that there is, and write it down."""
     walks = [_walked(connection, source, name) for name in WALKED]
-    told = (
-        _batches,
-        _holds,
-        _logs,
-        _borders,
-        _short_counters,
-        turns,
-        mixed_runs,
-        one_name,
-        several_members,
-        beside,
-        many_keys,
-    )
+    told = (_batches, _holds, _logs, _borders, _short_counters, turns, mixed_runs, one_name, several_members, many_keys)
     told += (
         counted_apart,
         looked_at_and_undone,
