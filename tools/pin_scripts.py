@@ -25,6 +25,7 @@ PATHS = (
     "stores/script/state.lua",
     "stores/script/log.lua",
     "stores/script/holders.lua",
+    "stores/script/refund.lua",
     "stores/script/decide.lua",
 )
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sluicegate.monitoring import Counters
     from sluicegate.ratelimit.engine import Engine
-    from sluicegate.ratelimit.limit import Plan
+    from sluicegate.ratelimit.plan import Plan
     from sluicegate.ratelimit.stores.store import InstantStore, Reply
 
     Acquire = Callable[[Limit, str, int], Decision]

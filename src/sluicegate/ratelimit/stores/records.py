@@ -21,7 +21,7 @@ from sluicegate.ratelimit.stores.expiry import EndOrder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sluicegate.ratelimit.limit import Plan
+    from sluicegate.ratelimit.plan import Plan
 
 __all__ = [
     "NO_STATE",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sluicegate.database import Argument, Keyspace
-    from sluicegate.ratelimit.limit import Plan
+    from sluicegate.ratelimit.plan import Plan
     from sluicegate.ratelimit.stores.calendar_rules import CalendarRules
     from sluicegate.ratelimit.stores.store import Request
     from sluicegate.utils import StoreError
