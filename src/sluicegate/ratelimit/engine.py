@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from sluicegate.ratelimit.stores.store import Member, Promise, Store
     from sluicegate.utils import Clock
 
-__all__ = ["DENY_CACHE_US", "Engine", "forget_parent_after_fork", "in_order"]
+__all__ = ["ANSWER_LENGTH", "DENY_CACHE_US", "Engine", "forget_parent_after_fork", "in_order"]
 
 DENY_CACHE_US = 1_000_000  # how long a denial is believed, at most, after another process gave units back
-ANSWER_LENGTH = 4
+ANSWER_LENGTH = 4  # granted, remaining, retry_after_us, reset_after_us
 
 Owner = TypeVar("Owner")
 
