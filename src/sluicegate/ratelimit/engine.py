@@ -108,6 +108,8 @@ class Engine:
             decision = self._spend(limit, key, cost)
         if decision is None and self.denials.denials:  # units in hand may have come after a denial
             decision, column = self.denials.find(limit, key, cost), CACHED
+            if decision is not None and limit.beside:  # what is known of it is for joint requests
+                decision = None
         if decision is None:
             return _request_of(Request, (ACQUIRE, ((limit, key, cost),), None, 1))
         if self.closed:

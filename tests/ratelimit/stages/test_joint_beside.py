@@ -66,7 +66,7 @@ async def test_a_known_denial_does_not_answer_for_the_one_beside_it(redis_url: s
 async def test_whom_both_deny_costs_the_store_nothing(
     redis_url: str, redis_client: redis.Redis, others: list[tuple[Limit, str]]
 ) -> None:
-    """Both denials are remembered; they are told, and agreed on, until one of them may be over."""
+    """Both denials are remembered and agreed on; for less than what was denied the store is asked."""
     now, then = Limit("api", "4 per 10 seconds"), Limit("api", "6 per 12 seconds", candidate=True)
     members = [*others, (now, KEY, 3), (replace(then, shadow=True, beside=True), KEY, 3)]
     async with fleet_by_hand(redis_url, redis_client, deny_cache_s=60) as fleet:
@@ -86,6 +86,20 @@ async def test_whom_both_deny_costs_the_store_nothing(
         assert script_calls(redis_client) == calls
         assert not await limiter.acquire_all([*members[:-2], *[(limit, key, 2) for limit, key, _ in members[-2:]]])
         assert script_calls(redis_client) == calls + 1  # less than what was denied
+
+
+async def test_what_is_remembered_of_a_shadow_denies_nobody(redis_url: str, redis_client: redis.Redis) -> None:
+    """Neither a limit on trial in the same request, nor one that is asked by itself though it stands beside others."""
+    trial = Limit("trial", "1/day", shadow=True)
+    beside = Limit("api", "2/day", candidate=True, shadow=True, beside=True)
+    async with fleet_by_hand(redis_url, redis_client, deny_cache_s=60) as fleet:
+        (limiter,) = fleet.limiters
+        fleet.clock.advance_us(1)
+        for _ in range(5):
+            assert await limiter.acquire_all([(trial, KEY), (NOW, KEY), (beside, KEY)])
+            assert await limiter.acquire(beside, KEY)
+            assert await limiter.acquire(trial, KEY)
+        assert compared(fleet) == (1, 4, 0)
 
 
 @pytest.mark.parametrize("seed", range(4))
