@@ -180,7 +180,7 @@ async def test_both_are_decided_in_one_round_trip(redis_url: str, redis_client: 
     """The server runs one script for a request, also where other limits cover it and where it is denied."""
     text = RULES.format("rate: 2/hour, ", percent) + "  all: {rate: 1000/hour, key: global}\n"
     for rules in (rules_of(percent), parse_rules(text)):
-        async with Limiter.connect(redis_url, deadline=5, logger=NullLogger()) as limiter:
+        async with Limiter.connect(redis_url, deadline=5, deny_cache_s=0, logger=NullLogger()) as limiter:
             app = RateLimitMiddleware(hello, limiter, limits=rules)
             await visit(app)
             for _ in range(8):
