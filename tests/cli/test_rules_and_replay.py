@@ -90,6 +90,7 @@ def test_what_is_being_rolled_out_is_told(tmp_path: Path) -> None:
     assert (shown.code, shown.err) == (0, "")
     assert "12.5 % 5/second; fixed_window; on_failure closed; critical true" in shown.out
     assert "5 % enforced" in shown.out
+    assert "valid: 2 limits, 2 being rolled out" in shown.out
     told = [rule["rollout"] for rule in json.loads(run("rules", "check", str(path), "--json").out)["limits"]]
     assert told[0] == {
         "percent": 12.5,

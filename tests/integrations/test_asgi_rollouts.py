@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sluicegate import BlockingLimiter, Limit, Limiter, NullLogger
+from sluicegate.database import Keyspace, connect
 from sluicegate.integrations import DECISIONS_KEY, RateLimitMiddleware
+from sluicegate.ratelimit import RedisStore
 from sluicegate.ratelimit.rules import LiveRules, parse_rules
 from sluicegate.testing import ManualClock
+from sluicegate.utils import SystemClock
 from tests.conformance.rig import START
 from tests.integrations.test_asgi import answered, fields, hello, http_scope
 from tests.ratelimit.by_hand import memory_by_hand, redis_by_hand
@@ -189,6 +192,27 @@ async def test_both_are_decided_in_one_round_trip(redis_url: str, redis_client: 
                 assert script_calls(redis_client) == before + 1
             assert sum(limiter.statistics().comparison("api").values()) == 9
         redis_client.flushdb()
+
+
+async def test_on_a_cluster_both_lie_together(redis_url: str, redis_client: Any) -> None:
+    """Their states have one hash tag, that of the key or of its group, so one server decides both at once."""
+    text = RULES.format("rate: 2/hour, algorithm: gcra, ", 50) + (
+        "  grouped: {rate: 9/hour, key: [client_address, path], group: client_address, rollout: "
+        "{mode: leased, percent: 50}}\n"
+    )
+    store = RedisStore(
+        connect(redis_url), SystemClock(), NullLogger(), keyspace=Keyspace("sg", tags=64), deadline_us=5_000_000
+    )
+    async with Limiter(store=store, logger=NullLogger()) as limiter:
+        app = RateLimitMiddleware(hello, limiter, limits=parse_rules(text))
+        for at in range(20):
+            assert (await visit(app, f"203.0.113.{at}"))[0] == 200
+        names = sorted(name.decode() for name in redis_client.scan_iter("sg:1:{*"))
+        assert sum(limiter.statistics().compared.values()) == 40
+    for at in range(20):
+        own = [name for name in names if f"203.0.113.{at}:" in f"{name}:"]
+        assert len(own) >= 4
+        assert len({name.partition("}")[0] for name in own}) == 1
 
 
 async def test_another_limit_that_denies_keeps_both_from_counting(pair: ByHand) -> None:
