@@ -146,6 +146,21 @@ def test_looks_under_a_smaller_rule_free_nothing(rig: Rig, algorithm: str, way: 
     assert taken <= 200
 
 
+@pytest.mark.parametrize(
+    "rates", [("30 per 10 seconds", "20 per 10 seconds"), ("30 per 10 seconds", "60 per 15 seconds")]
+)
+@pytest.mark.parametrize("algorithm", COUNTED[:3])
+def test_turns_do_not_keep_what_is_used_from_ending(rig: Rig, algorithm: str, rates: tuple[str, str]) -> None:
+    """Two rules that take turns and deny both are free again when both would be."""
+    old = Limit("changing", rates[0], algorithm=algorithm)
+    changed = Limit("changing", rates[1], algorithm=algorithm).changed_from(old)
+    rig.acquire(old, cost=30)
+    for turn in range(300):
+        rig.acquire(old if turn % 2 else changed, cost=200)  # which never fits
+        rig.advance_us(100_000)
+    assert rig.acquire(old, cost=30).allowed
+
+
 def test_a_part_of_a_unit_is_not_lost_in_turns(rig: Rig) -> None:
     """Two rules that take turns faster than a unit comes still give what the slower one would."""
     old = Limit("changing", "10/minute")

@@ -71,7 +71,8 @@ def ask_gcra(random: Random) -> Asked:
     settled.settle(now_us)
     paid, _ = settled.state()  # type: ignore[misc] # it was given a state
     ahead = max(Fraction(0), paid - now_us)
-    if looked.remaining == burst and now_us >= new_at_us:
+    new_at_us = new_at_us or now_us + ceil(ahead)
+    if now_us >= new_at_us:
         return args, (now_us, 0, 0, now_us)
     interval, new_interval = Fraction(period_us, limit), Fraction(new_period_us, new_limit)
     units = _units(way, looked.remaining, burst, new_burst)
@@ -80,7 +81,7 @@ def ask_gcra(random: Random) -> Asked:
     if units < new_burst and kept:
         part_us = max(0, floor(burst * interval - ahead) - ceil(looked.remaining * interval))
         free += floor(Fraction(floor(new_interval) * part_us, floor(interval) + 1))
-    return args, (*mixed(now_us + new_burst * new_interval - free, new[3]), 0, now_us + ceil(ahead))
+    return args, (*mixed(now_us + new_burst * new_interval - free, new[3]), 0, new_at_us)
 
 
 def ask_fixed_window(random: Random) -> Asked:
@@ -114,15 +115,16 @@ def _window(
 ) -> tuple[int, ...]:
     old_limit, old_end_us = old
     used = 0 if old_end_us <= now_us else min(state[1], old_limit)
-    if not used and now_us >= new_at_us:
+    new_at_us = new_at_us or (old_end_us if used else 0)
+    if now_us >= new_at_us:
         return start_us, 0, 0, now_us
-    return start_us, limit - _units(way, old_limit - used, old_limit, limit), 0, max(old_end_us, now_us)
+    return start_us, limit - _units(way, old_limit - used, old_limit, limit), 0, new_at_us
 
 
 def ask_sliding(random: Random) -> Asked:
     """Ask for what two windows weigh."""
     limit, period_us = rate(random)
-    new_limit, new_period_us = rate(random)
+    new_limit, new_period_us = (rate(random)[0], period_us) if random.random() < 0.6 else rate(random)
     now_us = in_window(random, period_us)
     state = two_counts(random, limit, period_us, now_us)
     way, new_at_us = random.randrange(4), _new_at(random, now_us)
@@ -131,9 +133,20 @@ def ask_sliding(random: Random) -> Asked:
     looked = oracle.peek(now_us)
     remaining, reset_after_us = looked.remaining, looked.reset_after_us
     start_us = now_us // new_period_us * new_period_us
-    if not reset_after_us and now_us >= new_at_us:
+    new_at_us = new_at_us or now_us + reset_after_us
+    if now_us >= new_at_us:
         return args, (start_us, 0, 0, now_us)
-    return args, (start_us, 0, new_limit - _units(way, remaining, limit, new_limit), now_us + reset_after_us)
+    used = new_limit - _units(way, remaining, limit, new_limit)
+    if new_period_us != period_us:
+        return args, (start_us, 0, used, new_at_us)
+    settled = oracle.copy().model
+    settled.settle(now_us)
+    _, before, _ = settled.state()  # type: ignore[misc] # it was given a state
+    left = Fraction(start_us + period_us - now_us, period_us)
+    previous = min(before, 2 * new_limit)
+    if ceil(previous * left) > used:
+        previous = floor(Fraction(previous * used, ceil(previous * left)))
+    return args, (start_us, previous, used - ceil(previous * left), new_at_us)
 
 
 def _new_at(random: Random, now_us: int) -> int:

@@ -100,6 +100,10 @@ class Keyspace:
         """Where the fingerprint of the fleet stands on the server."""
         return f"{self._start}fingerprint"
 
+    def changes(self, part: str) -> str:
+        """Return the name of a *part* of what a fleet is told; all parts lie in one slot."""
+        return f"{self._start}{{changes}}:{part}"
+
     def tag(self, key: str, group: int = 0) -> int:
         """Return the number of the hash tag that the states of *key* have in a *group*; 0 where there are none."""
         if not self.tags:

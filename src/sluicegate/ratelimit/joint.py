@@ -1,6 +1,6 @@
 """A request under several limits: what is known here already, what is left to ask, and how both end together.
 
-A known denial ends it at once. Units in hand are spent first, and put back when the store denies the rest;
+A ban or a known denial ends it at once. Units in hand are spent first, and put back when the store denies the rest;
 not when the caller is cancelled meanwhile, for then nobody knows. What a store cannot decide together with the rest is
 a leased limit: where nothing of it is in hand it is asked first, and given back like what was in hand.
 
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from sluicegate.ratelimit.checking import checked_refund
 from sluicegate.ratelimit.comparing import compare, itself_denies, without_those_beside
-from sluicegate.ratelimit.decision import NOTHING_TAKEN, Decision
+from sluicegate.ratelimit.decision import BANNED, NOTHING_TAKEN, Decision
 from sluicegate.ratelimit.engine import ANSWER_LENGTH
+from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.stages import deny_cache, lease_book
 from sluicegate.ratelimit.stores.store import ACQUIRE, APART_ACCEPTED, Reply, Request
 from sluicegate.utils import InvalidInputError
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from sluicegate.ratelimit.engine import Engine
-    from sluicegate.ratelimit.limit import Limit
     from sluicegate.utils import StoreError
 
 __all__ = ["Joint"]
@@ -56,7 +56,9 @@ class Joint:
         self.left: Request | None = request
         self.decisions: tuple[Decision, ...] = ()
         self.owed: list[Request] = []
-        if engine.store.at_once:
+        if engine.ruling.by_key:
+            self._rule()
+        if engine.store.at_once or self.left is None:
             return
         engine.check_open()
         if engine.denials.denials and self._deny():
@@ -85,21 +87,42 @@ class Joint:
         told.update(self._spent)
         self._end(tuple(told[at] for at in range(len(self._members))))
 
+    def _rule(self) -> None:
+        """Have overrides in place of the limits, and end it where a key is banned; a ban on trial ends nothing."""
+        self._engine.check_open()
+        ruled = [self._engine.ruling.ruled(*member) for member in self._members]
+        bans = [each if isinstance(each, Decision) else None for each in ruled]
+        if any(ban is not None and not ban.allowed for ban in bans):
+            self._end_with(bans, BANNED)
+            return
+        self._spent = {at: ban for at, ban in enumerate(bans) if ban is not None}
+        self._members = tuple(
+            (each if isinstance(each, Limit) else member[0], *member[1:])
+            for each, member in zip(ruled, self._members, strict=True)
+        )
+        self._ask_next()
+
     def _deny(self) -> bool:
         """End it when one of the limits is known to deny; what remains of the others is then not known."""
-        found = [self._denial_of(*member) for member in self._members]
+        known = [None if at in self._spent else self._denial_of(*member) for at, member in enumerate(self._members)]
         for at in self._beside:
-            found[at - 1 : at + 1] = self._denials_of_both(*found[at - 1 : at + 1])
-        known = next((denial for denial in found if denial is not None), None)
-        if known is None:
+            known[at - 1 : at + 1] = self._denials_of_both(*known[at - 1 : at + 1])
+        if all(denial is None for denial in known):
             return False
+        found = [self._spent.get(at, denial) for at, denial in enumerate(known)]
+        compared = [denial for denial in known if denial is not None]
+        self._end_with(found, deny_cache.SOURCE, compared=compared)
+        return True
+
+    def _end_with(self, found: Sequence[Decision | None], source: str, *, compared: Sequence[Decision] = ()) -> None:
+        """End it with what was found, of which at least one denies; the others were not asked."""
+        at_us = next(each.decided_at_us for each in found if each is not None and not each.allowed)
         self.left = None
         decisions = tuple(
-            _untold(*member, known.decided_at_us, deny_cache.SOURCE) if denial is None else denial
-            for denial, member in zip(found, self._members, strict=True)
+            _untold(*member, at_us, source) if each is None else each
+            for each, member in zip(found, self._members, strict=True)
         )
-        self._end(decisions, compared=[decision for decision in found if decision is not None])
-        return True
+        self._end(decisions, compared=compared)
 
     def _denials_of_both(
         self, own: Decision | None, beside: Decision | None
@@ -134,7 +157,9 @@ class Joint:
         """Spend units in hand; what has none is left to ask, and before the rest what lies elsewhere."""
         place = self._engine.place
         for at, (limit, key, cost) in enumerate(self._members):
-            decision = self._engine.leases.spend(limit, key, cost) if limit.plan.lease_us else None
+            if at in self._spent or not limit.plan.lease_us:
+                continue
+            decision = self._engine.leases.spend(limit, key, cost)
             if decision is not None:
                 self._spent[at] = decision
             elif place is not None:
@@ -165,11 +190,7 @@ class Joint:
             self._ask_next()
             return
         self._put_back({at})
-        decisions = tuple(
-            self._spent[place] if place in self._spent else _untold(*member, decision.decided_at_us, decision.source)
-            for place, member in enumerate(self._members)
-        )
-        self._end(decisions, compared=())
+        self._end_with([self._spent.get(place) for place in range(len(self._members))], decision.source)
 
     def put_back(self) -> None:
         """Put back what was taken, because the rest was refused as it stands."""
@@ -178,7 +199,9 @@ class Joint:
     def _put_back(self, denying: Collection[int]) -> None:
         """Put back what was taken, but for what stands beside the only one that denies."""
         for at, decision in self._spent.items():
-            if not decision.allowed or (at in self._beside and all(place == at - 1 for place in denying)):
+            if not decision.allowed or decision.serial == NOTHING_TAKEN:
+                continue
+            if at in self._beside and all(place == at - 1 for place in denying):
                 continue
             refund = None
             if decision.source == lease_book.SOURCE:

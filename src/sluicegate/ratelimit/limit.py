@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sluicegate.ratelimit.algorithms import ALGORITHMS, CALENDAR, CONCURRENCY, LOG, Algorithm
+from sluicegate.ratelimit.ban_rule import BanRule
 from sluicegate.ratelimit.calendar import CalendarPeriod
 from sluicegate.ratelimit.plan import BESIDE, Plan, plain_of
 from sluicegate.ratelimit.rate import RATES_MAX, Rate
@@ -37,6 +38,7 @@ _OPTIONS = (
     "lease_seconds",
     "group",
     "on_change",
+    "ban",
 )
 _CALENDAR_UNITS = ("day", "week", "month", "year")
 _PREFIX_SAFE = "!$&'()*+,/;=?@ "  # not ':', which separates, nor braces, which would move a slot
@@ -84,6 +86,7 @@ class Limit:
             it each state says which rule it is of, at some fifty bytes a key. Default ``None``: ``keep`` where the
             change is known (see `changed_from`), else a state is read as it stands, which is proportional for
             ``gcra`` and additive for windows. Not for ``sliding_window_log`` and ``concurrency``, whose entries stay.
+        ban: When a key that is denied again and again is banned under this limit. Default: never.
 
     Raises:
         InvalidInputError: A value is refused, or does not go with the algorithm.
@@ -104,6 +107,7 @@ class Limit:
     lease_seconds: float = field(default=1.0, kw_only=True)
     group: int = field(default=0, kw_only=True)
     on_change: str | None = field(default=None, kw_only=True)
+    ban: BanRule | None = field(default=None, kw_only=True)
     rates: tuple[Rate, ...] = field(init=False, repr=False, compare=False)
     before: Limit | None = field(init=False, default=None, repr=False, compare=False)
     plan: Plan = field(init=False, repr=False, compare=False)
@@ -170,8 +174,7 @@ class Limit:
             before: A limit of the same name whose state it takes over.
 
         Raises:
-            InvalidInputError: *before* has another name, algorithm, time zone, anchor or group, or no state that
-                could be carried over.
+            InvalidInputError: *before* has another name, algorithm or group, or no state that could be carried over.
         """
         if type(before) is not Limit:
             raise InvalidInputError("before", shape_of(before), "a Limit")
@@ -181,7 +184,8 @@ class Limit:
             raise InvalidInputError("limit", self.algorithm, "an algorithm whose state can be carried over")
         changed = _restored(*self._identity())
         origin = before.before or before
-        object.__setattr__(changed, "before", None if origin.plan.marks else origin)
+        is_own = origin.plan.marks or origin.plan.tag == changed.plan.tag
+        object.__setattr__(changed, "before", None if is_own else origin)
         object.__setattr__(changed, "plan", replace(changed.plan, **_marking(changed.plan, changed.before)))
         return changed
 
@@ -225,6 +229,7 @@ class Limit:
         """Refuse what is wrong whatever the algorithm is."""
         checked_seconds(self.hold_seconds, "hold_seconds", at_least=0.1, at_most=_HOLD_SECONDS_MAX)
         checked_seconds(self.lease_seconds, "lease_seconds", at_least=0.05, at_most=_LEASE_SECONDS_MAX)
+        _check_ban(self.ban)
         if type(self.group) is not int or not 0 <= self.group <= GROUP_PARTS_MAX:
             raise InvalidInputError("group", shape_of(self.group), f"a whole number from 0 to {GROUP_PARTS_MAX}")
         if not isinstance(self.mode, str) or self.mode not in MODES:
@@ -323,6 +328,11 @@ class Limit:
             marks=marks,
             was=None,
         )
+
+
+def _check_ban(ban: object) -> None:
+    if ban is not None and not isinstance(ban, BanRule):
+        raise InvalidInputError("ban", shape_of(ban), "a BanRule, or None")
 
 
 def _marking(plan: Plan, before: Limit | None) -> dict[str, Any]:

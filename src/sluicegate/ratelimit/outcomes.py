@@ -7,6 +7,7 @@ from typing import Final
 __all__ = [
     "AGREED",
     "ALLOWED",
+    "BARRED",
     "CACHED",
     "COLUMNS",
     "COMPARED",
@@ -26,12 +27,13 @@ ALLOWED: Final = 1
 SHADOW_DENIED: Final = 2
 DEGRADED: Final = 3  # stands before the degraded ones
 
-EARLY: Final = ("deny_cache", "lease")  # counted beside their outcome
+EARLY: Final = ("deny_cache", "lease", "ban")  # counted beside their outcome
 CACHED: Final = len(OUTCOMES)
 LEASED: Final = CACHED + 1
+BARRED: Final = CACHED + 2
 
 COMPARED: Final = ("agreed", "only_candidate_denied", "only_current_denied")  # of limits with another beside them
-AGREED: Final = LEASED + 1
+AGREED: Final = BARRED + 1
 ONLY_CANDIDATE_DENIED: Final = AGREED + 1
 ONLY_CURRENT_DENIED: Final = AGREED + 2
 COLUMNS: Final = AGREED + len(COMPARED)

@@ -23,8 +23,8 @@ class Statistics:
     Attributes:
         decisions: How many decisions, by limit name and outcome: ``allowed``, ``denied`` or
             ``shadow_denied``, and ``degraded_allowed`` or ``degraded_denied``.
-        early: How many of them needed no command to the store, by limit name and what answered: ``deny_cache`` or
-            ``lease``.
+        early: How many of them needed no command to the store, by limit name and what answered: ``deny_cache``,
+            ``lease`` or ``ban``.
         keys: Keys remembered in this process; 0 when the state is elsewhere.
         lost_keys: Keys that had to be forgotten for want of room while they still had a state.
         compared: Of limits that are rolled out, how often the one in force and the one beside it said the same, by

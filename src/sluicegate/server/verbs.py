@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from fastapi import Request  # noqa: TC002 - the framework reads the signatures
@@ -80,7 +81,7 @@ class Verbs:
     async def refund(self, request: Request) -> Response:
         """Give back what a decision took, once, by the id that it came with."""
         body = await read_object(request, names=("id",))
-        decision = decision_of(body.get("id"), self._rules, self._signer)
+        decision = decision_of(body.get("id"), self._rules, self._signer, self._limiter.overrides.limit_for)
         if decision is None:
             return problem_answer(LIMIT_CHANGED)
         return answer({"refunded": await self._limiter.refund(decision)})
@@ -138,4 +139,5 @@ def _rule_json(rule: Rule) -> dict[str, object]:
         "on_failure": limit.on_failure,
         "critical": limit.critical,
         "shadow": limit.shadow,
+        "ban": asdict(limit.ban) if limit.ban else None,
     }

@@ -24,7 +24,8 @@ local function carrying_gcra_carried(paid_us, paid_rem, debt_us, now_us, new_at_
   local remaining, reset_after_us, _
   paid_us, paid_rem, _, _, remaining, _, reset_after_us = gcra_decide(paid_us, paid_rem, debt_us, now_us, 0, 0,
     old_burst, old_interval_us, old_interval_rem, old_per, old_capacity_us, old_capacity_rem)
-  if remaining == old_burst and now_us >= new_at_us then return now_us, 0, 0, now_us end
+  if new_at_us == 0 then new_at_us = now_us + reset_after_us end
+  if now_us >= new_at_us then return now_us, 0, 0, now_us end
   local units = carrying_units_of(way, remaining, old_burst, burst)
   local free_us, free_rem = exact_time_of(units, interval_us, interval_rem, per)
   if units < burst and (way == KEEP or (way == ADDITIVE and remaining + burst >= old_burst)) then
@@ -37,13 +38,14 @@ local function carrying_gcra_carried(paid_us, paid_rem, debt_us, now_us, new_at_
     ahead_us = ahead_us - 1
     ahead_rem = ahead_rem + per
   end
-  return now_us + ahead_us, ahead_rem, 0, now_us + reset_after_us
+  return now_us + ahead_us, ahead_rem, 0, new_at_us
 end
 
 local function carrying_window_carried(used, now_us, new_at_us, way, old_limit, old_end_us, limit, start_us)
   if old_end_us > now_us then used = math.min(used, old_limit) else used = 0 end
-  if used == 0 and now_us >= new_at_us then return start_us, 0, 0, now_us end
-  return start_us, limit - carrying_units_of(way, old_limit - used, old_limit, limit), 0, math.max(now_us, old_end_us)
+  if new_at_us == 0 and used > 0 then new_at_us = old_end_us end
+  if now_us >= new_at_us then return start_us, 0, 0, now_us end
+  return start_us, limit - carrying_units_of(way, old_limit - used, old_limit, limit), 0, new_at_us
 end
 
 local function carrying_fixed_window_carried(state_start_us, used, now_us, new_at_us, way,
@@ -63,9 +65,19 @@ end
 local function carrying_sliding_carried(state_start_us, previous, current, now_us, new_at_us, way,
                                         old_limit, old_period_us, limit, period_us)
   local _, remaining, reset_after_us
-  _, _, _, _, remaining, _, reset_after_us =
+  _, previous, _, _, remaining, _, reset_after_us =
     sliding_window_counter_decide(state_start_us, previous, current, now_us, 0, 0, old_limit, old_period_us)
   local start_us = now_us - now_us % period_us
-  if reset_after_us == 0 and now_us >= new_at_us then return start_us, 0, 0, now_us end
-  return start_us, 0, limit - carrying_units_of(way, remaining, old_limit, limit), now_us + reset_after_us
+  if new_at_us == 0 then new_at_us = now_us + reset_after_us end
+  if now_us >= new_at_us then return start_us, 0, 0, now_us end
+  local used = limit - carrying_units_of(way, remaining, old_limit, limit)
+  if period_us ~= old_period_us then return start_us, 0, used, new_at_us end
+  local left_us = start_us + period_us - now_us
+  previous = math.min(previous, limit * 2)
+  local weight = exact_share_of(previous, left_us, period_us)
+  if weight > used then
+    previous = exact_share_below(previous, used, weight)
+    weight = exact_share_of(previous, left_us, period_us)
+  end
+  return start_us, previous, used - weight, new_at_us
 end

@@ -4,8 +4,9 @@ A state that equals no state stays that. What is carried over is rounded down: n
 limit's way of carrying says. Of 40 units that are left of 100, 200 then leave 40 (keep), 80 (proportional), 140
 (additive) or 200 (reset), and 20 leave 20, 8, 0 or 20.
 
-A small limit is soon as good as new, when the larger one from which it came would not be yet. So each state that was
-carried over knows until when that is so, and until then it is no better than it looks.
+A small limit is soon as good as new, when the larger one from which it came would not be yet. So a state that may be
+carried over knows when it is as good as new by the rules under which units were taken (*new_at_us*): until then it is
+no better than it looks, from then on it is none, however often it was carried to and fro.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sluicegate.ratelimit.algorithms import calendar_quota, gcra, sliding_window_counter
-from sluicegate.ratelimit.algorithms.exact import share_below, time_of
+from sluicegate.ratelimit.algorithms.exact import share_below, share_of, time_of
 
 if TYPE_CHECKING:
     from sluicegate.ratelimit.algorithms.calendar_quota import Rule as CalendarRule
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 State = tuple[int, int, int]
-Carried = tuple[State, int]  # and when the old state would have equalled no state
+Carried = tuple[State, int]  # and when it is as good as new
 
 # The ways of carrying over, as the script numbers them.
 KEEP: Final = 0
@@ -55,9 +56,20 @@ def units_of(way: int, remaining: int, old: int, new: int) -> int:
 
 
 def gcra_carried(state: State, now_us: int, new_at_us: int, way: int, old: GcraRule, new: GcraRule) -> Carried:
-    """Carry a time over; the part of a unit that is being paid for goes with it, unless units were scaled."""
+    """Carry a time over; the part of a unit that is being paid for goes with it, unless units were scaled.
+
+    Args:
+        state: The time.
+        now_us: What time it is.
+        new_at_us: When the state is as good as new; 0 where only the old rule tells.
+        way: How it is carried over.
+        old: The rule under which it was written.
+        new: The rule that holds now.
+    """
     (paid_us, paid_rem, _), _, remaining, _, reset_after_us = gcra.decide(state, now_us, 0, 0, old)
-    if remaining == old.burst and now_us >= new_at_us:
+    if new_at_us == 0:
+        new_at_us = now_us + reset_after_us
+    if now_us >= new_at_us:
         return (now_us, 0, 0), now_us
     units = units_of(way, remaining, old.burst, new.burst)
     free_us, free_rem = time_of(units, new.interval_us, new.interval_rem, new.per)
@@ -69,7 +81,7 @@ def gcra_carried(state: State, now_us: int, new_at_us: int, way: int, old: GcraR
     if ahead_rem < 0:
         ahead_us -= 1
         ahead_rem += new.per
-    return (now_us + ahead_us, ahead_rem, 0), now_us + reset_after_us
+    return (now_us + ahead_us, ahead_rem, 0), new_at_us
 
 
 def window_carried(
@@ -87,7 +99,7 @@ def window_carried(
     Args:
         state: The window and its count.
         now_us: The time.
-        new_at_us: Until when no count is not as good as new.
+        new_at_us: When the state is as good as new; 0 where only the old rule tells.
         way: How it is carried over.
         old_limit: The limit under which it was counted.
         old_end_us: When the window ends or ended.
@@ -95,9 +107,11 @@ def window_carried(
         start_us: When the window began that is now.
     """
     used = min(state[1], old_limit) if old_end_us > now_us else 0
-    if used == 0 and now_us >= new_at_us:
+    if new_at_us == 0 and used > 0:
+        new_at_us = old_end_us
+    if now_us >= new_at_us:
         return (start_us, 0, 0), now_us
-    return (start_us, limit - units_of(way, old_limit - used, old_limit, limit), 0), max(now_us, old_end_us)
+    return (start_us, limit - units_of(way, old_limit - used, old_limit, limit), 0), new_at_us
 
 
 def fixed_window_carried(
@@ -118,12 +132,23 @@ def calendar_quota_carried(
 
 
 def sliding_carried(state: State, now_us: int, new_at_us: int, way: int, old: SlidingRule, new: SlidingRule) -> Carried:
-    """Carry what two windows weigh over into the current one alone, where it counts for the longest."""
-    _, _, remaining, _, reset_after_us = sliding_window_counter.decide(state, now_us, 0, 0, old)
+    """Carry what two windows weigh over: into windows of one length as it lies, else to where it counts longest."""
+    (_, previous, _), _, remaining, _, reset_after_us = sliding_window_counter.decide(state, now_us, 0, 0, old)
     start_us = now_us - now_us % new.period_us
-    if reset_after_us == 0 and now_us >= new_at_us:
+    if new_at_us == 0:
+        new_at_us = now_us + reset_after_us
+    if now_us >= new_at_us:
         return (start_us, 0, 0), now_us
-    return (start_us, 0, new.limit - units_of(way, remaining, old.limit, new.limit)), now_us + reset_after_us
+    used = new.limit - units_of(way, remaining, old.limit, new.limit)
+    if new.period_us != old.period_us:
+        return (start_us, 0, used), new_at_us
+    left_us = start_us + new.period_us - now_us
+    previous = min(previous, new.limit * 2)
+    weight = share_of(previous, left_us, new.period_us)
+    if weight > used:
+        previous = share_below(previous, used, weight)
+        weight = share_of(previous, left_us, new.period_us)
+    return (start_us, previous, used - weight), new_at_us
 
 
 def _part_us(ahead_us: int, ahead_rem: int, remaining: int, rule: GcraRule) -> int:

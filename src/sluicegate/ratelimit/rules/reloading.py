@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, inspect_rules
+from sluicegate.ratelimit.rules.taking_over import taken_over
 from sluicegate.utils import ConfigurationError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class LiveRules:
     def _loaded(self, path: Path) -> tuple[Rules, tuple[Doubt, ...]]:
         """Return the rules of the file, which everybody here can use; in a thread, for long files take a while."""
         rules, doubts = inspect_rules(path)
-        rules = _kept(rules, self.current)
+        rules = taken_over(rules, self.current)
         for check in self._checks:
             check(rules)
         return rules, doubts
@@ -233,24 +234,3 @@ async def _in_thread(function: Callable[..., Result], *args: object) -> Result:
     while not (await asyncio.wait({running}, timeout=CEDING_EVERY_S))[0]:
         time.sleep(CEDED_S)  # noqa: ASYNC251 - the loop is to stand still
     return running.result()
-
-
-def _kept(rules: Rules, before: Rules) -> Rules:
-    """Return *rules* with the very limits of *before* where they are the same: what is known of those stays known."""
-    known: dict[Limit, Limit] = {}
-    for rule in before.all:
-        for limit in rule.limits:
-            known.setdefault(limit, limit)
-
-    def kept(rule: Rule) -> Rule:
-        if rule.rollout is not None:
-            rollout = rule.rollout.with_known(known)
-            return replace(rule, limit=rollout.limit, rollout=rollout)
-        schedule = rule.schedule
-        if schedule is not None:
-            entries = tuple((times, known.get(limit, limit)) for times, limit in schedule.entries)
-            schedule = replace(schedule, entries=entries)
-        return replace(rule, limit=known.get(rule.limit, rule.limit), schedule=schedule)
-
-    plans = {plan: tuple(kept(rule) for rule in listed) for plan, listed in rules.plans.items()}
-    return replace(rules, limits=tuple(kept(rule) for rule in rules.limits), plans=plans)

@@ -52,7 +52,7 @@ class CounterRecord:
         tag: That of the rule, where states are marked with it; 0 where they are not.
         came_from: The tag of the rule from which it was carried over.
         is_carried: Whether it was, and is not kept yet.
-        new_at_us: Until when it is no better than it looks, for it was carried over.
+        new_at_us: When it is as good as new by the rules under which units were taken, where states are marked.
     """
 
     __slots__ = ("came_from", "expires_us", "is_carried", "new_at_us", "others", "rules", "state", "tag")
@@ -120,6 +120,8 @@ class CounterRecord:
         states = [ask[0] if taken > 0 or ask[0] < old else old for ask, old in zip(asks, before, strict=True)]
         if states == before and not self.is_carried:
             return False
+        if taken > 0 and self.tag:
+            self.new_at_us = max(self.new_at_us, now_us + max(ask[4] for ask in asks))
         self.keep(rules, states, now_us + max(ask[4] for ask in asks))
         return True
 
@@ -141,6 +143,8 @@ class CounterRecord:
             states.append(state)
             refunded = max(refunded, given)
             reset_after_us = max(reset_after_us, own_us)
+        if self.tag:
+            self.new_at_us = max(self.new_at_us, now_us + reset_after_us)
         # What equals no state is none, so that a clock that steps back finds nothing ahead of it.
         self.keep(rules, states if reset_after_us > 0 else [NO_STATE] * len(rules), now_us + reset_after_us)
         return refunded, reset_after_us
@@ -158,7 +162,7 @@ def _carried(record: CounterRecord, plan: Plan, rules: Sequence[tuple[int, ...]]
     made = CounterRecord(rules, expires_us=record.expires_us)
     made.state, *made.others = [*states, *[NO_STATE] * len(rules)][: len(rules)]
     made.tag, made.came_from, made.is_carried = plan.tag, came_from, True
-    made.new_at_us = max(record.new_at_us, *(until_us for _, until_us in carried))
+    made.new_at_us = max(until_us for _, until_us in carried)
     return made
 
 

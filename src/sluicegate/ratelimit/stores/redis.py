@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from sluicegate.database import (
     BATCH_MAX,
@@ -31,7 +31,7 @@ from sluicegate.utils import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sluicegate.database import RedisClient, Script
+    from sluicegate.database import Argument, RedisClient, Script
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.limit import Limit
     from sluicegate.ratelimit.stores.store import Member, Promise, Request
@@ -79,6 +79,8 @@ class RedisStore:
     Attributes:
         coalesces: Whether requests that are alike travel once; may be changed at any time.
         place: Which hash tag the state of a limit and key has, where there are hash tags; see `DistantStore`.
+        keyspace: Names the keys.
+        on_bound: Called with each event loop that it belongs to from then on, in its thread.
     """
 
     source = "redis"
@@ -98,7 +100,8 @@ class RedisStore:
         self._client = client
         self._clock = clock
         self._logger = logger
-        self._keyspace = keyspace or Keyspace()
+        self.keyspace = self._keyspace = keyspace or Keyspace()
+        self.on_bound: Callable[[asyncio.AbstractEventLoop], None] | None = None
         self._deadline_us = deadline_us
         self._batching = batching
         self.coalesces = True
@@ -136,6 +139,18 @@ class RedisStore:
         if found is not None and found.decode("utf-8", "replace") != own:
             accepted = f"{own}, as this process has it; or a new generation: sluicegate config new-generation"
             raise ConfigurationError([InvalidInputError("fleet", shape_of(found.decode("utf-8", "replace")), accepted)])
+
+    async def call(
+        self, script: Script, keys: Sequence[Argument], args: Sequence[Argument], *, read_only: bool, deadline_us: int
+    ) -> Any:  # noqa: ANN401 - whatever the script returns
+        """Run a script that decides nothing; see `RedisClient.run`."""
+        self._bind(asyncio.get_running_loop())
+        return await self._client.run(script, keys, args, read_only=read_only, deadline_us=deadline_us)
+
+    async def execute(self, *command: Argument, deadline_us: int) -> Any:  # noqa: ANN401 - whatever it replies
+        """Send one command that decides nothing; see `RedisClient.execute`."""
+        self._bind(asyncio.get_running_loop())
+        return await self._client.execute(*command, deadline_us=deadline_us)
 
     async def begin_generation(self) -> None:
         """Have the fleet name keys as this process does from now on; what was counted under other names expires.
@@ -183,7 +198,10 @@ class RedisStore:
         if self._loop is not None and loop is not self._loop:
             self.check_loop()
             self.after_fork()
+        is_new = loop is not self._loop
         self._loop = loop
+        if is_new and self.on_bound is not None:
+            self.on_bound(loop)
 
     def _check_together(self, members: Sequence[Member]) -> None:
         tags = {self._place(limit, key) for limit, key, _ in members}

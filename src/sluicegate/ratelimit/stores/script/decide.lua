@@ -117,6 +117,9 @@ local function decide()
     if taken > 0 or record.is_carried or is_less(record, rule, slot, first, second, third) then
       record[base + 1], record[base + 2], record[base + 3] = first, second, third
       if rule.kind == GCRA then record[base + 4] = rule[slot * 6 + 4] end
+      if taken > 0 and (rule.marks or record.marked) then
+        record.new_at_us = math.max(record.new_at_us or 0, now_us + reset_after_us)
+      end
       record.changed_by = rule
     end
     record[base + 5] = reset_after_us

@@ -5,7 +5,7 @@
 -- counted FORM, start in seconds, previous, current: sliding_window_counter of one rate, for limits up to 2^23 - 1
 -- packed  version, rule tag, then for each rate its slot: gcra (paid, remainder, per, debt),
 --         windows (start, used; a calendar's may start before 1970), sliding_window_counter (start, previous, current)
--- marked  MARKED, rule tag, half the tag of the rule that it was carried over from, until when it is not as good as new,
+-- marked  MARKED, rule tag, half the tag of the rule that it was carried over from, when it is as good as new,
 --         then for each rate its slot and the numbers of its rule: gcra (interval, remainder, burst), others (limit,
 --         period; 0 of a calendar)
 --
@@ -27,6 +27,7 @@ local function state_functions()
   local SLOT_LENGTHS, MARKED_SLOT_LENGTHS = { 22, 11, 15, 11 }, { 37, 22, 26, 22 }
   local HALF = 65536 -- of a tag
   local EXACT_MAX = 9007199254740992 -- from here a double no longer holds each whole number
+  local NEW_AFTER_MAX_US = 562949953421312 -- 2^49, eighteen years: more than any state takes to be none
   local SLOTS_MAX = 8 -- the most rates that a limit has
 
   -- The record of what one number says, as an acquire would have left it.
@@ -61,7 +62,7 @@ local function state_functions()
   local function state_read_marked(record, kind, raw, slots)
     local _
     _, record.tag, record.before, record.new_at_us = struct.unpack('>BI4I2I7', raw)
-    local length, numbers, sound = MARKED_SLOT_LENGTHS[kind], {}, true
+    local length, numbers, sound = MARKED_SLOT_LENGTHS[kind], {}, record.new_at_us - now_us < NEW_AFTER_MAX_US
     for slot = 0, slots - 1 do
       local at, base = MARKED_HEADER_LENGTH + slot * length + 1, slot * STRIDE
       if kind == GCRA then
