@@ -82,10 +82,14 @@ def test_more_or_fewer_may_hold(rig: Rig) -> None:
 
 
 def test_a_tighter_rate_binds_at_once(rig: Rig) -> None:
-    """Who is given less is denied by it from the next request on."""
+    """Who is given less has no more than that from the next request on, nor than what was left."""
     assert rig.acquire(API).allowed
     rig.override(API, "1/hour", seconds=60)
-    assert not rig.acquire(API).allowed
+    assert [rig.acquire(API).allowed for _ in range(2)] == [True, False]
+    for _ in range(4):
+        rig.acquire(API, "other")
+    rig.override(API, "2/hour", seconds=60, key="other")
+    assert not rig.acquire(API, "other").allowed  # nothing was left
 
 
 def test_an_override_that_is_dropped_is_over_at_once(rig: Rig) -> None:

@@ -106,10 +106,8 @@ async def test_a_reload_changes_it(tmp_path: Path) -> None:
     path = tmp_path / "rules.yaml"
     path.write_text(file_of(GOOD["least"][0]), "utf-8")
     rules = LiveRules.of_file(path, ManualClock(), RecordingLogger())
-    before = rules.find("api")
+    before = rules.named["api"]
     path.write_text(file_of(GOOD["all"][0]), "utf-8")
     assert await rules.reload()
-    after = rules.find("api")
-    assert before is not None
-    assert after is not None
+    after = rules.named["api"]
     assert (after.ban, after == before, after.plan.tag == before.plan.tag) == (GOOD["all"][1], False, True)

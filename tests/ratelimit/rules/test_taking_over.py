@@ -1,4 +1,4 @@
-"""A rate that becomes another: with the file, from hour to hour, from plan to plan, or from customer to customer."""
+"""A rate that becomes another: with the file, and where a rule says how, from hour to hour and from plan to plan."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ def parsed(text: str) -> Rules:
     return parse_rules(LIMITS + text)
 
 
-def test_one_rate_needs_no_mark() -> None:
-    """A limit that is everywhere the same writes states that say nothing of it, at the least cost."""
+def test_who_says_nothing_needs_no_mark() -> None:
+    """The limits of a file that was never another write states that say nothing of them, at the least cost."""
     rules = parsed(
         "  api: {rate: 100/day, key: user}\n  log: {rate: 9/day, key: user, algorithm: sliding_window_log}\n"
     )
@@ -104,7 +104,9 @@ def test_one_rate_needs_no_mark() -> None:
 
 async def test_another_rate_at_other_hours_is_carried_over() -> None:
     """Evening comes with what was left of the day."""
-    rules = parsed("  api: {rate: 100/day, key: user, schedule: [{from: '20:00', to: '06:00', rate: 1000/day}]}\n")
+    rules = parsed(
+        "  api: {rate: 100/day, key: user, on_change: keep, schedule: [{from: '20:00', to: '06:00', rate: 1000/day}]}\n"
+    )
     clock = ManualClock(NOON_S)
     async with Limiter(clock=clock) as limiter:
         ((limit, key),) = rules.matching({"user": "ann"}, clock)
@@ -152,7 +154,6 @@ async def test_a_limit_that_the_application_knows_is_carried_over() -> None:
     customers, clock = Customers(), ManualClock(NOON_S)
     provided = ProvidedLimits(customers, fresh_s=1, stale_s=0, clock=clock)
     fallback = rules.limits[0].limit
-    assert fallback.plan.marks
     async with Limiter(clock=clock) as limiter:
         await provided.learn(fallback, "ann", {"user": "ann"})
         limit, _ = provided.known(fallback, "ann", {"user": "ann"})

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from sluicegate.monitoring import StandardLogger
 from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.rules.model import shares_state
-from sluicegate.ratelimit.rules.taking_over import marked
 from sluicegate.utils import InvalidInputError, SystemClock, checked_seconds, shape_of
 
 if TYPE_CHECKING:
@@ -164,4 +163,4 @@ def _checked(answer: object, limit: Limit) -> Limit | None:
     if not isinstance(answer, Limit) or answer.name != limit.name or not shares_state(answer, limit):
         accepted = f"None, or a limit named {limit.name!r} that shares the state of {limit}"
         raise InvalidInputError("provided limit", str(answer)[:200], accepted)
-    return marked(answer)
+    return answer

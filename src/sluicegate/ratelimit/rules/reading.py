@@ -10,7 +10,6 @@ from sluicegate.ratelimit.rules.descriptors import DECLARED_ACCEPTED, DECLARED_M
 from sluicegate.ratelimit.rules.model import Rules
 from sluicegate.ratelimit.rules.plans import plans_of
 from sluicegate.ratelimit.rules.problems import entries_of
-from sluicegate.ratelimit.rules.taking_over import telling_apart
 from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ def rules_of(root: Node, problems: Problems) -> Reading:
     )
     defined = {"": common, **plans}
     return Reading(
-        rules=telling_apart(rules),
+        rules=rules,
         paths={plan: tuple(each.path for each in some.values()) for plan, some in defined.items()},
     )
 

@@ -1,8 +1,4 @@
-"""Which limits take over the states of others, so that a key keeps what it has when its rate becomes another.
-
-A rate changes with the file, and from hour to hour and from plan to plan within one. Of a change of the file the limit
-before is known. Where one name has several rates, each state says which of them it is of.
-"""
+"""Which limits take over the states of those before them, so that a key keeps what it has when a file changes."""
 
 from __future__ import annotations
 
@@ -15,24 +11,7 @@ if TYPE_CHECKING:
     from sluicegate.ratelimit.limit import Limit
     from sluicegate.ratelimit.rules.model import Rule, Rules
 
-__all__ = ["marked", "taken_over", "telling_apart"]
-
-
-def marked(limit: Limit) -> Limit:
-    """Return *limit* with states that say which rule they are of, where they can be carried over at all."""
-    return limit if limit.plan.marks or not limit.plan.algorithm.carries else limit.changed_from(limit)
-
-
-def telling_apart(rules: Rules) -> Rules:
-    """Return *rules* with states that say which rule they are of, where one name has or may have several rates."""
-    tags: dict[str, set[int]] = {}
-    for rule in rules.all:
-        for limit in rule.limits:
-            tags.setdefault(limit.plan.prefix, {0} if rule.provided is not None else set()).add(limit.plan.tag)
-    several = {prefix for prefix, found in tags.items() if len(found) > 1}
-    if not several:
-        return rules
-    return _with(rules, lambda _, limit, __: marked(limit) if limit.plan.prefix in several else limit)
+__all__ = ["taken_over"]
 
 
 def taken_over(rules: Rules, before: Rules) -> Rules:
@@ -50,11 +29,10 @@ def taken_over(rules: Rules, before: Rules) -> Rules:
 
     def successor(plan: str, limit: Limit, rule: Rule) -> Limit:
         same = known.get(limit)
-        if same is not None and same.plan.marks >= limit.plan.marks:
+        if same is not None:
             return same
         name = rule.limit.name
-        earlier_rule = before.named(plan).get(name) or first.get(name)
-        earlier = same if same is not None else _of_one_state(earlier_rule, limit)
+        earlier = _of_one_state(before.named(plan).get(name) or first.get(name), limit)
         if earlier is None or (earlier.plan.tag == limit.plan.tag and not earlier.plan.marks and not limit.plan.marks):
             return limit
         return limit.changed_from(earlier)
