@@ -45,6 +45,7 @@ limits:
 """
 PERCENTS = (0, 0.5, 1, 2, 5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 99.5, 100)
 VISITORS = 40
+ADDRESSES = [f"203.0.113.{at}" for at in range(20)]
 NOW, THEN = 30, 12  # so few that all visitors meet both
 
 
@@ -64,6 +65,13 @@ async def pair(request: pytest.FixtureRequest) -> AsyncIterator[ByHand]:
     """A limiter on each store, with its clock."""
     async with AsyncExitStack() as stack:
         yield await stack.enter_async_context(by_hand(request.param, request))
+
+
+def is_in(rules: Rules, address: str) -> bool:
+    """Say whether the first limit of *rules* is for an address what it is to become."""
+    rollout = rules.limits[0].rollout
+    assert rollout is not None
+    return rollout.includes(address)
 
 
 def rules_of(percent: float, changes: str = "rate: 2/hour, ") -> Rules:
@@ -192,6 +200,39 @@ async def test_both_are_decided_in_one_round_trip(redis_url: str, redis_client: 
                 assert script_calls(redis_client) == before + 1
             assert sum(limiter.statistics().comparison("api").values()) == 9
         redis_client.flushdb()
+
+
+async def test_only_the_limit_in_force_bans(pair: ByHand) -> None:
+    """What runs beside it may deny as often as it likes; a ban by the one in force ends the request for both."""
+    limiter, clock = pair
+    ban = "ban: {after: 2, within: 1 hour, for: 1 minute}\n    rate: 6/hour"
+    text = RULES.format("rate: 1/hour, ", 0).replace("rate: 6/hour", ban, 1)
+    app = RateLimitMiddleware(hello, limiter, limits=parse_rules(text))
+    assert [(await visit(app))[0] for _ in range(6)] == [200] * 6
+    assert limiter.statistics().comparison("api")["only_candidate_denied"] == 5
+    assert [(await visit(app))[0] for _ in range(2)] == [429] * 2
+    before = limiter.statistics().comparison("api")
+    for _ in range(3):
+        clock.advance_us(1_000_000)
+        _, _, (decision,) = await visit(app)
+        assert (decision.allowed, decision.source) == (False, "ban")
+    assert limiter.statistics().comparison("api") == before
+
+
+async def test_another_rate_for_a_key_holds_on_both_sides(pair: ByHand) -> None:
+    """Whoever has a rate of their own has it whatever the limit is to become, so the two agree."""
+    limiter, _ = pair
+    rules = rules_of(50)
+    app = RateLimitMiddleware(hello, limiter, limits=rules)
+    inside, outside = (next(at for at in ADDRESSES if is_in(rules, at) is side) for side in (True, False))
+    for address in (inside, outside):
+        await limiter.overrides.set(rules.limits[0].limit, address, "4/hour")
+        assert [(await visit(app, address))[0] for _ in range(6)] == [200] * 4 + [429] * 2
+    assert limiter.statistics().comparison("api") == {
+        "agreed": 12,
+        "only_candidate_denied": 0,
+        "only_current_denied": 0,
+    }
 
 
 async def test_on_a_cluster_both_lie_together(redis_url: str, redis_client: Any) -> None:
