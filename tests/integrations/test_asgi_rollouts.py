@@ -202,6 +202,37 @@ async def test_both_are_decided_in_one_round_trip(redis_url: str, redis_client: 
         redis_client.flushdb()
 
 
+@pytest.mark.parametrize(
+    ("rate", "algorithm", "on_change", "before", "left"),
+    [
+        ("9/hour", "fixed_window", "keep", 9, 0),  # as of the six that were counted beside it
+        ("9/hour", "fixed_window", "additive", 9, 3),
+        ("2/hour", "fixed_window", "keep", 2, 0),
+        ("9/hour", "sliding_window_log", "", 9, 9),  # which counts in another way
+    ],
+)
+async def test_at_its_end_the_rule_goes_on_from_what_was_counted_beside_it(
+    pair: ByHand, tmp_path: Path, rate: str, algorithm: str, on_change: str, before: int, left: int
+) -> None:
+    """The file says then what the limit has become; giving it up goes on from there as well."""
+    limiter, _ = pair
+    path = tmp_path / "rules.yaml"
+    rolling = RULES.format(f"rate: {rate}, algorithm: {algorithm}, ", 100).replace("algorithm: fixed_window, ", "")
+    if on_change:
+        rolling = rolling.replace("    key:", f"    on_change: {on_change}\n    key:")
+    path.write_text(rolling, "utf-8")
+    live = LiveRules.of_file(path, ManualClock(START), RecordingLogger())
+    app = RateLimitMiddleware(hello, limiter, limits=live)
+    assert [(await visit(app))[0] for _ in range(12)] == [200] * before + [429] * (12 - before)
+    kept = rolling.partition("    rollout:")[0]
+    path.write_text(kept, "utf-8")
+    assert await live.reload()
+    assert [(await visit(app))[0] for _ in range(2)] == [429] * 2
+    path.write_text(kept.replace("6/hour", rate).replace("fixed_window", algorithm), "utf-8")
+    assert await live.reload()
+    assert [(await visit(app))[0] for _ in range(12)] == [200] * left + [429] * (12 - left)
+
+
 async def test_only_the_limit_in_force_bans(pair: ByHand) -> None:
     """What runs beside it may deny as often as it likes; a ban by the one in force ends the request for both."""
     limiter, clock = pair
