@@ -106,7 +106,7 @@ class Joint:
         """End it when one of the limits is known to deny; what remains of the others is then not known."""
         known = [None if at in self._spent else self._denial_of(*member) for at, member in enumerate(self._members)]
         for at in self._beside:
-            known[at - 1 : at + 1] = self._denials_of_both(*known[at - 1 : at + 1])
+            known[at - 1 : at + 1] = _of_both(*known[at - 1 : at + 1])
         if all(denial is None for denial in known):
             return False
         found = [self._spent.get(at, denial) for at, denial in enumerate(known)]
@@ -123,14 +123,6 @@ class Joint:
             for each, member in zip(found, self._members, strict=True)
         )
         self._end(decisions, compared=compared)
-
-    def _denials_of_both(
-        self, own: Decision | None, beside: Decision | None
-    ) -> tuple[Decision | None, Decision | None]:
-        """Return what is known of a limit and the one beside it; only where both deny need the store not be asked."""
-        if own is None or beside is None:
-            return None, None
-        return own, beside._replace(allowed=True, retry_after_us=0, shadow_denied=True)
 
     def _remember_those_beside(self, answers: Sequence[Decision], reply: Reply) -> None:
         """Remember what a shadow would have denied, so that whom both deny costs the store nothing."""
@@ -223,6 +215,13 @@ class Joint:
             return
         self._engine.counted(without_those_beside(decisions))
         compare(decisions if compared is None else compared, self._engine.counters.row)
+
+
+def _of_both(own: Decision | None, beside: Decision | None) -> tuple[Decision | None, Decision | None]:
+    """Return what is known of a limit and of the one beside it: only where both deny need the store not be asked."""
+    if own is None or beside is None:
+        return None, None
+    return own, beside._replace(allowed=True, retry_after_us=0, shadow_denied=True)
 
 
 def _untold(limit: Limit, key: str, cost: int, at_us: int, source: str) -> Decision:
