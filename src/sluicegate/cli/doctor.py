@@ -77,13 +77,20 @@ def redis_acl(
     environment: Environment = None,
     redis: Redis = None,
     user: Annotated[str, typer.Option(help="The user's name.")] = "sluicegate",
+    *,
+    for_sentinels: Annotated[
+        bool, typer.Option("--for-sentinels", help="Print the line of the sentinels' own file.")
+    ] = False,
 ) -> int:
     """Print the line of an ACL file that allows what these settings need on the server, and no more."""
-    from sluicegate.database import least_acl, tags_for  # noqa: PLC0415 - as above
+    from sluicegate.database import least_acl, sentinel_acl, tags_for  # noqa: PLC0415 - as above
 
+    if for_sentinels:
+        sys.stdout.write(sentinel_acl(user=user) + "\n")
+        return ALLOWED
     own = _settings(config, environment, redis).redis
-    on_cluster = own.url is not None and bool(tags_for(own.url.get_secret_value()))
-    sys.stdout.write(least_acl(own.key_prefix, user=user, on_cluster=on_cluster) + "\n")
+    url = own.url.get_secret_value() if own.url is not None else ""
+    sys.stdout.write(least_acl(own.key_prefix, user=user, on_cluster=bool(tags_for(url)), url=url) + "\n")
     return ALLOWED
 
 

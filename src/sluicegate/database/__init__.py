@@ -1,6 +1,6 @@
 """The only place that speaks to Redis: clients, scripts, names and the gathering of calls into batches."""
 
-from sluicegate.database.acl import least_acl
+from sluicegate.database.acl import least_acl, sentinel_acl
 from sluicegate.database.batcher import BATCH_MAX, IN_FLIGHT_MAX, QUEUE_MAX, Batcher
 from sluicegate.database.client import Argument, Identity, RedisClient, ScriptCall
 from sluicegate.database.credentials import Credentials, FilePassword, Password, Tls
@@ -25,6 +25,7 @@ __all__ = [
     "connect",
     "least_acl",
     "load_bundle",
+    "sentinel_acl",
     "tags_for",
 ]
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl, urlsplit
 
-__all__ = ["ACL_COMMANDS", "least_acl"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["ACL_COMMANDS", "least_acl", "sentinel_acl"]
 
 ACL_COMMANDS: Final = (
     *("evalsha", "evalsha_ro", "script|load", "info"),  # by the client
@@ -15,16 +19,44 @@ ACL_COMMANDS: Final = (
 CLUSTER_COMMANDS: Final = ("cluster|slots", "asking")
 
 
-def least_acl(prefix: str, *, user: str = "sluicegate", on_cluster: bool = False) -> str:
+def least_acl(prefix: str, *, user: str = "sluicegate", on_cluster: bool = False, url: str = "") -> str:
     """Return the line of an ACL file that allows what is needed for keys of *prefix*.
 
     Args:
         prefix: What all keys begin with.
         user: The user's name.
         on_cluster: Whether the server is one of a Cluster.
+        url: How clients reach it. What its options need is allowed, too: another database than 0, a name of the client.
 
     Put the password in place of ``PASSWORD``, or its SHA-256 behind a number sign in place of ``>PASSWORD``.
     """
-    commands = (*ACL_COMMANDS, *(CLUSTER_COMMANDS if on_cluster else ()))
+    commands = (
+        *ACL_COMMANDS,
+        *(CLUSTER_COMMANDS if on_cluster else ()),
+        *_needed_by(url),
+    )
     allowed = " ".join(f"+{command}" for command in commands)
     return f"user {user} on >PASSWORD resetkeys ~{prefix}:* resetchannels -@all {allowed}"
+
+
+def sentinel_acl(*, user: str = "sluicegate") -> str:
+    """Return the line of an ACL file of a sentinel, of which nothing is asked but who the master is.
+
+    Args:
+        user: The user's name, which a URL gives as ``sentinel_username``.
+
+    The password is put in as in `least_acl`.
+    """
+    return f"user {user} on >PASSWORD resetkeys resetchannels -@all +sentinel|get-master-addr-by-name"
+
+
+def _needed_by(url: str) -> Iterator[str]:
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    segments = [] if parts.scheme in {"unix", "embedded"} else parts.path.strip("/").split("/")
+    if parts.scheme.endswith("+sentinel"):
+        segments = segments[1:]  # the first is the service
+    if options.get("db", "".join(segments)).strip("0"):
+        yield "select"
+    if "client_name" in options:
+        yield "client|setname"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from sluicegate.ratelimit.outcomes import AGREED, CACHED, COMPARED, EARLY, OUTCOMES
@@ -35,7 +35,7 @@ class Statistics:
     early: Mapping[tuple[str, str], int]
     keys: int
     lost_keys: int
-    compared: Mapping[tuple[str, str], int]
+    compared: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def comparison(self, name: str) -> dict[str, int]:
         """Return how often a limit that is rolled out and the one beside it agreed, or only one of them denied."""
