@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from sluicegate.utils import StoreTopologyError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sluicegate.database.scripts import Script
 
-__all__ = ["Argument", "Identity", "RedisClient", "ScriptCall"]
+__all__ = ["Argument", "DividedSlotError", "Identity", "RedisClient", "ScriptCall"]
 
 Argument = bytes | str | int
 
@@ -40,6 +42,8 @@ class ScriptCall:
         args: What it is told.
         read_only: Whether it must not write.
         deadline_us: The time allowed, in microseconds.
+        divisible: Whether who asks can ask in parts. While a slot moves, some of its keys lie on one server and some on
+            another: then such a call is answered with `DividedSlotError` at once, where others wait a little.
     """
 
     script: Script
@@ -47,6 +51,14 @@ class ScriptCall:
     args: Sequence[Argument]
     read_only: bool
     deadline_us: int
+    divisible: bool = False
+
+
+class DividedSlotError(StoreTopologyError):
+    """Stands for a call whose keys lie on two servers while their slot moves; nothing was done, and in parts it can be.
+
+    It never leaves the package.
+    """
 
 
 class RedisClient(Protocol):

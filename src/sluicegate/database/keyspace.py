@@ -73,12 +73,14 @@ class Keyspace:
         together = "".join(keys)
         # What needs an escape is told by a look at all of them: this runs for every decision.
         if (
-            self.tags
-            or not together.isascii()
+            not together.isascii()
             or any(character in together for character in "{}%~")
             or max(map(len, keys)) > KEY_BYTES_MAX
         ):
             return [self.name(base, key) for key in keys]
+        if tags := self.tags:
+            start = self._start
+            return [f"{start}{{{crc32(key.encode()) % tags}}}:{base}{key}" for key in keys]
         start = self._start + base
         return [start + key for key in keys]
 
