@@ -2,7 +2,7 @@
 
 from sluicegate.database.acl import least_acl, sentinel_acl
 from sluicegate.database.batcher import BATCH_MAX, IN_FLIGHT_MAX, QUEUE_MAX, Batcher
-from sluicegate.database.client import Argument, DividedSlotError, Identity, RedisClient, ScriptCall
+from sluicegate.database.client import Argument, DividedSlot, Identity, RedisClient, ScriptCall
 from sluicegate.database.credentials import Credentials, FilePassword, Password, Tls
 from sluicegate.database.keyspace import Keyspace
 from sluicegate.database.scripts import Script, load_bundle
@@ -14,7 +14,7 @@ __all__ = [
     "Argument",
     "Batcher",
     "Credentials",
-    "DividedSlotError",
+    "DividedSlot",
     "FilePassword",
     "Identity",
     "Keyspace",

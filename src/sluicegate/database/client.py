@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from sluicegate.utils import StoreTopologyError
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sluicegate.database.scripts import Script
 
-__all__ = ["Argument", "DividedSlotError", "Identity", "RedisClient", "ScriptCall"]
+__all__ = ["Argument", "DividedSlot", "Identity", "RedisClient", "ScriptCall"]
 
 Argument = bytes | str | int
 
@@ -43,7 +41,7 @@ class ScriptCall:
         read_only: Whether it must not write.
         deadline_us: The time allowed, in microseconds.
         divisible: Whether who asks can ask in parts. While a slot moves, some of its keys lie on one server and some on
-            another: then such a call is answered with `DividedSlotError` at once, where others wait a little.
+            another: then such a call is answered with `DividedSlot` at once, where others wait a little.
     """
 
     script: Script
@@ -54,11 +52,9 @@ class ScriptCall:
     divisible: bool = False
 
 
-class DividedSlotError(StoreTopologyError):
-    """Stands for a call whose keys lie on two servers while their slot moves; nothing was done, and in parts it can be.
-
-    It never leaves the package.
-    """
+@dataclass(frozen=True, slots=True)
+class DividedSlot:
+    """Stands for the reply to a divisible call whose keys lie on two servers: nothing was done; in parts it can be."""
 
 
 class RedisClient(Protocol):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import TryAgainError
 
 from sluicegate.database.addresses import maker_of
-from sluicegate.database.client import Argument, DividedSlotError, Identity
+from sluicegate.database.client import Argument, DividedSlot, Identity
 from sluicegate.database.node import COMMAND_DEADLINE_US, Call, Node, value_of
 from sluicegate.utils import (
     ConfigurationError,
@@ -167,7 +167,7 @@ def all_settled(together: Call, calls: Sequence[ScriptCall], replies: list[Any])
 
 def _settled(together: Call, call: ScriptCall, reply: Exception) -> Any:  # noqa: ANN401 - a reply
     if call.divisible and isinstance(reply, TryAgainError):
-        return DividedSlotError(f"run {call.script.name}", str(reply))
+        return DividedSlot()
     try:
         return value_of(together._replace(operation=f"run {call.script.name}"), reply)
     except StoreError as error:

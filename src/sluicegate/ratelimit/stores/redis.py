@@ -12,7 +12,7 @@ from sluicegate.database import (
     IN_FLIGHT_MAX,
     QUEUE_MAX,
     Batcher,
-    DividedSlotError,
+    DividedSlot,
     Keyspace,
     ScriptCall,
     load_bundle,
@@ -232,7 +232,7 @@ class RedisStore:
         due_s = loop.time() + left_us / 1_000_000
         outcomes: list[Any] = [None] * len(requests)  # each is replaced
         await self._decide_parts(requests, self._groups(requests), outcomes, now_us, left_us)
-        divided = [[place] for place, outcome in enumerate(outcomes) if type(outcome) is DividedSlotError]
+        divided = [[place] for place, outcome in enumerate(outcomes) if type(outcome) is DividedSlot]
         if divided:  # their slot moves, and each key by itself is on one side of it
             left_us = max(1, round((due_s - loop.time()) * 1_000_000))
             await self._decide_parts(requests, divided, outcomes, now_us, left_us)
@@ -264,7 +264,11 @@ class RedisStore:
         sent_us = self._clock.monotonic_us()
         answers = await self._client.run_many(calls)
         for places, group, encoder, raw in zip(parts, own, encoders, answers, strict=True):
-            told = [raw] * len(group) if isinstance(raw, StoreError) else self._told(encoder, raw, group, sent_us)
+            told = (
+                [raw] * len(group)
+                if isinstance(raw, StoreError | DividedSlot)
+                else self._told(encoder, raw, group, sent_us)
+            )
             for place, outcome in zip(places, told, strict=True):
                 outcomes[place] = outcome
 
