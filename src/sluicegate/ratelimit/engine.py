@@ -145,6 +145,7 @@ class Engine:
         self.ruling.changes.switch(on=features.changes)
         if isinstance(self.store, RedisStore):
             self.store.coalesces = features.coalescing
+            self.store.marks = features.carrying
 
     async def ask(self, request: Request) -> Reply:
         """Ask the store, for verbs that nothing can answer in its place.
