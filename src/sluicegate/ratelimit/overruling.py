@@ -150,8 +150,8 @@ class RateOverrides:
     async def set(self, limit: Limit, key: str, rate: AnyRate, *, seconds: float | None = None) -> Override:
         """Give *key* another rate: in force here when it comes back, and soon in every process that listens.
 
-        What the key has used stays, under the limit's name: only the rate by which it is judged is another. All limits
-        of that name have it, such as those of plans and of other hours.
+        What the key has used is carried over as the limit's ``on_change`` says. All limits of that name have the rate,
+        such as those of plans and of other hours.
 
         Args:
             limit: Of which limit; its algorithm and everything else stay.

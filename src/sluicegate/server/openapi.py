@@ -173,7 +173,7 @@ def _override_paths() -> Json:
             "get": listing("List the overrides that are in force", "Overrides"),
             "post": posting(
                 "Give a key another rate of a limit",
-                "What it has used stays; it is judged by the new rate in every process within a second.",
+                "It is judged by that rate in every process within a second; what it has used is carried over.",
                 "OverrideAsked",
                 {"200": ("It has that rate", "Override"), "409": _DEAF},
                 needs_store=True,
