@@ -15,8 +15,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import uvloop
-from tests.fleets import ClusterFleet, Fleet
-from tests.servers import free_port
+from tests.fleets import ClusterFleet, Fleet, OneServer
 
 from sluicegate import Limit, Limiter, NullLogger, SystemClock
 from sluicegate.database import Keyspace
@@ -28,22 +27,9 @@ if TYPE_CHECKING:
     from tests.servers import RedisServer
 
 CALLERS, KEYS, SECONDS, ROUNDS = 128, 10_000, 1.5, 5
-TAGS = (1, 4, 16, 64, 256)
+TAGS = (1, 4, 5, 16, 64, 256)
 LIMIT = Limit("api", "100/hour burst 1000000")
 TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
-
-
-class OneServer(Fleet):
-    """One server as a fleet."""
-
-    @property
-    def url(self) -> str:
-        """Where clients connect."""
-        return f"{'rediss' if self.tls else 'redis'}://127.0.0.1:{self.port_of(self.servers[0])}"
-
-    def start(self) -> None:
-        """Start it."""
-        self.servers = [self.started((), free_port())]
 
 
 def server_cpu_us(servers: Sequence[RedisServer]) -> int:

@@ -56,13 +56,13 @@ def test_a_changed_file_comes_into_force_and_what_was_counted_stays(tmp_path: Pa
         assert acquired(service)["remaining"] == 4
         path.write_text(RULES.format(9), "utf-8")
         wait_until(lambda: rates_of(service) == ["9/hour"])
-        assert acquired(service)["remaining"] == 7
+        assert acquired(service)["remaining"] == 3  # what was left is kept
         path.write_text(RULES.format("many"), "utf-8")
         wait_until(lambda: rules_state(service)["state"] == "stale")
         state = rules_state(service)
         assert "limits.api.rate" in state["problems"][0]
         assert state["since"] <= time.time()
-        assert acquired(service)["remaining"] == 6
+        assert acquired(service)["remaining"] == 2
         path.write_text(RULES.format(9), "utf-8")
         wait_until(lambda: rules_state(service)["state"] == "current")
         service.terminate()
@@ -89,7 +89,8 @@ def test_a_hangup_reloads_where_the_file_is_not_watched(tmp_path: Path) -> None:
 def test_a_hundred_reloads_under_load_drop_and_misjudge_nothing(tmp_path: Path) -> None:
     """Each request is answered, by one rule or the other, and each unit is counted, whatever is in force."""
     path = tmp_path / "rules.yaml"
-    rules = "version: 1\nlimits:\n  api: {{rate: {} per 300 days, algorithm: fixed_window, key: user}}\n"
+    rule = "{{rate: {} per 300 days, algorithm: fixed_window, key: user, on_change: additive}}"
+    rules = f"version: 1\nlimits:\n  api: {rule}\n"
     path.write_text(rules.format(FIRST_RATE), "utf-8")
     done = threading.Event()
     with serving(path, "--drain-delay", "0") as service, ThreadPoolExecutor() as pool, client_of(service) as client:

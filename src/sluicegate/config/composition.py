@@ -173,7 +173,11 @@ def limiter_of(settings: Settings, *, clock: Clock, logger: Logger, client: Redi
     )
     limiter = Limiter(store=store, **common)
     features = Features(
-        leases=flags.leases, deny_cache=flags.deny_cache, coalescing=flags.coalescing, changes=flags.changes
+        leases=flags.leases,
+        deny_cache=flags.deny_cache,
+        coalescing=flags.coalescing,
+        carrying=flags.carrying,
+        changes=flags.changes,
     )
     limiter.switch(features)
     return limiter

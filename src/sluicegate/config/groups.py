@@ -73,8 +73,8 @@ class RedisSettings(Group):
     """Keys the digests of long keys; the same in the whole fleet, up to 64 bytes."""
 
     hash_tags: int | None = Field(default=None, ge=0, le=16_384)
-    """Into how many groups keys are put on a Cluster, each on one server: fewer make larger batches, more spread the
-    load more evenly. 0 puts no tag into keys, which is right for a single server. Default: 16 on a Cluster, else 0."""
+    """Into how many groups keys are put on a Cluster, each on one server: fewer make larger calls, more spread the load
+    over more servers. 0 puts no tag into keys, which is right for a single server. Default: 5 on a Cluster, else 0."""
 
 
 class PoolSettings(Group):
@@ -100,8 +100,8 @@ class BatchingSettings(Group):
     requests_max: int = Field(default=64, ge=1, le=1_000)
     """The most units of work in one script call."""
 
-    in_flight_max: int = Field(default=2, ge=1, le=16)
-    """The most calls under way at once."""
+    in_flight_max: int | None = Field(default=None, ge=1, le=16)
+    """The most batches under way at once. Default: 2; 1 on a Cluster, where one already keeps several servers busy."""
 
     queue_max: int = Field(default=20_000, ge=1, le=1_000_000)
     """The most requests that wait; one more is answered by the limit's on_failure."""
@@ -195,6 +195,9 @@ class FlagSettings(Group):
 
     coalescing: bool = True
     """Whether requests that are alike travel once."""
+
+    carrying: bool = True
+    """Whether states say which rule they are of, to be carried over; off while a version runs that cannot read it."""
 
     reload: bool = True
     """Whether the file of rules is watched."""

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from sluicegate.database.scripts import Script
 
-__all__ = ["Argument", "Identity", "RedisClient", "ScriptCall"]
+__all__ = ["Argument", "DividedSlot", "Identity", "RedisClient", "ScriptCall"]
 
 Argument = bytes | str | int
 
@@ -40,6 +40,8 @@ class ScriptCall:
         args: What it is told.
         read_only: Whether it must not write.
         deadline_us: The time allowed, in microseconds.
+        divisible: Whether who asks can ask in parts. While a slot moves, some of its keys lie on one server and some on
+            another: then such a call is answered with `DividedSlot` at once, where others wait a little.
     """
 
     script: Script
@@ -47,6 +49,12 @@ class ScriptCall:
     args: Sequence[Argument]
     read_only: bool
     deadline_us: int
+    divisible: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DividedSlot:
+    """Stands for the reply to a divisible call whose keys lie on two servers: nothing was done; in parts it can be."""
 
 
 class RedisClient(Protocol):

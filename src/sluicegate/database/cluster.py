@@ -49,17 +49,22 @@ class ClusterDirectory:
         for seed in address.seeds:
             self.node_at(seed)  # what is wrong with the URL is found here
 
+    def known(self, key: Argument) -> Node | None:
+        """Return the master of *key*'s slot, if it is known."""
+        endpoint = self._slots.get(key_slot(key if isinstance(key, bytes) else str(key).encode()))
+        return self.node_at(endpoint) if endpoint is not None else None
+
     async def node_for(self, key: Argument | None) -> Node:
         """Return the master of *key*'s slot, or any master where it is ``None``."""
         if not self._slots:
             await self._renewing.now()
         if key is None:
             return self.masters()[0]
-        endpoint = self._slots.get(key_slot(key if isinstance(key, bytes) else str(key).encode()))
-        if endpoint is None:
+        node = self.known(key)
+        if node is None:
             self.doubt()
             raise StoreTopologyError("find the node", "no master has the slot of the key")
-        return self.node_at(endpoint)
+        return node
 
     def node_at(self, endpoint: Endpoint) -> Node:
         """Return the server at *endpoint*."""

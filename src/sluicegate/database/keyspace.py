@@ -76,12 +76,16 @@ class Keyspace:
         together = "".join(keys)
         # What needs an escape is told by a look at all of them: this runs for every decision.
         if (
-            self.tags
-            or not together.isascii()
+            not together.isascii()
             or any(character in together for character in "{}%~")
             or max(map(len, keys)) > KEY_BYTES_MAX
         ):
             return [self.name(base, key, group) for key in keys]
+        if tags := self.tags:
+            start = self._start
+            texts = [group_of(key, group) for key in keys] if group else keys
+            numbers = [crc32(text.encode()) % tags for text in texts]
+            return [f"{start}{{{number}}}:{base}{key}" for number, key in zip(numbers, keys, strict=True)]
         start = self._start + base
         return [start + key for key in keys]
 

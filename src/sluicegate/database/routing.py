@@ -22,7 +22,7 @@ from redis.exceptions import (
 
 from sluicegate.database.client import ScriptCall
 from sluicegate.database.node import COMMAND_DEADLINE_US, Call, Node, packed_command, value_of
-from sluicegate.database.standalone import check_facts, facts_when_loaded, identity_of, patiently, settled
+from sluicegate.database.standalone import all_settled, check_facts, facts_when_loaded, identity_of, patiently
 from sluicegate.utils import OutcomeUnknownError, StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -45,6 +45,10 @@ RENEWAL_PAUSE_S: Final = 0.02  # between them, while nobody else is one yet
 
 class Directory(Protocol):
     """Knows which server is asked for what."""
+
+    def known(self, key: Argument) -> Node | None:
+        """Return who decides about *key*, or ``None`` where `node_for` has to find out."""
+        ...
 
     async def node_for(self, key: Argument | None) -> Node:
         """Return who decides about *key*, or any master where it is ``None``.
@@ -130,7 +134,7 @@ class RoutedClient:
             return []
         together = Call.of("run scripts", min(call.deadline_us for call in calls))
         replies = await self._routed(together, calls)
-        return [settled(together, call, reply) for call, reply in zip(calls, replies, strict=True)]
+        return all_settled(together, calls, replies)
 
     async def execute(self, *command: Argument, deadline_us: int = COMMAND_DEADLINE_US) -> Any:  # noqa: ANN401
         """Send one command and return its reply; see `RedisClient`.
@@ -195,28 +199,40 @@ class RoutedClient:
         outcomes: list[Any] = [None] * len(calls)
         ways = [_Way(at) for at in range(len(calls))]
         while ways:
-            groups: dict[Node, list[_Way]] = {}
-            for way in ways:
-                try:
-                    node = way.node or await self._in_time(call, calls[way.at].keys[0])
-                except StoreError as error:
-                    outcomes[way.at] = error
-                else:
-                    groups.setdefault(node, []).append(way)
-            told = await asyncio.gather(*[self._asked(call, node, own, calls) for node, own in groups.items()])
+            groups = await self._grouped(call, ways, calls, outcomes)
+            asked = [self._asked(call, node, own, calls) for node, own in groups.items()]
+            # One alone needs no task of its own, which would cost as much as the call.
+            told = [await asked[0]] if len(asked) == 1 else await asyncio.gather(*asked)
             ways = []
             pause_s = 0.0
-            for node, replies in zip(groups, told, strict=True):
-                for way, reply in zip(groups[node], replies, strict=True):
-                    again_s = await self._followed(call, node, way, reply)
-                    if again_s is None:
-                        outcomes[way.at] = reply
-                    else:
+            for (node, own), replies in zip(groups.items(), told, strict=True):
+                for way, reply in zip(own, replies, strict=True):
+                    outcomes[way.at] = reply
+                    if not isinstance(reply, Exception):
+                        continue  # as nearly all: only an error can be followed
+                    again_s = await self._followed(call, node, way, reply, divisible=calls[way.at].divisible)
+                    if again_s is not None:
                         pause_s = max(pause_s, again_s)
                         ways.append(way)
             if pause_s:
                 await asyncio.sleep(pause_s)
         return outcomes
+
+    async def _grouped(
+        self, call: Call, ways: Sequence[_Way], calls: Sequence[ScriptCall], outcomes: list[Any]
+    ) -> dict[Node, list[_Way]]:
+        """Return who is asked for what; why nobody is, goes among the outcomes."""
+        known = self._directory.known
+        groups: dict[Node, list[_Way]] = {}
+        for way in ways:
+            key = calls[way.at].keys[0]
+            try:
+                node = way.node or known(key) or await self._in_time(call, key)
+            except StoreError as error:
+                outcomes[way.at] = error
+            else:
+                groups.setdefault(node, []).append(way)
+        return groups
 
     async def _asked(self, call: Call, node: Node, ways: Sequence[_Way], calls: Sequence[ScriptCall]) -> list[Any]:
         try:
@@ -224,7 +240,7 @@ class RoutedClient:
         except StoreError as error:
             return [error] * len(ways)
 
-    async def _followed(self, call: Call, node: Node, way: _Way, reply: Any) -> float | None:  # noqa: ANN401 - a reply
+    async def _followed(self, call: Call, node: Node, way: _Way, reply: Exception, *, divisible: bool) -> float | None:
         """Say after which pause to go on and where, in *way*; ``None`` where *reply* is what it comes to."""
         way.node, way.asking = None, False
         if isinstance(reply, OutcomeUnknownError | ClusterDownError):
@@ -235,7 +251,7 @@ class RoutedClient:
             way.hops += 1
             self._send_on(way, reply)
             return 0.0
-        elif isinstance(reply, TryAgainError) and way.waits < WAITS_MAX:
+        elif isinstance(reply, TryAgainError) and way.waits < WAITS_MAX and not divisible:
             way.waits += 1
             return random.uniform(*WAIT_S)  # noqa: S311 - so that not all come back together; no secret
         elif isinstance(reply, ReadOnlyError | MasterDownError | StoreUnavailableError) and way.renewals < RENEWALS_MAX:

@@ -50,14 +50,21 @@ class SentinelDirectory:
         self.node_at(address.seeds[0])  # what is wrong with the URL is found here
         self._nodes.clear()
 
-    async def node_for(self, _key: Argument | None) -> Node:
+    def known(self, _key: Argument | None) -> Node | None:
+        """Return the master, if it is known."""
+        if self._master is None:
+            return None
+        self._renewing.soon()
+        return self.node_at(self._master)
+
+    async def node_for(self, key: Argument | None) -> Node:
         """Return the master."""
         if self._master is None:
             await self._renewing.now()
-        if self._master is None:
+        node = self.known(key)
+        if node is None:
             raise StoreTopologyError("find the master", "no sentinel knows of one")
-        self._renewing.soon()
-        return self.node_at(self._master)
+        return node
 
     def node_at(self, endpoint: Endpoint) -> Node:
         """Return the server at *endpoint*."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from redis.exceptions import TryAgainError
+
 from sluicegate.database.addresses import maker_of
-from sluicegate.database.client import Argument, Identity
+from sluicegate.database.client import Argument, DividedSlot, Identity
 from sluicegate.database.node import COMMAND_DEADLINE_US, Call, Node, value_of
 from sluicegate.utils import (
     ConfigurationError,
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from sluicegate.database.credentials import Credentials, Tls
     from sluicegate.database.scripts import Script
 
-__all__ = ["StandaloneClient", "check_facts", "patiently"]
+__all__ = ["StandaloneClient", "all_settled", "check_facts", "facts_when_loaded", "identity_of", "patiently"]
 
 START_PAUSE_S = 0.05  # between two looks for a server that starts just now
 VERSION_MIN = 7
@@ -72,7 +74,7 @@ class StandaloneClient:
             return []
         together = Call.of("run scripts", min(call.deadline_us for call in calls))
         replies = await self._node.run_all(together, calls)
-        return [settled(together, call, reply) for call, reply in zip(calls, replies, strict=True)]
+        return all_settled(together, calls, replies)
 
     async def execute(self, *command: Argument, deadline_us: int = COMMAND_DEADLINE_US) -> Any:  # noqa: ANN401
         """Send one command and return its reply; see `RedisClient`."""
@@ -155,8 +157,17 @@ async def identity_of(node: Node) -> Identity:
     return Identity(node.address, facts.get("run_id", ""), facts.get("master_replid", ""))
 
 
-def settled(together: Call, call: ScriptCall, reply: Any) -> Any:  # noqa: ANN401 - a reply
-    """Return what came of one of several calls, its error in its place."""
+def all_settled(together: Call, calls: Sequence[ScriptCall], replies: list[Any]) -> list[Any]:
+    """Return what came of several calls, each error in its place."""
+    for at, reply in enumerate(replies):
+        if isinstance(reply, Exception):
+            replies[at] = _settled(together, calls[at], reply)
+    return replies
+
+
+def _settled(together: Call, call: ScriptCall, reply: Exception) -> Any:  # noqa: ANN401 - a reply
+    if call.divisible and isinstance(reply, TryAgainError):
+        return DividedSlot()
     try:
         return value_of(together._replace(operation=f"run {call.script.name}"), reply)
     except StoreError as error:

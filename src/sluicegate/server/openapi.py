@@ -305,10 +305,20 @@ def _ready_schema() -> Json:
         "status": {"type": "string"},
         "store": {"type": "string", "enum": ["memory", "redis"]},
         "features": {"type": "object", "additionalProperties": {"type": "boolean"}},
+        "rules": {
+            "type": "object",
+            "properties": {
+                "state": {"type": "string", "enum": ["current", "stale"]},
+                "rollouts": {
+                    "type": "array",
+                    "items": {"type": "object"},
+                    "description": "What is being rolled out, how far, and with which differences",
+                },
+            },
+        },
         "changes": object_of(
             {"state": {"type": "string", "enum": ["off", "heard", "away"]}, "keys": {"type": "integer", "minimum": 0}}
         ),
-        "rules": {"type": "object", "properties": {"state": {"type": "string", "enum": ["current", "stale"]}}},
     }
     return {"type": "object", "properties": properties, "required": [*properties]}
 

@@ -12,7 +12,7 @@ from redis.crc import key_slot
 from sluicegate import InvalidInputError, Limit, Limiter
 from sluicegate.database import Keyspace, connect
 from sluicegate.monitoring import NullLogger
-from sluicegate.ratelimit.stores.redis import RedisStore
+from sluicegate.ratelimit.stores.redis import Batching, RedisStore
 from sluicegate.utils import SystemClock
 
 if TYPE_CHECKING:
@@ -49,11 +49,12 @@ class Watched:
         return await self._client.run_many(calls)
 
 
-def tagged_limiter(url: str) -> tuple[Limiter, Watched]:
+def tagged_limiter(url: str, tags: int = TAGS, batching: Batching | None = None) -> tuple[Limiter, Watched]:
     """Return a limiter whose keys have tags, and its client."""
     client = Watched(connect(url))
-    store = RedisStore(client, SystemClock(), NullLogger(), keyspace=Keyspace("sg", tags=TAGS), deadline_us=5_000_000)
-    return Limiter(store=store, logger=NullLogger()), client
+    keyspace = Keyspace("sg", tags=tags)
+    own: dict[str, Any] = {"keyspace": keyspace, "deadline_us": 5_000_000, "batching": batching or Batching()}
+    return Limiter(store=RedisStore(client, SystemClock(), NullLogger(), **own), logger=NullLogger()), client
 
 
 async def test_keys_of_one_tag_are_decided_in_one_call(redis_url: str) -> None:
@@ -68,6 +69,45 @@ async def test_keys_of_one_tag_are_decided_in_one_call(redis_url: str) -> None:
         slots = [{key_slot(str(key).encode()) for key in call.keys} for call in calls]
         assert all(len(own) == 1 for own in slots)
         assert len(set.union(*slots)) == len(calls) <= TAGS
+
+
+async def test_no_call_is_larger_than_it_may_be(redis_url: str) -> None:
+    """A batch is several calls, and what one tag has too much of goes in further ones: each answer is in its place."""
+    limiter, client = tagged_limiter(redis_url, tags=2, batching=Batching(requests_max=6))
+    day = Limit("day", "100/day", algorithm="fixed_window")
+    async with limiter:
+        bulk = limiter.acquire_many([(LIMIT, key) for key in KEYS])
+        joint = [limiter.acquire_all([(LIMIT, f"j:{key}"), (day, f"j:{key}")]) for key in KEYS]
+        decisions, *pairs = await asyncio.gather(bulk, *joint)
+    assert [decision.key for decision in decisions] == KEYS
+    assert {decision.remaining for decision in decisions} == {29}
+    assert [[own.remaining for own in pair.decisions] for pair in pairs] == [[29, 99]] * len(KEYS)
+    sizes = [[len(call.keys) for call in calls] for calls in client.many]
+    assert max(map(max, sizes)) == 6
+    assert max(map(len, sizes)) > 2
+    assert max(map(sum, sizes)) <= 6 * 4 + 1  # the last of them may be a pair
+
+
+async def test_one_batch_is_under_way_where_it_is_several_calls(redis_url: str) -> None:
+    """The next one gathers meanwhile, and its calls are the larger; who says so has two."""
+    for batching, most in ((Batching(), 1), (Batching(in_flight_max=2), 2)):
+        limiter, client = tagged_limiter(redis_url, batching=batching)
+        under_way: list[int] = []
+        real = client.run_many
+
+        async def counted(calls: Sequence[ScriptCall], own: list[int] = under_way, run: Any = real) -> list[Any]:
+            own.append(1 + (own[-1] if own else 0))
+            replies: list[Any] = await run(calls)
+            own.append(own[-1] - 1)
+            return replies
+
+        client.run_many = counted  # type: ignore[method-assign] # one that counts
+        async with limiter:
+            for _ in range(5):
+                await asyncio.gather(
+                    *[limiter.acquire(LIMIT, f"{key}:{number}") for key in KEYS for number in range(9)]
+                )
+        assert max(under_way) == most
 
 
 async def test_a_lone_request_is_a_lone_call(redis_url: str) -> None:

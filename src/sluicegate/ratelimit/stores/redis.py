@@ -12,6 +12,7 @@ from sluicegate.database import (
     IN_FLIGHT_MAX,
     QUEUE_MAX,
     Batcher,
+    DividedSlot,
     Keyspace,
     ScriptCall,
     load_bundle,
@@ -29,7 +30,7 @@ from sluicegate.utils import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from sluicegate.database import Argument, RedisClient, Script
     from sluicegate.monitoring import Logger
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["DEADLINE_US", "Batching", "RedisStore", "decide_script"]
 
 START_DEADLINE_US = 1_000_000  # nobody waits for a decision yet
+SPREAD = 4  # script calls' worth of work in a batch that is parted among hash tags: it keeps several servers busy
 DEADLINE_US = 50_000  # a limiter stands before every request: later than this the fallback is the better answer
 
 
@@ -55,12 +57,13 @@ class Batching:
 
     Attributes:
         requests_max: The most units of work in one script call, 1 to 1,000. Default 64.
-        in_flight_max: The most calls under way at once, 1 to 16. Default 2.
+        in_flight_max: The most batches under way at once, 1 to 16. Default: 2; 1 where keys have hash tags, for there a
+            batch is several calls, which cost less the larger they are.
         queue_max: The most requests that wait, 1 to 1,000,000. Default 20,000.
     """
 
     requests_max: int = BATCH_MAX
-    in_flight_max: int = IN_FLIGHT_MAX
+    in_flight_max: int | None = None
     queue_max: int = QUEUE_MAX
 
 
@@ -78,6 +81,7 @@ class RedisStore:
 
     Attributes:
         coalesces: Whether requests that are alike travel once; may be changed at any time.
+        marks: Whether states say which rule they are of where a limit has it so; may be changed at any time.
         place: Which hash tag the state of a limit and key has, where there are hash tags; see `DistantStore`.
         keyspace: Names the keys.
         on_bound: Called with each event loop that it belongs to from then on, in its thread.
@@ -104,7 +108,7 @@ class RedisStore:
         self.on_bound: Callable[[asyncio.AbstractEventLoop], None] | None = None
         self._deadline_us = deadline_us
         self._batching = batching
-        self.coalesces = True
+        self.coalesces = self.marks = True
         self.place: Callable[[Limit, str], int] | None = self._place if self._keyspace.tags else None
         self._script = script or decide_script()
         self._calendars = CalendarRules()
@@ -210,12 +214,13 @@ class RedisStore:
             raise InvalidInputError("limits", found, APART_ACCEPTED)
 
     def _new_batcher(self) -> None:
+        batching, is_parted = self._batching, self._keyspace.tags > 0
         self._batcher: Batcher[Request] = Batcher(
             self._send,
             deadline_us=self._deadline_us,
-            batch_max=self._batching.requests_max,
-            in_flight_max=self._batching.in_flight_max,
-            queue_max=self._batching.queue_max,
+            batch_max=batching.requests_max * (SPREAD if is_parted else 1),
+            in_flight_max=batching.in_flight_max or (1 if is_parted else IN_FLIGHT_MAX),
+            queue_max=batching.queue_max,
         )
         self._submit = self._batcher.submit  # one look-up nearer
 
@@ -245,26 +250,54 @@ class RedisStore:
 
     async def _run(self, requests: Sequence[Request], now_us: int, left_us: int) -> Sequence[Outcome]:
         """Have *requests* decided, those of one hash tag in one call, and all calls in one round trip a node."""
-        groups = self._groups(requests) if self._keyspace.tags else ()
-        if len(groups) <= 1:
+        if not self._keyspace.tags or len(requests) == 1:
             return await self._decide(requests, now_us, left_us)
-        own = [[requests[place] for place in places] for places in groups]
-        encoders = [Encoder(self._keyspace, self._calendars, now_us, coalesces=self.coalesces) for _ in groups]
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + left_us / 1_000_000
+        outcomes: list[Any] = [None] * len(requests)  # each is replaced
+        await self._decide_parts(requests, self._groups(requests), outcomes, now_us, left_us)
+        divided = [[place] for place, outcome in enumerate(outcomes) if type(outcome) is DividedSlot]
+        if divided:  # their slot moves, and each key by itself is on one side of it
+            left_us = max(1, round((due_s - loop.time()) * 1_000_000))
+            await self._decide_parts(requests, divided, outcomes, now_us, left_us)
+        return outcomes
+
+    async def _decide_parts(
+        self,
+        requests: Sequence[Request],
+        parts: Sequence[Sequence[int]],
+        outcomes: list[Any],
+        now_us: int,
+        left_us: int,
+    ) -> None:
+        """Have the requests at these places decided, each part in one call; what comes of it goes to their places."""
+        own = [[requests[place] for place in places] for places in parts]
+        encoders = [self._encoder(now_us) for _ in parts]
         calls = [
-            ScriptCall(self._script, encoder.keys, args, read_only=_reads_only(group), deadline_us=left_us)
+            ScriptCall(
+                self._script,
+                encoder.keys,
+                args,
+                read_only=_reads_only(group),
+                deadline_us=left_us,
+                divisible=len(group) > 1,
+            )
             for encoder, group in zip(encoders, own, strict=True)
             for args in (encoder.encode(group),)
         ]
         sent_us = self._clock.monotonic_us()
         answers = await self._client.run_many(calls)
-        outcomes: dict[int, Outcome] = {}
-        for places, group, encoder, raw in zip(groups, own, encoders, answers, strict=True):
-            told = [raw] * len(group) if isinstance(raw, StoreError) else self._told(encoder, raw, group, sent_us)
-            outcomes |= zip(places, told, strict=True)
-        return [outcomes[place] for place in range(len(requests))]
+        for places, group, encoder, raw in zip(parts, own, encoders, answers, strict=True):
+            told = (
+                [raw] * len(group)
+                if isinstance(raw, StoreError | DividedSlot)
+                else self._told(encoder, raw, group, sent_us)
+            )
+            for place, outcome in zip(places, told, strict=True):
+                outcomes[place] = outcome
 
     async def _decide(self, requests: Sequence[Request], now_us: int, left_us: int) -> Sequence[Outcome]:
-        encoder = Encoder(self._keyspace, self._calendars, now_us, coalesces=self.coalesces)
+        encoder = self._encoder(now_us)
         args = encoder.encode(requests)
         sent_us = self._clock.monotonic_us()
         raw = await self._client.run(
@@ -272,18 +305,41 @@ class RedisStore:
         )
         return self._told(encoder, raw, requests, sent_us)
 
+    def _encoder(self, now_us: int) -> Encoder:
+        return Encoder(self._keyspace, self._calendars, now_us, coalesces=self.coalesces, marks=self.marks)
+
     def _told(self, encoder: Encoder, raw: list[int], requests: Sequence[Request], sent_us: int) -> Sequence[Outcome]:
         if raw[1]:
             self._logger.warning("state.unreadable", values=raw[1])
         return encoder.replies(raw, requests, sent_us)
 
     def _groups(self, requests: Sequence[Request]) -> Sequence[Sequence[int]]:
-        """Return the places of the requests, those of one hash tag together."""
+        """Return the places of the requests, those of one hash tag together, but no more than go in one call."""
+        tag, most = self._keyspace.tag, self._batching.requests_max
         groups: dict[int, list[int]] = {}
+        are_single = True
         for place, request in enumerate(requests):
-            limit, key, _ = request.members[0]
-            groups.setdefault(self._place(limit, key), []).append(place)
-        return list(groups.values())
+            members = request[1]
+            limit, key, _ = members[0]
+            groups.setdefault(tag(key, limit.plan.group), []).append(place)
+            are_single = are_single and len(members) == 1
+        if are_single and max(map(len, groups.values())) <= most:
+            return list(groups.values())
+        return [part for places in groups.values() for part in _bounded(places, requests, most)]
+
+
+def _bounded(places: Sequence[int], requests: Sequence[Request], most: int) -> Iterable[Sequence[int]]:
+    """Cut into parts of so much work, each of at least one request."""
+    part: list[int] = []
+    weight = 0
+    for place in places:
+        own = len(requests[place][1])
+        if part and weight + own > most:
+            yield part
+            part, weight = [], 0
+        part.append(place)
+        weight += own
+    yield part
 
 
 def _reads_only(requests: Sequence[Request]) -> bool:
