@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 from sluicegate.monitoring import Logger, NullLogger, StandardLogger, StructlogLogger
 from sluicegate.ratelimit import (
+    Ban,
+    BanRule,
     BlockingHold,
     BlockingLimiter,
     Decision,
@@ -12,6 +14,7 @@ from sluicegate.ratelimit import (
     JointDecision,
     Limit,
     Limiter,
+    Override,
     Rate,
     Statistics,
 )
@@ -35,6 +38,8 @@ from sluicegate.utils import (
 )
 
 __all__ = [
+    "Ban",
+    "BanRule",
     "BlockingHold",
     "BlockingLimiter",
     "Clock",
@@ -53,6 +58,7 @@ __all__ = [
     "Logger",
     "NullLogger",
     "OutcomeUnknownError",
+    "Override",
     "Rate",
     "ScriptError",
     "SluicegateError",

@@ -20,6 +20,7 @@ from sluicegate.database import Keyspace, Script, connect
 from sluicegate.ratelimit.stores.memory import MemoryStore
 from sluicegate.ratelimit.stores.records import expiry_of
 from sluicegate.ratelimit.stores.redis import RedisStore, decide_script
+from sluicegate.ratelimit.stores.redis_changes import RedisChanges, changes_scripts
 from sluicegate.testing import ManualClock
 from tests.recording import RecordingLogger
 
@@ -46,12 +47,22 @@ end
 """
 
 
+def by_hand(script: Script) -> Script:
+    """Return *script* with the hand-moved clock in place of the server's."""
+    own = resources.files("sluicegate.ratelimit").joinpath("stores/script/server_time.lua").read_text("utf-8")
+    assert own in script.source
+    return Script.of(f"{script.name} by hand", script.source.replace(own, MANUAL_TIME))
+
+
 def manual_script() -> Script:
     """Return the script that decides, with the hand-moved clock in place of the server's."""
-    own = resources.files("sluicegate.ratelimit").joinpath("stores/script/server_time.lua").read_text("utf-8")
-    source = decide_script().source
-    assert own in source
-    return Script.of("decide by hand", source.replace(own, MANUAL_TIME))
+    return by_hand(decide_script())
+
+
+def manual_changes(store: RedisStore, clock: HandClock) -> RedisChanges:
+    """Return where changes are kept beside *store*, by the hand-moved clock."""
+    write, read = changes_scripts()
+    return RedisChanges(store, store.keyspace, clock, scripts=(by_hand(write), by_hand(read)))
 
 
 def repr_of(kept: Any) -> object:
@@ -115,6 +126,12 @@ class Rig:
         limiter_of: type[Limiter | BlockingLimiter] = Limiter if face == "async" else BlockingLimiter
         # What is to be held here is what the store says, each time.
         self.limiter: Any = limiter_of(clock=self.clock, store=self.store, logger=self.logger, deny_cache_s=0)
+        engine = self.limiter.engine if face == "async" else self.limiter._engine
+        self._changes = engine.ruling.changes
+        if isinstance(self.store, RedisStore):
+            self._changes._log = manual_changes(self.store, self.clock)
+            # What is heard while the clock is moved would seem to have been long on its way.
+            self._changes._begin_or_end = lambda: None
 
     def close(self) -> None:
         """Close the limiter and what runs for it."""
@@ -153,6 +170,30 @@ class Rig:
     def refund(self, decision: Any) -> int:
         """Refund."""
         return self._do(self.limiter.refund, decision)
+
+    def ban(self, keys: Any = "key", **how: Any) -> Any:
+        """Ban."""
+        return self._do(self.limiter.bans.add, keys, **how)
+
+    def lift(self, keys: Any = "key", **how: Any) -> Any:
+        """Lift bans."""
+        return self._do(self.limiter.bans.lift, keys, **how)
+
+    def bans(self, **how: Any) -> Any:
+        """List bans."""
+        return self._do(self.limiter.bans.in_force, **how)
+
+    def override(self, limit: Limit, rate: Any, key: Any = "key", **how: Any) -> Any:
+        """Give another rate."""
+        return self._do(self.limiter.overrides.set, limit, key, rate, **how)
+
+    def drop(self, limit: Limit, key: Any = "key") -> Any:
+        """Take another rate away."""
+        return self._do(self.limiter.overrides.drop, limit, key)
+
+    def overrides(self, **how: Any) -> Any:
+        """List overrides."""
+        return self._do(self.limiter.overrides.in_force, **how)
 
     @contextmanager
     def hold(self, limit: Limit, key: Any = "key") -> Iterator[Any]:
@@ -241,6 +282,7 @@ class Rig:
         while quiet < QUIET_TURNS:
             await asyncio.sleep(0)
             busy = batcher is not None and (batcher._queue or batcher._workers or batcher._starting)
+            busy = busy or self._changes._posted or self._changes._sending
             quiet = 0 if busy else quiet + 1
 
     def until(self, what: Callable[[], bool]) -> None:

@@ -107,6 +107,7 @@ async def everything(made: Limiter) -> list[str]:
         joint = await limiter.acquire_all([(limit, "all") for limit in LIMITS])
         wrong += ["acquire_all"] * any(decision.degraded for decision in joint.decisions)
         wrong += await held_things(limiter)
+        wrong += await overruled_things(limiter)
         for _ in range(40):
             wrong += ["leased"] * (await limiter.acquire(LEASED, "someone")).degraded
         await asyncio.sleep(0.12)
@@ -127,6 +128,24 @@ async def held_things(limiter: Limiter) -> list[str]:
         await limiter.reset(HELD, "someone")
     except (StoreError, LimitExceededError) as error:
         wrong.append(f"hold: {error}")
+    return wrong
+
+
+async def overruled_things(limiter: Limiter) -> list[str]:
+    """Ban, lift, override and list, as often as it takes until what is over is swept; hear of changes meanwhile."""
+    wrong: list[str] = []
+    with suppress_into(wrong, "ban"):
+        await limiter.bans.add([f"key{number}" for number in range(5)], seconds=0.001)
+        for _ in range(256):
+            await limiter.bans.add("someone", seconds=60)
+        await limiter.overrides.set(LIMITS[0], "someone", "7/minute")
+        wrong += ["list bans"] * (len(await limiter.bans.in_force()) != 1)
+        wrong += ["list overrides"] * (len(await limiter.overrides.in_force()) != 1)
+        await limiter.bans.lift("someone")
+        await limiter.overrides.drop(LIMITS[0], "someone")
+    await asyncio.sleep(0.1)
+    changes = limiter.engine.ruling.changes
+    wrong += ["hear"] * (changes._interrupted + changes._failures > 0)
     return wrong
 
 

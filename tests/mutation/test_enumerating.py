@@ -56,7 +56,7 @@ def test_each_function_of_a_twin_has_mutants(path: str) -> None:
     """No function of any Lua twin is passed over, and no two mutants are the same text."""
     mutants = mutants_of(path, TWINS[path])
     defined = {line.split("(")[0].split()[-1] for line in TWINS[path].splitlines() if line.startswith("local function")}
-    assert {mutant.function for mutant, _ in mutants} == defined
+    assert {mutant.function for mutant, _ in mutants} - {""} == defined  # constants are of none
     assert len({text for _, text in mutants}) == len(mutants)
 
 

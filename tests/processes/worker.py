@@ -91,9 +91,15 @@ def noted(book: int, event: str, hold: Hold, at_us: int) -> None:
 JOBS = {"drain": drain, "hammer": hammer, "grab": grab, "keep": keep}
 
 
+def limit_of(was: str = "", **fields: Any) -> Limit:
+    """Return a limit, in the place of one that had another rate where there was such a one."""
+    limit = Limit(**fields)
+    return limit.changed_from(Limit(**{**fields, "rate": was})) if was else limit
+
+
 async def main(task: dict[str, Any]) -> None:
     """Do one job."""
-    limits = [Limit(**fields) for fields in task["limits"]]
+    limits = [limit_of(**fields) for fields in task["limits"]]
     async with Limiter.connect(task["url"], deadline=DEADLINE_S, logger=NullLogger(), deny_cache_s=0) as limiter:
         await limiter.acquire(Limit("warm", "1/day"), str(os.getpid()))
         print("ready", flush=True)

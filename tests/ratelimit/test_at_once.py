@@ -13,10 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sluicegate import BlockingLimiter, InvalidInputError, Limit, LimiterClosedError, SystemClock
-from sluicegate.monitoring import Counters
 from sluicegate.ratelimit import at_once
 from sluicegate.ratelimit.algorithms import gcra
-from sluicegate.ratelimit.outcomes import COLUMNS
 from sluicegate.ratelimit.stores.memory import MemoryStore
 from sluicegate.ratelimit.stores.records import NO_STATE
 from sluicegate.testing import ManualClock
@@ -167,8 +165,8 @@ def test_limits_without_end_are_decided_and_counted_and_not_all_known() -> None:
     for turn in range(3):
         assert {limiter.acquire(limit, "key").remaining for limit in limits} == {9 - turn}
     assert limiter.statistics().decisions == {(limit.name, "allowed"): 3 for limit in limits}
-    store, counters = MemoryStore(clock), Counters(COLUMNS)
-    known = at_once._Known(store, counters, store.acquire_one)  # type: ignore[arg-type] # these are simple
+    store = MemoryStore(clock)
+    known = at_once._Known(store, limiter._engine, store.acquire_one)  # type: ignore[arg-type] # these are simple
     for limit in limits:
         known.first(limit, "key", 1)
         assert len(known.by_shard[0]) <= at_once.PLANS_MAX

@@ -23,6 +23,7 @@ from sluicegate import (
     SluicegateError,
 )
 from tests.faults_proxy import FaultProxy
+from tests.recording import RecordingLogger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -198,17 +199,18 @@ def test_closing_while_threads_ask_leaves_nobody_without_an_answer(redis_url: st
     """In the middle of a storm each call ends with a decision or with the word that it was closed."""
     limit = Limit("storm", "1000000/day")
     for _ in range(5):
-        limiter = BlockingLimiter.connect(redis_url, deadline=DEADLINE_S, logger=NullLogger())
+        logger = RecordingLogger()
+        limiter = BlockingLimiter.connect(redis_url, deadline=DEADLINE_S, logger=logger)
         limiter.acquire(limit, "key")
 
-        def work(number: int, limiter: BlockingLimiter = limiter) -> str:
+        def work(number: int, limiter: BlockingLimiter = limiter, logger: RecordingLogger = logger) -> str:
             if number == 0:
                 time.sleep(0.01)
                 limiter.close()
                 return "closed"
             try:
                 while True:
-                    assert not limiter.acquire(limit, f"key{number}").degraded
+                    assert not limiter.acquire(limit, f"key{number}").degraded, logger.events
             except LimiterClosedError as closed:
                 return str(closed)
 

@@ -172,7 +172,7 @@ def test_it_lives_and_is_ready(client: httpx.Client) -> None:
     ready = client.get("/readyz").json()
     assert (ready["status"], ready["features"]) == (
         "ready",
-        {"leases": True, "deny_cache": True, "coalescing": True},
+        {"leases": True, "deny_cache": True, "coalescing": True, "changes": False},
     )
     assert client.head("/readyz").status_code == 200
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sluicegate.ratelimit.algorithms import (
     calendar_quota,
+    carrying,
     concurrency,
     exact,
     fixed_window,
@@ -36,6 +37,8 @@ def answer_of(function: str, args: tuple[int, ...]) -> tuple[int, ...]:
         now_us, edge_0_us, edge_3_us = args
         covers = calendar_quota.covers(now_us, calendar_quota.Rule(1, edge_0_us, edge_0_us, edge_0_us, edge_3_us))
         return (int(covers),)
+    if function.startswith("carrying_"):
+        return _carried(function.removeprefix("carrying_"), args)
     plain: dict[str, Callable[..., Any]] = {
         "exact_muldiv": lambda a, b, m: (exact.share_below(a, b, m), a * b - exact.share_below(a, b, m) * m),
         "exact_time_of": exact.time_of,
@@ -61,3 +64,22 @@ def _counter_answer(algorithm: str, verb: str, args: tuple[int, ...]) -> tuple[i
         reset_at_us = numbers.pop(0) if algorithm == "gcra" else 0
         after, *answers = twin.refund(state, now_us, cost, decided_at_us, reset_at_us, rule(*numbers))
     return (*after, *answers)
+
+
+def _carried(function: str, args: tuple[int, ...]) -> tuple[int, ...]:
+    if function == "units_of":
+        return (carrying.units_of(*args),)
+    first, second, *rest = args
+    third = rest.pop(0) if function in ("gcra_carried", "sliding_carried") else 0
+    now_us, new_at_us, way, *numbers = rest
+    old: Any
+    new: Any
+    match function:
+        case "gcra_carried":
+            old, new = gcra.Rule(*numbers[:6]), gcra.Rule(*numbers[6:])
+        case "calendar_quota_carried":
+            old, new = (numbers[0],), calendar_quota.Rule(*numbers[1:])
+        case _:
+            old, new = (sliding_window_counter.Rule(*numbers[at : at + 2]) for at in (0, 2))
+    state, until_us = getattr(carrying, function)((first, second, third), now_us, new_at_us, way, old, new)
+    return (*state, until_us)

@@ -13,6 +13,26 @@ from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.oracle import calendar_quota, fixed_window, gcra, sliding_window_counter
+from tests.twins.carrying_questions import ask_calendar_quota, ask_fixed_window, ask_gcra, ask_sliding, ask_units_of
+from tests.twins.drawing import (
+    CAPACITY_US_MAX,
+    EXACT_MAX,
+    PERIOD_US_MAX,
+    UNITS_MAX,
+    Asked,
+    calendar,
+    counted,
+    gcra_rule,
+    gcra_state,
+    in_window,
+    mixed,
+    moment,
+    near,
+    rate,
+    spread,
+    started,
+    two_counts,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,31 +41,10 @@ if TYPE_CHECKING:
 
 __all__ = ["QUESTIONED", "Question", "gcra_rule", "questions"]
 
-EXACT_MAX = 2**53
-PERIOD_US_MAX = 366 * 86_400_000_000
-CAPACITY_US_MAX = 2**50
-UNITS_MAX = 10**9
-NOW_US_MAX = 4 * 10**15
 LOG_LIMIT_MAX = 10_000
-AWKWARD = (
-    (7, 60_000_000),
-    (300_000, 1_000_000),
-    (700_000, 1_000_000),
-    (10**9, 31 * 86_400_000_000),
-    (999_999_937, 604_800_000_000),
-    (9_973, 7_919_000),
-    (3, 10),
-    (1, 1),
-    (1, PERIOD_US_MAX),
-    (UNITS_MAX, 1),
-    (999_999_937, PERIOD_US_MAX),
-)
 _EDGES_OF_DIGITS = tuple(128**power + by for power in range(1, 7) for by in (-1, 0, 1))
 _POWERS = tuple(2**power for power in range(54))
 _JUST_PAST_EXACT = (321, 28_059_810_762_433)  # their product is 2^53 + 1, which a double takes for 2^53
-
-
-Asked = tuple[tuple[int, ...], tuple[int, ...]]  # arguments, what must be returned
 
 
 class Question(NamedTuple):
@@ -64,40 +63,6 @@ def questions(function: str) -> tuple[Question, ...]:
     return tuple(Question(function, *ask(random)) for _ in range(number))
 
 
-def gcra_rule(limit: int, period_us: int, burst: int) -> tuple[int, ...]:
-    """Return a rate as gcra's whole numbers, reckoned with fractions."""
-    interval = Fraction(period_us, limit)
-    per = interval.denominator
-    return (burst, *_mixed(interval, per), per, *_mixed(burst * interval, per))
-
-
-def _mixed(value: Fraction, per: int) -> tuple[int, int]:
-    whole = floor(value)
-    return whole, int((value - whole) * per)
-
-
-def _near(random: Random, *edges: int, least: int = 0) -> int:
-    return max(least, random.choice(edges) + random.choice((-1, 0, 0, 0, 1)))
-
-
-def _moment(random: Random) -> int:
-    return random.choice((random.randrange(200), random.randrange(10**9), random.randrange(10**15, NOW_US_MAX)))
-
-
-def _spread(random: Random, most: int) -> int:
-    return min(most, round(most ** random.random()))
-
-
-def _rate(random: Random) -> tuple[int, int]:
-    """Draw a limit and a period: tiny, so that all edges meet; awkward; or anything."""
-    chance = random.random()
-    if chance < 0.55:
-        return random.randint(1, 7), random.randint(1, 40)
-    if chance < 0.75:
-        return random.choice(AWKWARD)
-    return _spread(random, UNITS_MAX), _spread(random, PERIOD_US_MAX)
-
-
 def _costs(random: Random, remaining: int, most: int) -> tuple[int, int]:
     cost = random.choice(
         (
@@ -111,7 +76,7 @@ def _costs(random: Random, remaining: int, most: int) -> tuple[int, int]:
             remaining // 3 + 1,
             most,
             most + 1,
-            _spread(random, most),
+            spread(random, most),
         )
     )
     return min(cost, UNITS_MAX), random.choice((0, 1, 1, 1, 2, 3, 5))
@@ -122,30 +87,19 @@ def _acquired(oracle: Oracle, now_us: int, cost: int, count: int) -> tuple[int, 
     return answer.granted, answer.remaining, answer.retry_after_us, answer.reset_after_us
 
 
-def _gcra_state(random: Random, rule: tuple[int, ...], now_us: int) -> tuple[int, int, int]:
-    _, _, _, per, capacity_us, capacity_rem = rule
-    full_us = now_us + capacity_us
-    debt_us = random.choice((0, 0, 0, 1, random.randint(0, 2 * capacity_us + 2), _near(random, capacity_us)))
-    between_us = random.randint(max(0, now_us - capacity_us), full_us + capacity_us)
-    paid_us = _near(random, now_us, full_us, full_us + debt_us, full_us + capacity_us, between_us)
-    paid_us = random.choice((paid_us, paid_us, between_us, between_us, 0, EXACT_MAX - 1))
-    rem = random.choice((0, 1, per - 1, capacity_rem, capacity_rem - 1, capacity_rem + 1, random.randrange(per)))
-    return paid_us, rem % per, debt_us
-
-
 def _gcra_case(random: Random) -> tuple[Oracle, tuple[int, ...], tuple[int, ...], int, int]:
-    limit, period_us = _rate(random)
+    limit, period_us = rate(random)
     most = max(1, min(10 * limit, UNITS_MAX, CAPACITY_US_MAX * limit // period_us))
     burst = min(most, random.choice((1, 2, limit, random.randint(1, most))))
-    rule, now_us = gcra_rule(limit, period_us, burst), _moment(random)
-    paid_us, paid_rem, debt_us = _gcra_state(random, rule, now_us)
+    rule, now_us = gcra_rule(limit, period_us, burst), moment(random)
+    paid_us, paid_rem, debt_us = gcra_state(random, rule, now_us)
     oracle = gcra(limit, period_us, burst, state=(paid_us + Fraction(paid_rem, rule[3]), debt_us))
     return oracle, (paid_us, paid_rem, debt_us), rule, now_us, burst
 
 
 def _gcra_kept(oracle: Oracle, per: int) -> tuple[int, int, int]:
     paid, debt_us = oracle.state()  # type: ignore[misc] # it was given a state
-    return (*_mixed(paid, per), debt_us)
+    return (*mixed(paid, per), debt_us)
 
 
 def _ask_gcra_decide(random: Random) -> Asked:
@@ -160,16 +114,12 @@ def _ask_gcra_refund(random: Random) -> Asked:
     cost = random.choice((1, min(2, burst), burst, random.randint(1, burst)))
     pays_us = rule[1] * cost + rule[2] * cost // rule[3]
     ahead_us = max(0, state[0] - now_us)
-    reset_at_us = now_us + _near(random, 0, pays_us, ahead_us, random.randint(0, 2 * pays_us + 1), least=-3)
+    reset_at_us = now_us + near(random, 0, pays_us, ahead_us, random.randint(0, 2 * pays_us + 1), least=-3)
     decided_at_us = random.choice((0, now_us))
     refunded = oracle.refund(now_us, cost, decided_at_us=decided_at_us, reset_at_us=reset_at_us)
     reset_after_us = oracle.reset_after_us(now_us)
     expected = (*_gcra_kept(oracle, rule[3]), refunded, reset_after_us)
     return (*state, now_us, cost, decided_at_us, reset_at_us, *rule), expected
-
-
-def _counted(random: Random, limit: int) -> int:
-    return _near(random, 0, 0, limit, 2 * limit, random.randint(0, limit), random.randint(0, 3 * limit))
 
 
 def _kept(oracle: Oracle) -> tuple[int, int, int]:
@@ -178,15 +128,11 @@ def _kept(oracle: Oracle) -> tuple[int, int, int]:
     return first, second, *(third or (0,))
 
 
-def _started(random: Random, *edges_us: int) -> int:
-    return random.choice((0, *edges_us, *edges_us)) + random.choice((-1, 0, 0, 0, 1))
-
-
 def _ask_fixed_window_decide(random: Random) -> Asked:
-    limit, period_us = _rate(random)
-    now_us = _in_window(random, period_us)
+    limit, period_us = rate(random)
+    now_us = in_window(random, period_us)
     start_us = now_us - now_us % period_us
-    state = (_started(random, start_us, start_us - period_us, start_us + period_us), _counted(random, limit))
+    state = (started(random, start_us, start_us - period_us, start_us + period_us), counted(random, limit))
     oracle = fixed_window(limit, period_us, state=state)
     cost, count = _costs(random, oracle.peek(now_us).remaining, limit)
     answers = _acquired(oracle, now_us, cost, count)
@@ -194,10 +140,10 @@ def _ask_fixed_window_decide(random: Random) -> Asked:
 
 
 def _ask_fixed_window_refund(random: Random) -> Asked:
-    limit, period_us = _rate(random)
-    now_us = _in_window(random, period_us)
+    limit, period_us = rate(random)
+    now_us = in_window(random, period_us)
     start_us = now_us - now_us % period_us
-    state = (_started(random, start_us, start_us - period_us, start_us + period_us), _counted(random, limit))
+    state = (started(random, start_us, start_us - period_us, start_us + period_us), counted(random, limit))
     oracle = fixed_window(limit, period_us, state=state)
     cost, decided_at_us = _taken(random, limit, now_us, start_us, start_us + period_us)
     refunded = oracle.refund(now_us, cost, decided_at_us=decided_at_us, reset_at_us=start_us + period_us)
@@ -205,29 +151,10 @@ def _ask_fixed_window_refund(random: Random) -> Asked:
     return (*state, now_us, cost, decided_at_us, limit, period_us), expected
 
 
-def _in_window(random: Random, period_us: int) -> int:
-    """Draw an instant, often at the edge of a window."""
-    now_us = _moment(random)
-    if random.random() < 0.5:
-        now_us = now_us - now_us % period_us + random.choice((0, 0, 1, period_us // 2, period_us - 1))
-    return now_us
-
-
 def _taken(random: Random, limit: int, *edges_us: int) -> tuple[int, int]:
     """Draw what is given back, and when it was taken."""
     cost = random.choice((1, 2, limit, random.randint(1, limit)))
-    return cost, _near(random, *edges_us, random.randint(min(edges_us), max(edges_us)), least=-(10**15))
-
-
-def _calendar(random: Random) -> tuple[int, tuple[int, int, int, int], int]:
-    """Draw a limit, three neighbouring windows and an instant in one of them."""
-    limit, _ = _rate(random)
-    edges_us = [random.choice((0, -5, _moment(random)))]
-    for _ in range(3):
-        edges_us.append(edges_us[-1] + random.choice((1, 2, 10, _spread(random, PERIOD_US_MAX))))
-    near_us = random.choice((*edges_us, *edges_us, random.randint(edges_us[0], edges_us[3])))
-    now_us = near_us + random.choice((-1, 0, 1))
-    return limit, (edges_us[0], edges_us[1], edges_us[2], edges_us[3]), min(max(now_us, edges_us[0]), edges_us[3] - 1)
+    return cost, near(random, *edges_us, random.randint(min(edges_us), max(edges_us)), least=-(10**15))
 
 
 def _window_at(edges_us: tuple[int, ...]) -> Callable[[int], tuple[int, int]]:
@@ -240,8 +167,8 @@ def _window_at(edges_us: tuple[int, ...]) -> Callable[[int], tuple[int, int]]:
 
 
 def _ask_calendar_quota_decide(random: Random) -> Asked:
-    limit, edges_us, now_us = _calendar(random)
-    state = (_started(random, *edges_us), _counted(random, limit))
+    limit, edges_us, now_us = calendar(random)
+    state = (started(random, *edges_us), counted(random, limit))
     oracle = calendar_quota(limit, _window_at(edges_us), state=state)
     cost, count = _costs(random, oracle.peek(now_us).remaining, limit)
     answers = _acquired(oracle, now_us, cost, count)
@@ -249,8 +176,8 @@ def _ask_calendar_quota_decide(random: Random) -> Asked:
 
 
 def _ask_calendar_quota_refund(random: Random) -> Asked:
-    limit, edges_us, now_us = _calendar(random)
-    state = (_started(random, *edges_us), _counted(random, limit))
+    limit, edges_us, now_us = calendar(random)
+    state = (started(random, *edges_us), counted(random, limit))
     oracle = calendar_quota(limit, _window_at(edges_us), state=state)
     cost, decided_at_us = _taken(random, limit, now_us, *edges_us)
     refunded = oracle.refund(now_us, cost, decided_at_us=decided_at_us, reset_at_us=edges_us[3])
@@ -259,15 +186,15 @@ def _ask_calendar_quota_refund(random: Random) -> Asked:
 
 
 def _ask_calendar_quota_covers(random: Random) -> Asked:
-    _, edges_us, now_us = _calendar(random)
+    _, edges_us, now_us = calendar(random)
     now_us = random.choice((now_us, edges_us[0] - 1, edges_us[0], edges_us[3] - 1, edges_us[3], edges_us[3] + 1))
     return (now_us, edges_us[0], edges_us[3]), (int(now_us in range(edges_us[0], edges_us[3])),)
 
 
 def _ask_sliding_window_counter_decide(random: Random) -> Asked:
-    limit, period_us = _rate(random)
-    now_us = _in_window(random, period_us)
-    state = _two_counts(random, limit, period_us, now_us)
+    limit, period_us = rate(random)
+    now_us = in_window(random, period_us)
+    state = two_counts(random, limit, period_us, now_us)
     oracle = sliding_window_counter(limit, period_us, state=state)
     cost, count = _costs(random, oracle.peek(now_us).remaining, limit)
     answers = _acquired(oracle, now_us, cost, count)
@@ -275,10 +202,10 @@ def _ask_sliding_window_counter_decide(random: Random) -> Asked:
 
 
 def _ask_sliding_window_counter_refund(random: Random) -> Asked:
-    limit, period_us = _rate(random)
-    now_us = _in_window(random, period_us)
+    limit, period_us = rate(random)
+    now_us = in_window(random, period_us)
     start_us = now_us - now_us % period_us
-    state = _two_counts(random, limit, period_us, now_us)
+    state = two_counts(random, limit, period_us, now_us)
     oracle = sliding_window_counter(limit, period_us, state=state)
     cost, decided_at_us = _taken(random, limit, now_us, start_us - period_us, start_us, start_us + period_us)
     refunded = oracle.refund(now_us, cost, decided_at_us=decided_at_us, reset_at_us=start_us + 2 * period_us)
@@ -286,15 +213,9 @@ def _ask_sliding_window_counter_refund(random: Random) -> Asked:
     return (*state, now_us, cost, decided_at_us, limit, period_us), expected
 
 
-def _two_counts(random: Random, limit: int, period_us: int, now_us: int) -> tuple[int, int, int]:
-    start_us = now_us - now_us % period_us
-    edges_us = (start_us, start_us - period_us, start_us - 2 * period_us, start_us + period_us)
-    return _started(random, *edges_us), _counted(random, limit), _counted(random, limit)
-
-
 def _ask_sliding_window_log_decide(random: Random) -> Asked:
-    limit = random.choice((random.randint(1, 7), _spread(random, LOG_LIMIT_MAX)))
-    used = _counted(random, limit)
+    limit = random.choice((random.randint(1, 7), spread(random, LOG_LIMIT_MAX)))
+    used = counted(random, limit)
     cost, count = _costs(random, max(0, limit - used), limit)
     granted = 0
     while granted < count and used + (granted + 1) * cost <= limit:
@@ -317,11 +238,11 @@ def _fraction(random: Random) -> tuple[int, int, int]:
     if random.random() < 0.02:
         return *_JUST_PAST_EXACT, random.randint(_JUST_PAST_EXACT[1], PERIOD_US_MAX)
     most = random.choice((9, 10**9, PERIOD_US_MAX))
-    m = random.choice((_spread(random, most), most, random.randint(1, most)))
-    b = min(m, random.choice((0, 1, m, m - 1, _spread(random, m), random.choice(_POWERS))))
-    a = random.choice((_spread(random, PERIOD_US_MAX), random.choice(_EDGES_OF_DIGITS), random.randrange(9)))
+    m = random.choice((spread(random, most), most, random.randint(1, most)))
+    b = min(m, random.choice((0, 1, m, m - 1, spread(random, m), random.choice(_POWERS))))
+    a = random.choice((spread(random, PERIOD_US_MAX), random.choice(_EDGES_OF_DIGITS), random.randrange(9)))
     if b > 2**8 and random.random() < 0.5:
-        a = _near(random, -(-EXACT_MAX // b))
+        a = near(random, -(-EXACT_MAX // b))
     return min(a, PERIOD_US_MAX), b, m
 
 
@@ -341,18 +262,18 @@ def _ask_share_below(random: Random) -> Asked:
 
 
 def _ask_time_of(random: Random) -> Asked:
-    _, interval_us, interval_rem, per, *_ = gcra_rule(*_rate(random), 1)
-    units = min(random.choice((0, 1, 2, _spread(random, UNITS_MAX), UNITS_MAX)), CAPACITY_US_MAX // (interval_us + 1))
+    _, interval_us, interval_rem, per, *_ = gcra_rule(*rate(random), 1)
+    units = min(random.choice((0, 1, 2, spread(random, UNITS_MAX), UNITS_MAX)), CAPACITY_US_MAX // (interval_us + 1))
     time = units * (interval_us + Fraction(interval_rem, per))
-    return (units, interval_us, interval_rem, per), _mixed(time, per)
+    return (units, interval_us, interval_rem, per), mixed(time, per)
 
 
 def _ask_units_within(random: Random) -> Asked:
-    _, interval_us, interval_rem, per, *_ = gcra_rule(*_rate(random), 1)
+    _, interval_us, interval_rem, per, *_ = gcra_rule(*rate(random), 1)
     interval = interval_us + Fraction(interval_rem, per)
-    units = min(random.choice((0, 1, 2, _spread(random, UNITS_MAX), UNITS_MAX)), CAPACITY_US_MAX // (interval_us + 1))
+    units = min(random.choice((0, 1, 2, spread(random, UNITS_MAX), UNITS_MAX)), CAPACITY_US_MAX // (interval_us + 1))
     free = max(Fraction(0), units * interval + Fraction(random.choice((-1, 0, 0, 1, random.randrange(per))), per))
-    return (*_mixed(free, per), interval_us, interval_rem, per), (floor(free / interval),)
+    return (*mixed(free, per), interval_us, interval_rem, per), (floor(free / interval),)
 
 
 # By the Lua twins' names: what draws a question, and how many are drawn.
@@ -373,4 +294,9 @@ QUESTIONED: dict[str, tuple[Callable[[Random], Asked], int]] = {
     "sliding_window_counter_refund": (_ask_sliding_window_counter_refund, 2_000),
     "sliding_window_log_decide": (_ask_sliding_window_log_decide, 1_000),
     "concurrency_decide": (_ask_concurrency_decide, 400),
+    "carrying_units_of": (ask_units_of, 600),
+    "carrying_gcra_carried": (ask_gcra, 3_000),
+    "carrying_fixed_window_carried": (ask_fixed_window, 1_500),
+    "carrying_calendar_quota_carried": (ask_calendar_quota, 1_500),
+    "carrying_sliding_carried": (ask_sliding, 1_500),
 }

@@ -11,27 +11,25 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from sluicegate.cli.defaults import rules_named, settings_here
+from sluicegate.cli.defaults import direct_limiter, rules_named, where_to_ask
 from sluicegate.cli.exits import ALLOWED, DENIED, UNANSWERED
 from sluicegate.cli.output import printable
 from sluicegate.cli.remote import Service
 from sluicegate.integrations import decision_json
-from sluicegate.monitoring import NullLogger
-from sluicegate.ratelimit import BlockingLimiter
 from sluicegate.ratelimit.rules import load_rules
 from sluicegate.utils import InvalidInputError, SystemClock, shape_of
 
 if TYPE_CHECKING:
     from sluicegate.ratelimit import Limit
-    from sluicegate.ratelimit.rules import Rules
+    from sluicegate.ratelimit.rules import Rule, Rules
 
-__all__ = ["acquire", "peek", "reset"]
-
-_DEADLINE_SECONDS = 2.0  # somebody waits at a terminal, not a request
+__all__ = ["acquire", "peek", "reset", "rule_named"]
 
 LimitName = Annotated[str, typer.Argument(metavar="LIMIT", help="The limit's name.")]
 Key = Annotated[str, typer.Argument(metavar="KEY", help="Who is limited, such as user:42.")]
-Cost = Annotated[int, typer.Option(help="Units, 0 to 1,000,000,000.")]
+Cost = Annotated[
+    int | None, typer.Option(help="Units, 0 to 1,000,000,000; default: what the rule says that a request takes.")
+]
 Url = Annotated[
     str | None, typer.Option(help="Where the service is; default: the settings' url, or this machine's port 8000.")
 ]
@@ -43,17 +41,15 @@ PlanName = Annotated[str, typer.Option(help="The plan of which the limit is take
 RulesFile = Annotated[str | None, typer.Option(help="With Redis: the file of rules; default: the settings'.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
-_SERVICE = "http://127.0.0.1:8000"
-
 
 class Source(Protocol):
     """What answers: a service, or a limiter in this process."""
 
-    def acquire(self, limit: str, key: str, cost: int, plan: str) -> dict[str, Any]:
-        """Take units, and return the decision."""
+    def acquire(self, limit: str, key: str, cost: int | None, plan: str) -> dict[str, Any]:
+        """Take units, by default what the rule says, and return the decision."""
         ...
 
-    def peek(self, limit: str, key: str, cost: int, plan: str) -> dict[str, Any]:
+    def peek(self, limit: str, key: str, cost: int | None, plan: str) -> dict[str, Any]:
         """Return the decision that an acquire would get."""
         ...
 
@@ -65,7 +61,7 @@ class Source(Protocol):
 def acquire(
     limit: LimitName,
     key: Key,
-    cost: Cost = 1,
+    cost: Cost = None,
     url: Url = None,
     redis: Redis = None,
     rules: RulesFile = None,
@@ -81,7 +77,7 @@ def acquire(
 def peek(
     limit: LimitName,
     key: Key,
-    cost: Cost = 1,
+    cost: Cost = None,
     url: Url = None,
     redis: Redis = None,
     rules: RulesFile = None,
@@ -114,14 +110,23 @@ def reset(
 
 
 def _source(url: str | None, redis: str | None, rules: str | None) -> Source:
-    if redis is None and url is None:
-        settings = settings_here()
-        url = settings.url
-        if url is None and settings.redis.url is not None:
-            redis = settings.redis.url.get_secret_value()
+    service, redis = where_to_ask(url, redis)
     if redis is None:
-        return Service(url or _SERVICE)
+        return Service(service)
     return _Direct(redis, load_rules(rules_named(rules)))
+
+
+def rule_named(rules: Rules, name: str, plan: str) -> Rule:
+    """Return the rule of that name as it is in a plan, or without one.
+
+    Raises:
+        InvalidInputError: There is none.
+    """
+    named = rules.named(plan)
+    rule = named.get(normalize("NFC", name))
+    if rule is None:
+        raise InvalidInputError("limit", shape_of(name), f"one of the file's: {', '.join(named)}")
+    return rule
 
 
 class _Direct:
@@ -131,31 +136,28 @@ class _Direct:
         self._redis = redis
         self._rules = rules
 
-    def acquire(self, limit: str, key: str, cost: int, plan: str) -> dict[str, Any]:
-        named = self._named(limit, plan)
-        with self._limiter() as limiter:
-            return decision_json(limiter.acquire(named, key, cost))
+    def acquire(self, limit: str, key: str, cost: int | None, plan: str) -> dict[str, Any]:
+        rule, limits = self._named(limit, key, plan)
+        units = rule.cost if cost is None else cost
+        with direct_limiter(self._redis) as limiter:
+            if len(limits) == 1:
+                return decision_json(limiter.acquire(limits[0], key, units))
+            return decision_json(limiter.acquire_all([(each, key, units) for each in limits]).decisions[0])
 
-    def peek(self, limit: str, key: str, cost: int, plan: str) -> dict[str, Any]:
-        named = self._named(limit, plan)
-        with self._limiter() as limiter:
-            return decision_json(limiter.peek(named, key, cost))
+    def peek(self, limit: str, key: str, cost: int | None, plan: str) -> dict[str, Any]:
+        rule, limits = self._named(limit, key, plan)
+        with direct_limiter(self._redis) as limiter:
+            return decision_json(limiter.peek(limits[0], key, rule.cost if cost is None else cost))
 
     def reset(self, limit: str, key: str, plan: str) -> bool:
-        named = self._named(limit, plan)
-        with self._limiter() as limiter:
-            return limiter.reset(named, key)
+        _, limits = self._named(limit, key, plan)
+        with direct_limiter(self._redis) as limiter:
+            return sum([limiter.reset(each, key) for each in limits]) > 0  # all of them
 
-    def _limiter(self) -> BlockingLimiter:
-        # What goes wrong is told once, by the answer or by the error.
-        return BlockingLimiter.connect(self._redis, deadline=_DEADLINE_SECONDS, logger=NullLogger())
-
-    def _named(self, name: str, plan: str) -> Limit:
-        rules = self._rules.named(plan)
-        rule = rules.get(normalize("NFC", name))
-        if rule is None:
-            raise InvalidInputError("limit", shape_of(name), f"one of the file's: {', '.join(rules)}")
-        return rule.limit_at(SystemClock().now_us())
+    def _named(self, name: str, key: str, plan: str) -> tuple[Rule, tuple[Limit, ...]]:
+        """Return a rule, and what has to be asked of it for a key."""
+        rule = rule_named(self._rules, name, plan)
+        return rule, rule.limits_for(key, SystemClock().now_us())
 
 
 def _shown(decision: dict[str, Any], *, as_json: bool) -> int:
@@ -176,12 +178,16 @@ def _sentence(decision: dict[str, Any]) -> Text:
         text.append(f"{decision['remaining']} remaining")
     else:
         text.append("what remains is not known")
-    if decision["never"]:
+    if decision["banned"] and decision["never"]:
+        text.append(", until the ban is lifted")
+    elif decision["never"]:
         text.append(", and this cost never fits")
     elif decision["retry_after"]:
         text.append(f", come back in {decision['retry_after']:.3f} s")
     elif decision["reset_after"]:
         text.append(f", all restored in {decision['reset_after']:.3f} s")
+    if decision["banned"]:
+        text.append("  (banned)", "yellow")
     if decision["shadow_denied"]:
         text.append("  (on trial: it would have been denied)", "yellow")
     if decision["degraded"]:

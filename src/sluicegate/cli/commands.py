@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from sluicegate.cli import asking, doctor, output, replaying, rules, serving, settings
+from sluicegate.cli import asking, doctor, output, overruling, replaying, rules, serving, settings
 from sluicegate.cli.exits import ALLOWED, BROKEN_PIPE, FAILED, INTERRUPTED, REFUSED, UNANSWERED, AwayError
 from sluicegate.utils import ConfigurationError, SluicegateError, StoreError
 
@@ -95,6 +95,12 @@ def _application() -> typer.Typer:
     application.command(epilog=_EPILOG)(asking.acquire)
     application.command(epilog=_EPILOG)(asking.peek)
     application.command(epilog=_EPILOG)(asking.reset)
+    application.command(epilog=_EPILOG)(overruling.ban)
+    application.command(epilog=_EPILOG)(overruling.unban)
+    application.command(epilog=_EPILOG)(overruling.bans)
+    application.command(epilog=_EPILOG)(overruling.override)
+    application.command("drop-override", epilog=_EPILOG)(overruling.drop_override)
+    application.command(epilog=_EPILOG)(overruling.overrides)
     application.command(epilog=_EPILOG)(replaying.replay)
     application.command(epilog=_EPILOG)(doctor.doctor)
     group = typer.Typer(help="Look at files of rules.", no_args_is_help=True)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sluicegate.monitoring import NullLogger
+from sluicegate.ratelimit import BlockingLimiter
 from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
     from sluicegate.config import Settings
 
-__all__ = ["rules_named", "settings_here"]
+__all__ = ["direct_limiter", "rules_named", "settings_here", "where_to_ask"]
+
+_DEADLINE_SECONDS = 2.0  # somebody waits at a terminal, not a request
+_SERVICE = "http://127.0.0.1:8000"
 
 
 def settings_here() -> Settings:
@@ -17,6 +22,29 @@ def settings_here() -> Settings:
     from sluicegate.config import load_settings  # noqa: PLC0415 - not every command needs them
 
     return load_settings()
+
+
+def where_to_ask(url: str | None, redis: str | None) -> tuple[str, str | None]:
+    """Return where the service is, and where the Redis that is asked in its place, if it is."""
+    if redis is None and url is None:
+        settings = settings_here()
+        url = settings.url
+        if url is None and settings.redis.url is not None:
+            redis = settings.redis.url.get_secret_value()
+    return url or _SERVICE, redis
+
+
+def direct_limiter(redis: str) -> BlockingLimiter:
+    """Return a limiter in this process whose state is in Redis, under the prefix and secret that the settings say."""
+    own = settings_here().redis
+    return BlockingLimiter.connect(
+        redis,
+        deadline=_DEADLINE_SECONDS,
+        key_prefix=own.key_prefix,
+        key_secret=own.key_secret.get_secret_value().encode() if own.key_secret is not None else b"",
+        changes=True,
+        logger=NullLogger(),  # what goes wrong is told once, by the answer or by the error
+    )
 
 
 def rules_named(option: str | None, settings: Settings | None = None) -> str:

@@ -42,21 +42,49 @@ class Service:
         # A proxy for the world is no way to this service.
         self._opener = build_opener(ProxyHandler({}))
 
-    def acquire(self, limit: str, key: str, cost: int, plan: str) -> dict[str, Any]:
-        """Take units, and return the decision."""
-        return self._post("acquire", {"limit": limit, "key": key, "cost": cost, **_if_named(plan)})
+    def acquire(self, limit: str, key: str, cost: int | None, plan: str) -> dict[str, Any]:
+        """Take units, by default what the rule says, and return the decision."""
+        return self._post("acquire", {"limit": limit, "key": key, **_if_said(cost), **_if_named(plan)})
 
-    def peek(self, limit: str, key: str, cost: int, plan: str) -> dict[str, Any]:
+    def peek(self, limit: str, key: str, cost: int | None, plan: str) -> dict[str, Any]:
         """Return the decision that an acquire would get."""
-        return self._post("peek", {"limit": limit, "key": key, "cost": cost, **_if_named(plan)})
+        return self._post("peek", {"limit": limit, "key": key, **_if_said(cost), **_if_named(plan)})
 
     def reset(self, limit: str, key: str, plan: str) -> bool:
         """Forget a key, and say whether there was something to forget."""
         return bool(self._post("reset", {"limit": limit, "key": key, **_if_named(plan)})["reset"])
 
+    def ban(self, keys: list[str], seconds: float | None, reason: str, limit: str | None, plan: str) -> dict[str, Any]:
+        """Ban keys, and return the bans."""
+        more = {"seconds": seconds} if seconds is not None else {}
+        return self._post("bans", {"keys": keys, "reason": reason, **more, **_under(limit, plan)})
+
+    def lift(self, keys: list[str], limit: str | None, plan: str) -> dict[str, Any]:
+        """Lift the bans of keys, and return how many there were."""
+        return self._post("bans/lift", {"keys": keys, **_under(limit, plan)})
+
+    def bans(self) -> dict[str, Any]:
+        """Return the bans that are in force."""
+        return self._asked(Request(f"{self._url}/v1/bans"))  # noqa: S310 - the scheme was checked
+
+    def override(self, limit: str, key: str, rate: str, seconds: float | None, plan: str) -> dict[str, Any]:
+        """Give a key another rate, and return the override."""
+        more = {"seconds": seconds} if seconds is not None else {}
+        return self._post("overrides", {"limit": limit, "key": key, "rate": rate, **more, **_if_named(plan)})
+
+    def drop(self, limit: str, key: str, plan: str) -> dict[str, Any]:
+        """Drop an override, and return whether there was one."""
+        return self._post("overrides/drop", {"limit": limit, "key": key, **_if_named(plan)})
+
+    def overrides(self) -> dict[str, Any]:
+        """Return the overrides that are in force."""
+        return self._asked(Request(f"{self._url}/v1/overrides"))  # noqa: S310 - the scheme was checked
+
     def _post(self, verb: str, body: dict[str, Any]) -> dict[str, Any]:
         content = json.dumps(body).encode()
-        request = Request(f"{self._url}/v1/{verb}", content, {"Content-Type": "application/json"})  # noqa: S310 - the scheme was checked
+        return self._asked(Request(f"{self._url}/v1/{verb}", content, {"Content-Type": "application/json"}))  # noqa: S310 - the scheme was checked
+
+    def _asked(self, request: Request) -> dict[str, Any]:
         try:
             with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as response:
                 return self._parsed(response.read(_ANSWER_BYTES_MAX))
@@ -84,6 +112,10 @@ class Service:
         return answer
 
 
+def _if_said(cost: int | None) -> dict[str, int]:
+    return {} if cost is None else {"cost": cost}
+
+
 def _if_named(plan: str) -> dict[str, str]:
     return {"plan": plan} if plan else {}
 
@@ -96,3 +128,7 @@ class _RefusedError(InvalidInputError):
 
     def __str__(self) -> str:
         return self.found
+
+
+def _under(limit: str | None, plan: str) -> dict[str, str]:
+    return {} if limit is None else {"limit": limit, **_if_named(plan)}

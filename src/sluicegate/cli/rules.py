@@ -21,11 +21,14 @@ from sluicegate.utils import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from sluicegate.ratelimit import Limit
     from sluicegate.ratelimit.rules import Doubt, Rule, Rules
 
 __all__ = ["check", "schema"]
 
 _MINUTE_SECONDS = 60.0
+_TOLD_BY_VALUE = ("algorithm", "mode")  # these words say themselves what they are
+_TOLD_OF_CHANGES = (*_TOLD_BY_VALUE, "on_failure", "critical", "time_zone", "anchor", "lease_seconds")
 
 
 def check(
@@ -70,7 +73,7 @@ def _as_json(rule: Rule) -> dict[str, object]:
     limit = rule.limit
     return {
         "name": limit.name,
-        "rates": _rates(rule),
+        "rates": _rates(limit),
         "algorithm": limit.algorithm,
         "key": list(rule.key.parts),
         "match": rule.match.as_json(),
@@ -78,6 +81,7 @@ def _as_json(rule: Rule) -> dict[str, object]:
         "charge": sorted(rule.statuses),
         "schedule": rule.schedule.as_json() if rule.schedule else [],
         "provided": list(rule.provided.parts) if rule.provided else [],
+        "rollout": rule.rollout.as_json() if rule.rollout else None,
         "on_failure": limit.on_failure,
         "critical": limit.critical,
         "shadow": limit.shadow,
@@ -100,7 +104,9 @@ def _print_table(rules: Rules) -> None:
                 (f"\nplan {plan}" if plan else "", "cyan"),
                 ("\non trial" if limit.shadow else "", "yellow"),
             ),
-            Text.assemble("\n".join([*_rates(rule), *_scheduled(rule)]), (f"\n{limit.algorithm}", "dim")),
+            Text.assemble(
+                "\n".join([*_rates(rule.limit), *_scheduled(rule)]), (f"\n{limit.algorithm}", "dim"), _rolled_out(rule)
+            ),
             Text("\n".join(rule.key.parts)),
             Text(_requests(rule)),
             Text("passes" if limit.on_failure == "open" else "is denied"),
@@ -155,5 +161,21 @@ def _scheduled(rule: Rule) -> list[str]:
     return [f"{times}: {'; '.join(map(str, limit.rates)) or limit.plan.capacity}" for times, limit in entries]
 
 
-def _rates(rule: Rule) -> list[str]:
-    return [str(rate) for rate in rule.limit.rates] or [f"{rule.limit.plan.capacity} at once"]
+def _rolled_out(rule: Rule) -> tuple[str, str]:
+    """Return what the limit is to become, and how far that is."""
+    rollout = rule.rollout
+    if rollout is None:
+        return "", ""
+    limit = rollout.becomes
+    changes = _rates(limit) if limit.rates != rule.limit.rates else []
+    for name in _TOLD_OF_CHANGES:
+        value = getattr(limit, name)
+        if value != getattr(rule.limit, name):
+            told = str(value).lower() if isinstance(value, bool) else str(value)
+            changes.append(told if name in _TOLD_BY_VALUE else f"{name} {told}")
+    becomes = "; ".join(changes) if rollout.candidate is not None else "enforced"
+    return f"\n{rollout.percent:g} % {becomes}", "yellow"
+
+
+def _rates(limit: Limit) -> list[str]:
+    return [str(rate) for rate in limit.rates] or [f"{limit.plan.capacity} at once"]

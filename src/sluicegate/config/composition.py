@@ -172,7 +172,10 @@ def limiter_of(settings: Settings, *, clock: Clock, logger: Logger, client: Redi
         ),
     )
     limiter = Limiter(store=store, **common)
-    limiter.switch(Features(leases=flags.leases, deny_cache=flags.deny_cache, coalescing=flags.coalescing))
+    features = Features(
+        leases=flags.leases, deny_cache=flags.deny_cache, coalescing=flags.coalescing, changes=flags.changes
+    )
+    limiter.switch(features)
     return limiter
 
 

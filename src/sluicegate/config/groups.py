@@ -198,3 +198,7 @@ class FlagSettings(Group):
 
     reload: bool = True
     """Whether the file of rules is watched."""
+
+    changes: bool = False
+    """Whether bans and overrides that other processes make are in force here within a second: with Redis that takes a
+    connection, and a command every few seconds. In memory there are no others."""

@@ -12,7 +12,8 @@ __all__ = ["ACL_COMMANDS", "least_acl", "sentinel_acl"]
 
 ACL_COMMANDS: Final = (
     *("evalsha", "evalsha_ro", "script|load", "info"),  # by the client
-    *("get", "mget", "set", "psetex", "del", "pttl", "pexpire", "time"),  # by the script, as are those below
+    *("get", "mget", "set", "psetex", "del", "pttl", "pexpire", "time"),  # by the scripts, as are those below
+    *("hdel", "hget", "hmget", "hset", "xadd", "xread"),  # for what a whole fleet is told
     *("zadd", "zcard", "zcount", "zrange", "zrangebyscore", "zrank", "zrem", "zremrangebyscore", "zrevrange", "zscore"),
 )
 CLUSTER_COMMANDS: Final = ("cluster|slots", "asking")

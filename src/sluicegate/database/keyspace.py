@@ -16,7 +16,7 @@ from sluicegate.utils import InvalidInputError, shape_of
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["LAYOUT", "Keyspace"]
+__all__ = ["LAYOUT", "Keyspace", "group_of"]
 
 LAYOUT = 1  # of the values and of the names; a newer one reads this one
 KEY_BYTES_MAX = 96  # beyond it a digest is shorter, and says as much
@@ -31,7 +31,8 @@ class Keyspace:
     """The names of one deployment's state.
 
     With hash tags they read ``{prefix}:{layout}:{tag}:…`` with the tag in braces, which is what decides the slot: all
-    that is kept for one key lies in one slot, and keys of one tag can be decided in one call.
+    that is kept for one key lies in one slot, and keys of one tag can be decided in one call. A tag is that of a whole
+    key, or of as many of its first parts as its limit says (*group*), so that what belongs to one tenant lies together.
 
     Args:
         prefix: What all its names begin with: 1 to 32 letters, digits, ``-`` or ``_``.
@@ -57,19 +58,21 @@ class Keyspace:
         self._secret = secret
         self.tags = tags
 
-    def name(self, base: str, key: str) -> str:
+    def name(self, base: str, key: str, group: int = 0) -> str:
         """Return the name of the state of *key*.
 
         Args:
             base: ``algorithm:limit:``, escaped.
             key: A checked key.
+            group: How many of its first parts make its tag, 0 to 8; 0 is the whole key.
         """
+        start = f"{self._start}{{{self.tag(key, group)}}}:" if self.tags else self._start
         if len(key) > KEY_BYTES_MAX or "{" in key or "}" in key or "%" in key or key[0] == "~" or not key.isascii():
-            return self._start_of(key) + base + self._escaped(key)
-        return self._start_of(key) + base + key
+            return start + base + self._escaped(key)
+        return start + base + key
 
-    def names(self, base: str, keys: Sequence[str]) -> list[str]:
-        """Return the names of the states of *keys*, which have one base."""
+    def names(self, base: str, keys: Sequence[str], group: int = 0) -> list[str]:
+        """Return the names of the states of *keys*, which have one base and group."""
         together = "".join(keys)
         # What needs an escape is told by a look at all of them: this runs for every decision.
         if (
@@ -77,10 +80,12 @@ class Keyspace:
             or any(character in together for character in "{}%~")
             or max(map(len, keys)) > KEY_BYTES_MAX
         ):
-            return [self.name(base, key) for key in keys]
-        if tags := self.tags:
+            return [self.name(base, key, group) for key in keys]
+        if (tags := self.tags) and not group:
             start = self._start
             return [f"{start}{{{crc32(key.encode()) % tags}}}:{base}{key}" for key in keys]
+        if tags:
+            return [self.name(base, key, group) for key in keys]
         start = self._start + base
         return [start + key for key in keys]
 
@@ -99,16 +104,20 @@ class Keyspace:
         """Where the fingerprint of the fleet stands on the server."""
         return f"{self._start}fingerprint"
 
-    def tag(self, key: str) -> int:
-        """Return the number of the hash tag that the states of *key* have; 0 where there are none."""
-        return crc32(key.encode("utf-8", "surrogatepass")) % self.tags if self.tags else 0
+    def changes(self, part: str) -> str:
+        """Return the name of a *part* of what a fleet is told; all parts lie in one slot."""
+        return f"{self._start}{{changes}}:{part}"
 
-    def companion(self, base: str, key: str, identity: str) -> str:
+    def tag(self, key: str, group: int = 0) -> int:
+        """Return the number of the hash tag that the states of *key* have in a *group*; 0 where there are none."""
+        if not self.tags:
+            return 0
+        text = group_of(key, group) if group else key
+        return crc32(text.encode("utf-8", "surrogatepass")) % self.tags
+
+    def companion(self, base: str, key: str, identity: str, group: int = 0) -> str:
         """Return the name of what happens once for the state of *key*, told apart by *identity*."""
-        return self.name(f"once:{identity}:{base}", key)
-
-    def _start_of(self, key: str) -> str:
-        return f"{self._start}{{{self.tag(key)}}}:" if self.tags else self._start
+        return self.name(f"once:{identity}:{base}", key, group)
 
     def _escaped(self, key: str) -> str:
         content = key.encode()
@@ -117,3 +126,13 @@ class Keyspace:
             return "~" + hashlib.blake2b(content, digest_size=16, key=self._secret).hexdigest()
         escaped = key.translate(_ESCAPES)
         return "%7E" + escaped[1:] if escaped.startswith("~") else escaped
+
+
+def group_of(key: str, parts: int) -> str:
+    """Return the first *parts* of a key, which colons separate: what it has in common with its group.
+
+    A colon within the first part is written ``%3A`` there; alone it is a key that needs no such care, so the group of
+    one part is that key.
+    """
+    first = key.split(":", parts)[:parts]
+    return first[0].replace("%3A", ":") if parts == 1 else ":".join(first)

@@ -36,6 +36,7 @@ __all__ = ["Directory", "RoutedClient"]
 
 KEYED: Final = frozenset({"DEL", "EXISTS", "EXPIRE", "GET", "HDEL", "HGET", "HGETALL", "HSET", "PTTL", "SET"})
 HOPS_MAX: Final = 5  # servers that send a call on: more would be a circle
+STREAMS: Final = "STREAMS"  # stands before the keys of a command that reads streams
 WAITS_MAX: Final = 3  # times that half of a slot's keys lie elsewhere
 WAIT_S: Final = (0.005, 0.02)  # until the other half has come
 RENEWALS_MAX: Final = 2  # times that a server was no master any more
@@ -138,10 +139,13 @@ class RoutedClient:
     async def execute(self, *command: Argument, deadline_us: int = COMMAND_DEADLINE_US) -> Any:  # noqa: ANN401
         """Send one command and return its reply; see `RedisClient`.
 
-        The word behind the command's name is taken for its key where the command is one that has a key there.
+        The word behind the command's name is taken for its key where the command is one that has a key there, or the
+        one behind ``STREAMS`` where that stands in it.
         """
         call = Call.of(str(command[0]), deadline_us)
         key = command[1] if len(command) > 1 and str(command[0]).upper() in KEYED else None
+        if STREAMS in command:
+            key = command[command.index(STREAMS) + 1]
         for _ in range(HOPS_MAX):
             node = await self._in_time(call, key)
             (reply,) = await node.ask(call, packed_command(command))

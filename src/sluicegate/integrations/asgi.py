@@ -23,7 +23,7 @@ from sluicegate.integrations.problem import (
     refusal_problem,
     undecidable_problem,
 )
-from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, LiveRules, Rules
+from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, LiveRules, Rules, those_that_fit
 from sluicegate.utils import InvalidInputError, LimitExceededError, shape_of
 
 if TYPE_CHECKING:
@@ -95,7 +95,13 @@ class RateLimitMiddleware:
         draft: int | None = RATELIMIT_DRAFT,
     ) -> None:
         clock = limiter.engine.clock
-        supply = Supply(client_address=client_address, descriptors=descriptors, provided=provided, clock=clock)
+        supply = Supply(
+            client_address=client_address,
+            descriptors=descriptors,
+            provided=provided,
+            clock=clock,
+            is_spread=limiter.engine.place is not None,
+        )
         if isinstance(limits, Rules):
             self._asked: Choose = asked_by_rules(limits, supply)
         elif isinstance(limits, LiveRules):
@@ -164,7 +170,9 @@ class RateLimitMiddleware:
     async def _serve(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
         """Serve the request if all that limits it lets it pass, and else refuse it."""
         taken: list[Decision] = scope[DECISIONS_KEY]
-        if len(asked) > RULES_AT_ONCE_MAX and len(asked := self._those_that_bind(asked)) > RULES_AT_ONCE_MAX:
+        if len(asked) > RULES_AT_ONCE_MAX:
+            asked = self._those_that_bind(those_that_fit(asked))
+        if len(asked) > RULES_AT_ONCE_MAX:
             await _refuse(scope, send, undecidable_problem(len(asked)), [])
         elif not await self._served(app, scope, receive, send, asked):
             await self._deny(scope, send, taken)
@@ -188,6 +196,8 @@ class RateLimitMiddleware:
 
     def _those_that_bind(self, asked: Asked) -> Asked:
         """Return those that are enforced, with as many on trial as there is room for, and tell the log once."""
+        if len(asked) <= RULES_AT_ONCE_MAX:
+            return asked
         if not self._told_of_too_many:
             self._told_of_too_many = True
             names = ", ".join(pair[0].name for pair in asked[:NAMES_SHOWN_MAX])
@@ -220,7 +230,7 @@ class RateLimitMiddleware:
             return decision.allowed
         if rates:
             joint = await self._limiter.acquire_all(rates)
-            taken.extend(joint.decisions)
+            taken += [decision for decision in joint.decisions if not decision.limit.beside]
             return joint.allowed
         return True
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from sluicegate.integrations.descriptors import descriptor_readers
-from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, largest_meeting
+from sluicegate.ratelimit.rules import RULES_AT_ONCE_MAX, largest_meeting, meeting_apart
 from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
@@ -50,12 +50,14 @@ class Supply:
         descriptors: Supplies further descriptors.
         provided: Knows other limits than those of the file.
         clock: Tells which rate holds now.
+        is_spread: Whether state lies on several servers, which decide together only what is of one group.
     """
 
     client_address: ClientAddress
     descriptors: Callable[[Scope], Mapping[str, str]] | None
     provided: ProvidedLimits | None
     clock: Clock
+    is_spread: bool = False
 
 
 def asked_by_rules(rules: Rules, supply: Supply) -> Choose:
@@ -67,6 +69,8 @@ def asked_by_rules(rules: Rules, supply: Supply) -> Choose:
     descriptors, provided, clock = supply.descriptors, supply.provided, supply.clock
     readers = descriptor_readers(rules, supply.client_address, given=descriptors is not None)
     _check_meeting(rules)
+    if supply.is_spread:
+        _check_groups(rules)
     asks_provider = _asks_provider(rules, provided)
     has_charges = any(rule.statuses for rule in rules.all)
 
@@ -114,6 +118,16 @@ def _check_meeting(rules: Rules) -> None:
         names = ", ".join(rule.limit.name for rule in meeting.rules[:NAMES_SHOWN_MAX])
         found = f"{len(meeting.rules)} rules that cover one request ({meeting.request}): {names}, …"
         raise InvalidInputError("limits", found, f"at most {RULES_AT_ONCE_MAX} for one request; narrow what they match")
+
+
+def _check_groups(rules: Rules) -> None:
+    meeting = meeting_apart(rules)
+    if meeting is not None:
+        groups = {rule.group: f"{rule.limit.name} by {', '.join(rule.group)}" for rule in meeting.rules}
+        names = "; ".join(list(groups.values())[:NAMES_SHOWN_MAX])
+        found = f"limits of several groups that cover one request on a Cluster ({meeting.request}): {names}"
+        accepted = "one group, such as group: tenant beside key: [tenant, user]; and mode: leased for what all share"
+        raise InvalidInputError("limits", found, accepted)
 
 
 def _asks_provider(rules: Rules, provided: ProvidedLimits | None) -> bool:

@@ -221,7 +221,7 @@ def _service_item(name: str, decision: Decision, retry_after_s: int | None) -> s
 def _more_after_us(decision: Decision) -> int | None:
     """Return the time until more remains than now; ``None`` where this one decision does not show it."""
     remaining = decision.remaining
-    if remaining is None or decision.limit.algorithm == "concurrency":
+    if remaining is None or decision.limit.algorithm == "concurrency" or decision.banned:
         return None
     if denies(decision) and decision.retry_after_us < 0:
         return None

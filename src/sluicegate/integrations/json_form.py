@@ -31,5 +31,6 @@ def decision_json(decision: Decision, token: str | None = None) -> dict[str, Any
         "source": decision.source,
         "degraded": decision.degraded,
         "shadow_denied": decision.shadow_denied,
+        "banned": decision.banned,
         "id": token,
     }

@@ -61,8 +61,9 @@ def denial_problem(decision: Decision | JointDecision | Sequence[Decision]) -> P
         decision: A decision, a joint one, or several, of which at least one denies.
 
     Returns:
-        429 and ``quota-exceeded``; or 503 and ``temporary-reduced-capacity`` when nobody counted, and
-        the request is denied only because the store is away and the limit is closed without it.
+        429 and ``quota-exceeded``; 503 and ``temporary-reduced-capacity`` when nobody counted, and
+        the request is denied only because the store is away and the limit is closed without it; for a key that is
+        banned 429, and 403 where the ban has no end.
     """
     denials = [each for each in shown_decisions(decision) if denies(each)]
     names = list(dict.fromkeys(policy_name(each.limit) for each in denials))
@@ -70,6 +71,13 @@ def denial_problem(decision: Decision | JointDecision | Sequence[Decision]) -> P
     if denials and all(each.degraded and each.remaining is None for each in denials):
         detail = "The limiter cannot decide at the moment, and this request must not pass undecided."
         return Problem(status=503, type=REDUCED_CAPACITY, title=_REDUCED, detail=detail, members=members)
+    bans = [each for each in denials if each.banned]
+    if any(each.never for each in bans):
+        return refusal_problem()
+    if bans and not any(each.never for each in denials):
+        wait_us = max(each.retry_after_us for each in denials)
+        detail = f"Requests of this client are refused for a while. {_wait(wait_us)}"
+        return Problem(status=429, title="Too Many Requests", detail=detail, members=members)
     title = "Request cannot be satisfied as assigned quota has been exceeded"
     return Problem(status=429, type=QUOTA_EXCEEDED, title=title, detail=_advice(denials), members=members)
 
@@ -92,5 +100,9 @@ def _advice(denials: Sequence[Decision]) -> str:
     waits_us = [each.retry_after_us for each in denials]
     if not waits_us or min(waits_us) < 0:
         return "The request may pass when others have finished."
-    wait_ms = -(-max(waits_us) // 1000)  # rounded up: a client that comes sooner is denied again
+    return _wait(max(waits_us))
+
+
+def _wait(wait_us: int) -> str:
+    wait_ms = -(-wait_us // 1000)  # rounded up: a client that comes sooner is denied again
     return f"The request may pass in {wait_ms / 1000:.3f} seconds."

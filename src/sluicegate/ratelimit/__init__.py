@@ -1,19 +1,29 @@
 """The product: limits, decisions, and the limiters that make them."""
 
+from sluicegate.ratelimit.ban_rule import BanRule
+from sluicegate.ratelimit.bans import Ban, Override
 from sluicegate.ratelimit.blocking import BlockingHold, BlockingLimiter
+from sluicegate.ratelimit.comparing import without_those_beside
 from sluicegate.ratelimit.decision import Decision, JointDecision
 from sluicegate.ratelimit.features import Features
 from sluicegate.ratelimit.holds import Hold, HoldVerbs
 from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.limiter import Limiter
+from sluicegate.ratelimit.overruling import KEYS_AT_ONCE_MAX, Bans, BlockingBans, BlockingRateOverrides, RateOverrides
 from sluicegate.ratelimit.rate import Rate
 from sluicegate.ratelimit.statistics import Statistics
 from sluicegate.ratelimit.stores.redis import Batching, RedisStore, decide_script
 
 __all__ = [
+    "KEYS_AT_ONCE_MAX",
+    "Ban",
+    "BanRule",
+    "Bans",
     "Batching",
+    "BlockingBans",
     "BlockingHold",
     "BlockingLimiter",
+    "BlockingRateOverrides",
     "Decision",
     "Features",
     "Hold",
@@ -21,8 +31,11 @@ __all__ = [
     "JointDecision",
     "Limit",
     "Limiter",
+    "Override",
     "Rate",
+    "RateOverrides",
     "RedisStore",
     "Statistics",
     "decide_script",
+    "without_those_beside",
 ]

@@ -21,9 +21,8 @@ from sluicegate.utils import COST_MAX, StoreError, StoreOverloadedError, SystemC
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sluicegate.monitoring import Counters
     from sluicegate.ratelimit.engine import Engine
-    from sluicegate.ratelimit.limit import Plan
+    from sluicegate.ratelimit.plan import Plan
     from sluicegate.ratelimit.stores.store import InstantStore, Reply
 
     Acquire = Callable[[Limit, str, int], Decision]
@@ -46,22 +45,31 @@ def acquirer(engine: Engine, store: InstantStore) -> Acquire:
     if type(store) is not MemoryStore:
         return anything
     clock = None if type(store.clock) is SystemClock else store.clock.now_us
-    return _short_way(_Known(store, engine.counters, anything), anything, clock)
+    return _short_way(_Known(store, engine, anything), anything, clock)
 
 
 def _long_way(engine: Engine, store: InstantStore) -> Acquire:
-    acquire_one, row = store.acquire_one, engine.counters.row
+    acquire_one, row, ruling, by_key = store.acquire_one, engine.counters.row, engine.ruling, engine.ruling.by_key
 
     def acquire(limit: Limit, key: str, cost: int) -> Decision:
         # The common case is checked in place.
         if type(limit) is not Limit or type(cost) is not int or not 0 <= cost <= COST_MAX or type(key) is not str:
             key = checked_acquire(limit, key, cost)
+        if by_key:
+            key = checked_acquire(limit, key, cost)
+            ruled = ruling.ruled(limit, key, cost)
+            if isinstance(ruled, Decision):
+                engine.check_open()
+                return engine.counted((ruled,))[0]
+            limit = ruled
         try:
             decision = acquire_one(limit, key, cost)
         except StoreError as error:
             return engine.acquired(Request(ACQUIRE, ((limit, checked_key(key), cost),)), error)
         if decision is not None:
             row(limit.name)[SHADOW_DENIED if limit.shadow and decision[10] else decision[0]] += 1
+            if limit.ban is not None and not decision[0]:
+                ruling.denied(limit, decision[2])
             return decision
         if limit.plan.holds:
             raise not_acquirable(limit)
@@ -74,10 +82,12 @@ def _long_way(engine: Engine, store: InstantStore) -> Acquire:
 def _short_way(known: _Known, anything: Acquire, clock: Callable[[], int] | None) -> Acquire:
     """Return what decides the commonest of all in one function, and leaves the rest to others.
 
-    That is a limit of one rate whose units take whole microseconds, and a key that is remembered and granted. The
-    arithmetic is that of `gcra.decide` where nothing is owed; *clock* is ``None`` for the machine's own.
+    That is a limit of one rate whose units take whole microseconds, and a key that is remembered and granted, and of
+    which no ban or override is in force. The arithmetic is that of `gcra.decide` where nothing is
+    owed; *clock* is ``None`` for the machine's own.
     """
     parts, only, last, otherwise = known.by_shard, known.by_shard[0], len(known.by_shard) - 1, known.otherwise
+    by_key = known.by_key
 
     def acquire(limit: Limit, key: str, cost: int) -> Decision:
         if type(key) is not str or (cost is not _ONE and (type(cost) is not int or not 0 < cost <= COST_MAX)):
@@ -86,7 +96,7 @@ def _short_way(known: _Known, anything: Acquire, clock: Callable[[], int] | None
             own, interval_us, capacity_us, turn, table, tally = (parts[hash(key) & last] if last else only)[limit.plan]
         except (AttributeError, KeyError, TypeError):  # it is no limit, or not yet known
             return known.first(limit, key, cost)
-        if own is not limit:
+        if own is not limit or (by_key and key in by_key):
             return anything(limit, key, cost)
         try:
             del turn[0]
@@ -123,12 +133,15 @@ class _Known:
         by_shard: For each shard, by the plan of a limit: the limit itself, where the short way is open to it; the time
             of a unit, and the capacity; the turn of the shard; what is kept there for the limit's keys; and the tally
             of what was allowed, which numbers the decisions too.
+        by_key: The bans and overrides that are in force.
     """
 
-    def __init__(self, store: MemoryStore, counters: Counters, anything: Acquire) -> None:
+    def __init__(self, store: MemoryStore, engine: Engine, anything: Acquire) -> None:
         self.by_shard: tuple[dict[Plan, Entry], ...] = tuple({} for _ in store.shards)
         self._store = store
-        self._counters = counters
+        self._counters = engine.counters
+        self._denied = engine.ruling.denied
+        self.by_key = engine.ruling.by_key
         self._anything = anything
         self._starts = [store.numbering() for _ in store.shards]
 
@@ -160,6 +173,8 @@ class _Known:
         if limit.shadow:
             return self.first(limit, key, cost)
         self._counters.row(plan.name)[DENIED] += 1
+        if limit.ban is not None:
+            self._denied(limit, key)
         return _decision_of(Decision, (
             False, limit, key, cost, (capacity_us - ahead_us) // interval_us,
             NEVER_US if cost_us > capacity_us else reset_after_us - capacity_us, ahead_us,

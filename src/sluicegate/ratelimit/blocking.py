@@ -19,6 +19,7 @@ from sluicegate.ratelimit.decorating import Function, check_decoration, decorate
 from sluicegate.ratelimit.engine import DENY_CACHE_US, forget_parent_after_fork, in_order
 from sluicegate.ratelimit.joint import Joint
 from sluicegate.ratelimit.limiter import Limiter
+from sluicegate.ratelimit.overruling import BlockingBans, BlockingRateOverrides
 from sluicegate.ratelimit.parts import store_at
 from sluicegate.ratelimit.stages.lease_book import LEASES_MAX
 from sluicegate.ratelimit.stores.memory import KEYS_MAX
@@ -57,6 +58,7 @@ class BlockingLimiter:
         logger: Logger | None = None,
         deny_cache_s: float = DENY_CACHE_US / 1_000_000,
         lease_keys_max: int = LEASES_MAX,
+        changes: bool = False,
     ) -> None:
         self._limiter = Limiter(
             clock=clock,
@@ -65,9 +67,12 @@ class BlockingLimiter:
             logger=logger,
             deny_cache_s=deny_cache_s,
             lease_keys_max=lease_keys_max,
+            changes=changes,
         )
         self._engine = self._limiter.engine
         self._background = Background()
+        self.bans = BlockingBans(self._limiter.bans, self.run)
+        self.overrides = BlockingRateOverrides(self._limiter.overrides, self.run)
         self._engine.leases.renewals.post = self._post
         self._acquire_here = self._engine.acquire_here
         forget_parent_after_fork(self, BlockingLimiter._after_fork)
@@ -82,6 +87,7 @@ class BlockingLimiter:
         key_prefix: str = "sg",
         key_secret: bytes = b"",
         deny_cache_s: float = DENY_CACHE_US / 1_000_000,
+        changes: bool = False,
         logger: Logger | None = None,
     ) -> Self:
         """Return a limiter whose state is in Redis; see `Limiter.connect`."""
@@ -93,7 +99,7 @@ class BlockingLimiter:
             keyspace=Keyspace(key_prefix, secret=key_secret, tags=tags_for(url)),
             logger=logger,
         )
-        return cls(store=store, logger=logger, deny_cache_s=deny_cache_s)
+        return cls(store=store, logger=logger, deny_cache_s=deny_cache_s, changes=changes)
 
     def __enter__(self) -> Self:
         try:
@@ -126,13 +132,15 @@ class BlockingLimiter:
         """Take of several limits at once, all or nothing; see `Limiter.acquire_all`."""
         request, order = checked_all(limits)
         joint = Joint(self._engine, request)
-        if joint.left is not None:
-            try:
-                outcome = self._outcome(joint.left)
-            except SluicegateError:
-                joint.put_back()
-                raise
-            joint.settle(outcome)
+        try:
+            while joint.left is not None:
+                joint.settle(self._outcome(joint.left))
+        except SluicegateError:
+            joint.put_back()
+            raise
+        finally:
+            if joint.owed:
+                self._background.run(self._engine.give_back(joint.owed))
         return in_order(joint.decisions, order)
 
     def acquire_many(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> tuple[Decision, ...]:
@@ -145,11 +153,10 @@ class BlockingLimiter:
 
     def peek(self, limit: Limit, key: str, cost: int = 1) -> Decision:
         """Say what an `acquire` would be answered; see `Limiter.peek`."""
-        request = checked_peek(limit, key, cost)
-        here = self._engine.peek_here(request)
-        if here is not None:
+        here = self._engine.peek_here(checked_peek(limit, key, cost))
+        if isinstance(here, Decision):
             return here
-        return self._engine.decided(request, self._outcome(request), counted=False)[0]
+        return self._engine.decided(here, self._outcome(here), counted=False)[0]
 
     def reset(self, limit: Limit, key: str) -> bool:
         """Forget the state of *key*; see `Limiter.reset`."""
@@ -205,7 +212,7 @@ class BlockingLimiter:
                 self._background.stop()
 
     def run(self, coroutine: Coroutine[Any, Any, Result]) -> Result:
-        """Run *coroutine* on the background loop and wait for it; what holds are made of."""
+        """Run *coroutine* on the background loop and wait for it; what holds and bans are made of."""
         return self._background.run(coroutine)
 
     def _asked(self, request: Request) -> Reply:

@@ -20,6 +20,7 @@ __all__ = ["Decision", "JointDecision"]
 NEVER_US = -1
 UNKNOWN_US = -2
 NOTHING_TAKEN = -1
+BANNED = "ban"
 
 
 class _Fields(NamedTuple):
@@ -49,7 +50,7 @@ class Decision(_Fields):
         retry_after_us: The wait in microseconds: 0 when allowed, -1 for never, -2 for unknown.
         reset_after_us: Microseconds until nothing is left of the past under any of the limit's rates.
         decided_at_us: The store's time of the decision, in microseconds since the epoch; of a lease, of the taking.
-        source: What answered: ``memory``, ``redis``, ``lease``, ``deny_cache`` or ``fallback``.
+        source: What answered: ``memory``, ``redis``, ``lease``, ``deny_cache``, ``ban`` or ``fallback``.
         degraded: Whether it was decided without the authority that should have decided.
         shadow_denied: Whether a shadow limit would have denied it.
         serial: Tells this decision from others of its key at the same microsecond; -1 when the store
@@ -72,8 +73,16 @@ class Decision(_Fields):
 
     @property
     def never(self) -> bool:
-        """Whether the cost is more than the limit could ever grant."""
+        """Whether the cost is more than the limit could ever grant, or the key is banned without an end."""
         return self.retry_after_us == NEVER_US
+
+    @property
+    def banned(self) -> bool:
+        """Whether the key is banned, and therefore denied; under a shadow limit, whether it would have been.
+
+        `Limiter.bans` says why.
+        """
+        return self.source == BANNED and (self.retry_after_us != 0 or self.shadow_denied)
 
     @property
     def reset_after(self) -> float:
@@ -110,10 +119,13 @@ class Decision(_Fields):
     def __str__(self) -> str:
         if self.allowed:
             return f"{self.limit.name} allowed, {self.remaining} remaining"
+        if self.banned and self.never:
+            return f"{self.limit.name} denied, banned without an end"
         if self.never:
             return f"{self.limit.name} denied, never possible"
         wait = self.retry_after
-        return f"{self.limit.name} denied, retry after {'an unknown time' if wait is None else f'{wait} s'}"
+        denied = "banned" if self.banned else "denied"
+        return f"{self.limit.name} {denied}, retry after {'an unknown time' if wait is None else f'{wait} s'}"
 
 
 @dataclass(frozen=True, slots=True)

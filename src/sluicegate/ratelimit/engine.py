@@ -1,6 +1,6 @@
 """The one way of a request: checked once, decided here or there, answered truly, counted.
 
-HERE is this process, without waiting: a lease, the deny cache, or a store that answers at once. THERE is a
+HERE is this process, without waiting: a ban, a lease, the deny cache, or a store that answers at once. THERE is a
 store that has to be awaited. `Limiter` awaits it, `BlockingLimiter` waits for it in its thread; between the
 check and the answer both come through here.
 """
@@ -15,15 +15,16 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from sluicegate.monitoring import Counters
 from sluicegate.ratelimit.at_once import acquirer
 from sluicegate.ratelimit.checking import checked_acquire, not_acquirable
-from sluicegate.ratelimit.decision import NOTHING_TAKEN, UNKNOWN_US, Decision, JointDecision
+from sluicegate.ratelimit.decision import BANNED, NOTHING_TAKEN, UNKNOWN_US, Decision, JointDecision
 from sluicegate.ratelimit.features import Features
 from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.outcomes import CACHED, COLUMNS, DEGRADED, EARLY, LEASED, SHADOW_DENIED
+from sluicegate.ratelimit.ruling import Ruling
 from sluicegate.ratelimit.stages.deny_cache import DenyCache
 from sluicegate.ratelimit.stages.lease_book import LEASES_MAX, LeaseBook
 from sluicegate.ratelimit.store_watch import StoreWatch
 from sluicegate.ratelimit.stores.redis import RedisStore
-from sluicegate.ratelimit.stores.store import ACQUIRE, REFUND, RESET, Reply, Request
+from sluicegate.ratelimit.stores.store import ACQUIRE, PEEK, REFUND, RESET, Reply, Request
 from sluicegate.utils import COST_MAX, KEY_LENGTH_MAX, LimiterClosedError, StoreError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ _request_of = tuple.__new__  # as above
 
 
 class Engine:
-    """Has requests decided by the first that can: lease, deny cache, store, fallback.
+    """Has requests decided by the first that can: ban, lease, deny cache, store, fallback.
 
     Args:
         store: Where state lives.
@@ -57,6 +58,8 @@ class Engine:
 
     Attributes:
         acquire_here: Checks an acquire of (limit, key, cost) and decides it here, or returns the request to ask there.
+        place: Where the state of a limit and key lies, where the store cannot decide everything together.
+        ruling: The bans and overrides that are in force.
     """
 
     def __init__(
@@ -76,11 +79,13 @@ class Engine:
         self.closed = False
         self.features = Features()
         self.denials = DenyCache(clock, longest_us=deny_cache_us)
+        self.ruling = Ruling(store, clock, logger)
         self.ask_there = _never_asked if store.at_once else store.ask
-        self.leases = LeaseBook(clock, self.sleep, self.ask_there, self._given_back, leases_max=lease_keys_max)
+        self.leases = LeaseBook(clock, self.sleep, self.ask_there, self.give_back, leases_max=lease_keys_max)
         self.leases.renewals.post = _post
         self._spend = self.leases.spend  # one look-up nearer
         self._watch = StoreWatch(logger, clock, store.source)
+        self.place: Callable[[Limit, str], int] | None = getattr(store, "place", None)
         self._source = store.source
         self._row = self.counters.row
         self.acquire_here: Callable[[Limit, str, int], Decision | Request] = (
@@ -101,6 +106,12 @@ class Engine:
         plan = limit.plan
         if plan.holds:
             raise not_acquirable(limit)
+        if self.ruling.by_key:
+            ruled = self.ruling.ruled(limit, key, cost)
+            if isinstance(ruled, Decision):
+                self.check_open()
+                return self.counted((ruled,))[0]
+            limit, plan = ruled, ruled.plan
         decision, column = None, LEASED
         if plan.lease_us:
             decision = self._spend(limit, key, cost)
@@ -113,6 +124,8 @@ class Engine:
         row = self._row(limit.name)
         row[decision[0]] += 1
         row[column] += 1
+        if limit.ban is not None and column == CACHED:
+            self.ruling.denied(limit, key)
         return decision
 
     def answer_here(self, request: Request) -> Reply | StoreError | None:
@@ -128,6 +141,7 @@ class Engine:
         self.features = features
         self.leases.switch(on=features.leases)
         self.denials.switch(on=features.deny_cache)
+        self.ruling.changes.switch(on=features.changes)
         if isinstance(self.store, RedisStore):
             self.store.coalesces = features.coalescing
 
@@ -176,6 +190,8 @@ class Engine:
         ))  # fmt: skip
         if not allowed or limit.plan.lease_us or self.denials.denials:
             self._note(decision, sent_us)
+            if not allowed and limit.ban is not None:
+                self.ruling.denied(limit, key)
         return decision
 
     async def decisions(self, request: Request) -> tuple[Decision, ...]:
@@ -259,18 +275,30 @@ class Engine:
             row[outcome] += 1
             if decision.source in EARLY:
                 row[CACHED + EARLY.index(decision.source)] += 1
+            # Denied by itself, and by who counts: not beside another limit, by a ban, or in the store's absence.
+            counts = decision.limit.ban is not None and not decision.degraded and decision.source != BANNED
+            if counts and decision.retry_after_us:
+                self.ruling.denied(decision.limit, decision.key)
         return decisions
 
-    def peek_here(self, request: Request) -> Decision | None:
-        """Return what a lease says to a peek; ``None`` where the store must be asked."""
+    def peek_here(self, request: Request) -> Decision | Request:
+        """Return what a ban or a lease says to a peek; or what is to be asked of the store."""
         ((limit, key, cost),) = request.members
-        return self.leases.look(limit, key, cost) if limit.plan.lease_us else None
+        if self.ruling.by_key:
+            ruled = self.ruling.ruled(limit, key, cost)
+            if isinstance(ruled, Decision):
+                return ruled
+            if ruled is not limit:
+                limit, request = ruled, Request(PEEK, ((ruled, key, cost),))
+        seen = self.leases.look(limit, key, cost) if limit.plan.lease_us else None
+        return request if seen is None else seen
 
     def after_fork(self) -> None:
         """Share nothing with the parent."""
         self.counters.after_fork()
         self.denials.clear()
         self.leases.clear()
+        self.ruling.after_fork()
         self.store.after_fork()
 
     def check_open(self) -> None:
@@ -287,7 +315,7 @@ class Engine:
         elif decision.retry_after_us:  # else another limit of the request denied it
             self.denials.remember(decision, sent_us)
 
-    async def _given_back(self, requests: Sequence[Request]) -> list[Reply | StoreError]:
+    async def give_back(self, requests: Sequence[Request]) -> list[Reply | StoreError]:
         """Give back units that were taken ahead, after which a denial is not believed any more."""
         outcomes = await self.outcomes(requests)
         for request, outcome in zip(requests, outcomes, strict=True):

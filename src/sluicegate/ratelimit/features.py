@@ -15,8 +15,12 @@ class Features:
         leases: Whether limits with ``mode="leased"`` take units ahead; else they are asked for one by one.
         deny_cache: Whether denials are remembered; else each is asked for.
         coalescing: Whether requests that are alike travel once in a batch; else each by itself.
+        changes: Whether bans and overrides that other processes make are heard of, which costs a command every few
+            seconds and a connection; else only once this process has made one. What it knows stays in force. In
+            memory there are no others.
     """
 
     leases: bool = True
     deny_cache: bool = True
     coalescing: bool = True
+    changes: bool = False

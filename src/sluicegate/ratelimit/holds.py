@@ -12,13 +12,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 from sluicegate.ratelimit.checking import checked_hold
+from sluicegate.ratelimit.decision import Decision
 from sluicegate.ratelimit.stores.store import RELEASE, RENEW, TAKE, Request
 from sluicegate.utils import InvalidInputError, LimiterClosedError, LimitExceededError, SluicegateError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sluicegate.ratelimit.decision import Decision
     from sluicegate.ratelimit.engine import Engine
     from sluicegate.ratelimit.limit import Limit
 
@@ -126,6 +126,13 @@ class HoldVerbs:
 
     async def take(self, limit: Limit, key: str, holder: str) -> Decision:
         """Take a unit for *holder*; who asks again keeps the unit and takes no second."""
+        key = checked_hold(limit, key)
+        if self._engine.ruling.by_key:
+            ruled = self._engine.ruling.ruled(limit, key, 1)
+            if isinstance(ruled, Decision):
+                self._engine.check_open()
+                return self._engine.counted((ruled,))[0]
+            limit = ruled
         return (await self._engine.decisions(_request(TAKE, (limit, key, holder))))[0]
 
     async def renew(self, limit: Limit, key: str, holder: str) -> bool:

@@ -1,20 +1,29 @@
 """A request under several limits: what is known here already, what is left to ask, and how both end together.
 
-A known denial ends it at once. Units in hand are spent first, and put back when the store denies the rest;
-not when the caller is cancelled meanwhile, for then nobody knows.
+A ban or a known denial ends it at once. Units in hand are spent first, and put back when the store denies the rest;
+not when the caller is cancelled meanwhile, for then nobody knows. What a store cannot decide together with the rest is
+a leased limit: where nothing of it is in hand it is asked first, and given back like what was in hand.
+
+A limit that is asked beside another (`comparing`) decides as if that one were not there: its denial neither ends
+the request here nor puts back what was spent of the one beside it.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sluicegate.ratelimit.decision import NOTHING_TAKEN, Decision
-from sluicegate.ratelimit.stages import deny_cache
-from sluicegate.ratelimit.stores.store import ACQUIRE, Reply, Request
+from sluicegate.ratelimit.checking import checked_refund
+from sluicegate.ratelimit.comparing import compare, itself_denies, without_those_beside
+from sluicegate.ratelimit.decision import BANNED, NOTHING_TAKEN, Decision
+from sluicegate.ratelimit.limit import Limit
+from sluicegate.ratelimit.stages import deny_cache, lease_book
+from sluicegate.ratelimit.stores.store import ACQUIRE, APART_ACCEPTED, Reply, Request
+from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
     from sluicegate.ratelimit.engine import Engine
-    from sluicegate.ratelimit.limit import Limit
     from sluicegate.utils import StoreError
 
 __all__ = ["Joint"]
@@ -28,23 +37,34 @@ class Joint:
         request: The checked request.
 
     Attributes:
-        left: What the store has to be asked, or ``None`` when all is decided.
+        left: What the store has to be asked next, or ``None`` when all is decided.
         decisions: One for each member, when all is decided.
+        owed: What has to be given back to the store in the end.
+
+    Raises:
+        InvalidInputError: Strict limits lie apart.
     """
 
     def __init__(self, engine: Engine, request: Request) -> None:
         self._engine = engine
         self._members = request.members
         self._spent: dict[int, Decision] = {}
+        self._ahead: list[int] = []  # the places of what is asked before the rest, the next at the end
+        self._beside = {at for at, (limit, _, _) in enumerate(request.members) if limit.beside}
+        self._places: Sequence[int] = range(len(request.members))  # of those that are left, in the order asked
         self.left: Request | None = request
         self.decisions: tuple[Decision, ...] = ()
-        if engine.store.at_once:
+        self.owed: list[Request] = []
+        if engine.ruling.by_key:
+            self._rule()
+        if engine.store.at_once or self.left is None:
             return
         engine.check_open()
-        if engine.denials.denials:
-            self._deny()
-        if self.left is not None and any(limit.plan.lease_us for limit, _, _ in self._members):
-            self._spend()
+        if engine.denials.denials and self._deny():
+            return
+        home = None if engine.place is None else self._home(engine.place)
+        if any(limit.plan.lease_us for limit, _, _ in self._members):
+            self._spend(home)
 
     def settle(self, outcome: Reply | StoreError) -> None:
         """End it with what the store answered to what was left, or its failure."""
@@ -52,25 +72,54 @@ class Joint:
         engine, asked = self._engine, self.left
         self.left = None
         answers = engine.answered(asked, outcome) if isinstance(outcome, Reply) else engine.fallen_back(asked, outcome)
-        if not all(answers):
-            self.put_back()
-        rest = iter(answers)
-        places = range(len(self._members))
-        self.decisions = engine.counted(tuple(self._spent[at] if at in self._spent else next(rest) for at in places))
-
-    def _deny(self) -> None:
-        """End it when one of the limits is known to deny; what remains of the others is then not known."""
-        found = [self._denial_of(*member) for member in self._members]
-        known = next((denial for denial in found if denial is not None), None)
-        if known is None:
+        if self._ahead:
+            self._settle_ahead(answers[0])
             return
-        self.left = None
-        self.decisions = self._engine.counted(
-            tuple(
-                _untold(*member, known.decided_at_us) if denial is None else denial
-                for denial, member in zip(found, self._members, strict=True)
-            )
+        if not self._spent:
+            self._end(answers)
+            return
+        told = dict(zip(self._places, answers, strict=True))
+        if not all(answers):
+            self._put_back({at for at, answer in told.items() if itself_denies(answer)})
+        told.update(self._spent)
+        self._end(tuple(told[at] for at in range(len(self._members))))
+
+    def _rule(self) -> None:
+        """Have overrides in place of the limits, and end it where a key is banned; a ban on trial ends nothing."""
+        self._engine.check_open()
+        ruled = [self._engine.ruling.ruled(*member) for member in self._members]
+        bans = [each if isinstance(each, Decision) else None for each in ruled]
+        if any(ban is not None and not ban.allowed for ban in bans):
+            self._end_with(bans, BANNED)
+            return
+        self._spent = {at: ban for at, ban in enumerate(bans) if ban is not None}
+        self._members = tuple(
+            (each if isinstance(each, Limit) else member[0], *member[1:])
+            for each, member in zip(ruled, self._members, strict=True)
         )
+        self._ask_next()
+
+    def _deny(self) -> bool:
+        """End it when one of the limits is known to deny; what remains of the others is then not known."""
+        # Whether the one beside it would deny as well, only the store knows.
+        known = [
+            None if at in self._spent or at + 1 in self._beside else self._denial_of(*member)
+            for at, member in enumerate(self._members)
+        ]
+        if all(denial is None for denial in known):
+            return False
+        self._end_with([self._spent.get(at, denial) for at, denial in enumerate(known)], deny_cache.SOURCE)
+        return True
+
+    def _end_with(self, found: Sequence[Decision | None], source: str) -> None:
+        """End it with what was found, of which at least one denies; the others were not asked."""
+        at_us = next(each.decided_at_us for each in found if each is not None and not each.allowed)
+        self.left = None
+        decisions = tuple(
+            _untold(*member, at_us, source) if each is None else each
+            for each, member in zip(found, self._members, strict=True)
+        )
+        self._end(decisions, were_asked=False)
 
     def _denial_of(self, limit: Limit, key: str, cost: int) -> Decision | None:
         """Return a known denial, unless units that came after it are in hand."""
@@ -78,30 +127,87 @@ class Joint:
         in_hand = denial is not None and limit.plan.lease_us > 0
         return None if in_hand and self._engine.leases.look(limit, key, cost) is not None else denial
 
-    def _spend(self) -> None:
-        """Spend units in hand; what has none is left to ask."""
+    def _home(self, place: Callable[[Limit, str], int]) -> int | None:
+        """Return the place where all strict limits lie; ``None`` where none is strict."""
+        homes = {place(limit, key) for limit, key, _ in self._members if not limit.plan.lease_us}
+        if len(homes) > 1:
+            raise InvalidInputError("limits", f"strict limits in {len(homes)} places", APART_ACCEPTED)
+        return next(iter(homes), None)
+
+    def _spend(self, home: int | None) -> None:
+        """Spend units in hand; what has none is left to ask, and before the rest what lies elsewhere."""
+        place = self._engine.place
         for at, (limit, key, cost) in enumerate(self._members):
-            decision = self._engine.leases.spend(limit, key, cost) if limit.plan.lease_us else None
+            if at in self._spent or not limit.plan.lease_us:
+                continue
+            decision = self._engine.leases.spend(limit, key, cost)
             if decision is not None:
                 self._spent[at] = decision
-        rest = tuple(member for at, member in enumerate(self._members) if at not in self._spent)
-        if rest:
-            self.left = Request(ACQUIRE, rest)
+            elif place is not None:
+                home = place(limit, key) if home is None else home
+                if place(limit, key) != home:
+                    self._ahead.append(at)
+        self._ask_next()
+
+    def _ask_next(self) -> None:
+        """Leave to ask what comes before the rest, or else the rest, or nothing."""
+        if self._ahead:
+            self.left = Request(ACQUIRE, (self._members[self._ahead[-1]],))
+            return
+        left = [at for at in range(len(self._members)) if at not in self._spent]
+        # One that is asked without the one that it stands beside comes first, for no other may be left out for it.
+        self._places = sorted(left, key=lambda at: at not in self._beside or at - 1 in left)
+        if left:
+            self.left = Request(ACQUIRE, tuple(self._members[at] for at in self._places))
         else:
             self.left = None
-            self.decisions = self._engine.counted(tuple(self._spent.values()))
+            self._end(tuple(self._spent[at] for at in range(len(self._members))))
+
+    def _settle_ahead(self, decision: Decision) -> None:
+        """Go on after one that was asked before the rest, or end it."""
+        at = self._ahead.pop()
+        self._spent[at] = decision
+        if decision.allowed:
+            self._ask_next()
+            return
+        self._put_back({at})
+        self._end_with([self._spent.get(place) for place in range(len(self._members))], decision.source)
 
     def put_back(self) -> None:
-        """Put back what was spent, because the rest was denied, or was refused as it stands."""
+        """Put back what was taken, because the rest was refused as it stands."""
+        self._put_back(range(len(self._members)))
+
+    def _put_back(self, denying: Collection[int]) -> None:
+        """Put back what was taken, but for what stands beside the only one that denies."""
         for at, decision in self._spent.items():
-            self._engine.leases.put_back(decision)
-            remaining = None if decision.remaining is None else decision.remaining + decision.cost
+            if not decision.allowed or decision.serial == NOTHING_TAKEN:
+                continue
+            if at in self._beside and all(place == at - 1 for place in denying):
+                continue
+            refund = None
+            if decision.source == lease_book.SOURCE:
+                self._engine.leases.put_back(decision)
+            elif (refund := checked_refund(decision)) is not None:
+                self.owed.append(refund)
+            remaining = decision.remaining
+            if remaining is not None and (refund is not None or decision.source == lease_book.SOURCE):
+                remaining += decision.cost
             self._spent[at] = decision._replace(
                 allowed=decision.limit.shadow, remaining=remaining, serial=NOTHING_TAKEN
             )
 
+    def _end(self, decisions: tuple[Decision, ...], *, were_asked: bool = True) -> None:
+        """Count how it ended."""
+        self.decisions = decisions
+        if not self._beside:
+            self._engine.counted(decisions)
+            return
+        self._engine.counted(without_those_beside(decisions))
+        if were_asked:
+            compare(decisions, self._engine.counters.row)
 
-def _untold(limit: Limit, key: str, cost: int, at_us: int) -> Decision:
+
+def _untold(limit: Limit, key: str, cost: int, at_us: int, source: str) -> Decision:
     """Return what is said of a limit that was not asked, beside one that denies."""
     allowed = limit.shadow
-    return Decision(allowed, limit, key, cost, None, 0, 0, at_us, deny_cache.SOURCE, False, False, NOTHING_TAKEN)  # noqa: FBT003 - a tuple's places
+    return Decision(allowed, limit, key, cost, None, 0, 0, at_us, source, False, False, NOTHING_TAKEN)  # noqa: FBT003 - a tuple's places

@@ -2,78 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sluicegate.ratelimit.algorithms import ALGORITHMS, CALENDAR, CONCURRENCY, LOG, Algorithm
+from sluicegate.ratelimit.ban_rule import BanRule
 from sluicegate.ratelimit.calendar import CalendarPeriod
+from sluicegate.ratelimit.plan import BESIDE, Plan, plain_of
 from sluicegate.ratelimit.rate import RATES_MAX, Rate
 from sluicegate.utils import InvalidInputError, checked_name, checked_seconds, shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from datetime import date
 
-__all__ = ["Limit", "Plan"]
+__all__ = ["Limit"]
 
 ON_FAILURE = ("closed", "open")
 MODES = ("strict", "leased")
+WAYS = ("keep", "proportional", "additive", "reset")  # as algorithms.carrying numbers them
+GROUP_PARTS_MAX = 8  # as many as a rule may count by
 _OPTIONS = (
     "algorithm",
     "mode",
     "on_failure",
     "critical",
     "shadow",
+    "candidate",
+    "beside",
     "time_zone",
     "anchor",
     "hold_seconds",
     "lease_seconds",
+    "group",
+    "on_change",
+    "ban",
 )
 _CALENDAR_UNITS = ("day", "week", "month", "year")
 _PREFIX_SAFE = "!$&'()*+,/;=?@ "  # not ':', which separates, nor braces, which would move a slot
+_CANDIDATE = "|candidate"  # no name that is quoted has a bar in it, so no other limit has this state
 _SHORTER_DAY_US = 2 * 3_600_000_000  # no zone's clocks are put forward by more
 _HOLD_SECONDS_MAX = 86_400.0  # a holder that died must not block a unit for longer than a day
 _LEASE_SECONDS_MAX = 60.0  # it widens the bound of a leased limit
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Plan:
-    """A limit as stages and stores see it.
-
-    Attributes:
-        name: The limit's name.
-        prefix: What stands before a key in the name of its state: family and limit, escaped.
-        algorithm: The row of the table of algorithms.
-        decide: The algorithm's own, one look-up nearer.
-        rules: One tuple of whole numbers for each rate; empty for a calendar, whose numbers move.
-        calendar: The calendar periods with their limits, where the algorithm is one.
-        capacity: The largest cost that can ever be granted.
-        holds: Whether its units are held, not taken.
-        simple: Whether it is one rate whose numbers stand still.
-        plain: A unit's time and the capacity in microseconds, where both are whole and one number is all the
-            state there is: what the shortest path decides.
-        linear: Whether what remains after several requests tells what remained after each of them, and their resets.
-        shadow: Whether it only counts what it would deny.
-        lease_us: How long units taken ahead may be spent, in microseconds; 0 where none are taken ahead.
-        tag: Thirty-two bits that tell this rule from another of the same name.
-    """
-
-    name: str
-    prefix: str
-    algorithm: Algorithm
-    decide: Callable[..., tuple[tuple[int, int, int], int, int, int, int]]
-    rules: tuple[tuple[int, ...], ...]
-    calendar: tuple[tuple[int, CalendarPeriod], ...]
-    capacity: int
-    holds: bool
-    simple: bool
-    plain: tuple[int, int] | None
-    linear: bool
-    shadow: bool
-    lease_us: int
-    tag: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +67,10 @@ class Limit:
             Default: ``closed`` where *critical*, else ``open``.
         critical: Whether letting a request pass undecided is worse than denying it.
         shadow: Whether to decide and count, but never deny.
+        candidate: Whether it is what another limit of its name is to become. It keeps a state of its own, so that both
+            can be asked for one key.
+        beside: For a shadow in `acquire_all`: whether to decide as if it stood in the place of the limit named right
+            before it, and to count whether the two agree. That one's denial then does not keep it from counting.
         time_zone: For ``calendar_quota``: the IANA zone in which days begin. Default ``UTC``.
         anchor: For ``calendar_quota``: a date (or local date and time, or the text of either) on
             which a period begins, such as a billing day. Default: the calendar's own beginnings.
@@ -102,6 +78,15 @@ class Limit:
             from 0.1 to 86,400. Default 60.
         lease_seconds: For ``leased``: seconds after which units taken ahead are not spent any more,
             from 0.05 to 60. Default 1.
+        group: How many of a key's first parts, separated by colons, decide where on a Redis Cluster its state lies,
+            from 0 (default, the whole key) to 8. What is decided together must lie together: with ``group=1`` the
+            state of ``acme:ann`` lies beside that of ``acme``. Another group is another place, where keys begin anew.
+        on_change: How a key's state is carried over when the limit gets another rate: ``keep`` what remains (up to the
+            new limit), ``proportional`` to the limits, ``additive`` (what was taken stays taken), or ``reset``. With
+            it each state says which rule it is of, at some fifty bytes a key. Default ``None``: ``keep`` where the
+            change is known (see `changed_from`), else a state is read as it stands, which is proportional for
+            ``gcra`` and additive for windows. Not for ``sliding_window_log`` and ``concurrency``, whose entries stay.
+        ban: When a key that is denied again and again is banned under this limit. Default: never.
 
     Raises:
         InvalidInputError: A value is refused, or does not go with the algorithm.
@@ -114,11 +99,17 @@ class Limit:
     on_failure: str | None = field(default=None, kw_only=True)
     critical: bool = field(default=False, kw_only=True)
     shadow: bool = field(default=False, kw_only=True)
+    candidate: bool = field(default=False, kw_only=True)
+    beside: bool = field(default=False, kw_only=True)
     time_zone: str = field(default="UTC", kw_only=True)
     anchor: date | str | None = field(default=None, kw_only=True)
     hold_seconds: float = field(default=60.0, kw_only=True)
     lease_seconds: float = field(default=1.0, kw_only=True)
+    group: int = field(default=0, kw_only=True)
+    on_change: str | None = field(default=None, kw_only=True)
+    ban: BanRule | None = field(default=None, kw_only=True)
     rates: tuple[Rate, ...] = field(init=False, repr=False, compare=False)
+    before: Limit | None = field(init=False, default=None, repr=False, compare=False)
     plan: Plan = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -130,14 +121,10 @@ class Limit:
             set_(self, "on_failure", "closed" if self.critical else "open")
         elif self.on_failure not in ON_FAILURE:
             raise InvalidInputError("on_failure", shape_of(self.on_failure), " or ".join(ON_FAILURE))
-        for name in ("critical", "shadow"):
-            if not isinstance(getattr(self, name), bool):
-                raise InvalidInputError(name, shape_of(getattr(self, name)), "True or False")
-        checked_seconds(self.hold_seconds, "hold_seconds", at_least=0.1, at_most=_HOLD_SECONDS_MAX)
-        checked_seconds(self.lease_seconds, "lease_seconds", at_least=0.05, at_most=_LEASE_SECONDS_MAX)
-        if not isinstance(self.mode, str) or self.mode not in MODES:
-            raise InvalidInputError("mode", shape_of(self.mode), " or ".join(MODES))
+        self._check_truths()
+        self._check_options()
         algorithm = ALGORITHMS[self.algorithm]
+        self._check_change(algorithm)
         if algorithm.kind != CALENDAR and (self.time_zone != "UTC" or self.anchor is not None):
             raise InvalidInputError(
                 "time_zone or anchor", f"algorithm {self.algorithm}", "them only for calendar_quota"
@@ -176,6 +163,32 @@ class Limit:
         shorter_us = _SHORTER_DAY_US if kind == CALENDAR else 0
         return min(rate.limit * (1 - (-(span_us - 1) // (rate.period_us - shorter_us))) for rate in self.rates)
 
+    def changed_from(self, before: Limit) -> Limit:
+        """Return this limit as one that took the place of *before*: states that do not say otherwise are of that one.
+
+        They are carried over as `on_change` says, by default ``keep``. From then on states say which rule they are of,
+        so that others that still decide by *before* keep what remains as well, and nobody gains by the two of them
+        taking turns.
+
+        Args:
+            before: A limit of the same name whose state it takes over.
+
+        Raises:
+            InvalidInputError: *before* has another name, algorithm or group, or no state that could be carried over.
+        """
+        if type(before) is not Limit:
+            raise InvalidInputError("before", shape_of(before), "a Limit")
+        if before.plan.prefix != self.plan.prefix or before.group != self.group:
+            raise InvalidInputError("before", str(before), f"a limit that shares its state with {self}")
+        if not self.plan.algorithm.carries:
+            raise InvalidInputError("limit", self.algorithm, "an algorithm whose state can be carried over")
+        changed = _restored(*self._identity())
+        origin = before.before or before
+        is_own = origin.plan.marks or origin.plan.tag == changed.plan.tag
+        object.__setattr__(changed, "before", None if is_own else origin)
+        object.__setattr__(changed, "plan", replace(changed.plan, **_marking(changed.plan, changed.before)))
+        return changed
+
     def decides_like(self, other: Limit) -> bool:
         """Say whether *other*, of the same name, is the same rule and enforced in the same way."""
         own, others = self.plan, other.plan
@@ -198,12 +211,37 @@ class Limit:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Compiled parts hold functions; a copy in another process compiles its own.
-        return _restored, self._identity()
+        return _restored, self._identity() if self.before is None else (*self._identity(), self.before)
+
+    def _check_truths(self) -> None:
+        for name in ("critical", "shadow", "candidate", "beside"):
+            if not isinstance(getattr(self, name), bool):
+                raise InvalidInputError(name, shape_of(getattr(self, name)), "True or False")
+        if self.beside and not self.shadow:
+            raise InvalidInputError("beside", "a limit that is enforced", "it only for a shadow")
 
     def _identity(self) -> tuple[Any, ...]:
         """Return what it is made of, however its rate was written."""
         options = tuple(getattr(self, name) for name in _OPTIONS)
         return self.name, self.rates or self.plan.capacity, *options
+
+    def _check_options(self) -> None:
+        """Refuse what is wrong whatever the algorithm is."""
+        checked_seconds(self.hold_seconds, "hold_seconds", at_least=0.1, at_most=_HOLD_SECONDS_MAX)
+        checked_seconds(self.lease_seconds, "lease_seconds", at_least=0.05, at_most=_LEASE_SECONDS_MAX)
+        _check_ban(self.ban)
+        if type(self.group) is not int or not 0 <= self.group <= GROUP_PARTS_MAX:
+            raise InvalidInputError("group", shape_of(self.group), f"a whole number from 0 to {GROUP_PARTS_MAX}")
+        if not isinstance(self.mode, str) or self.mode not in MODES:
+            raise InvalidInputError("mode", shape_of(self.mode), " or ".join(MODES))
+
+    def _check_change(self, algorithm: Algorithm) -> None:
+        if self.on_change is None:
+            return
+        if not isinstance(self.on_change, str) or self.on_change not in WAYS:
+            raise InvalidInputError("on_change", shape_of(self.on_change), ", ".join(WAYS))
+        if not algorithm.carries:
+            raise InvalidInputError("on_change", f"algorithm {self.algorithm}", "it only where counts are carried over")
 
     def _checked_rates(self, algorithm: Algorithm) -> tuple[Rate, ...]:
         if isinstance(self.rate, Rate):
@@ -264,11 +302,12 @@ class Limit:
         calendar: tuple[tuple[int, CalendarPeriod], ...],
         capacity: int,
     ) -> Plan:
-        identity = repr((algorithm.family, rules, calendar))
+        identity = repr((algorithm.family, rules, calendar, *([_CANDIDATE] if self.candidate else [])))
         tag = int.from_bytes(blake2b(identity.encode(), digest_size=4).digest(), "big")
         one_rate = len(rules) == 1 or len(calendar) == 1
-        plain = _plain(algorithm, rules)
-        prefix = f"{algorithm.family}:{quote(self.name, safe=_PREFIX_SAFE)}:"
+        plain = plain_of(algorithm, rules)
+        prefix = f"{algorithm.family}:{quote(self.name, safe=_PREFIX_SAFE)}{_CANDIDATE if self.candidate else ''}:"
+        marks = self.on_change is not None
         return Plan(
             name=self.name,
             prefix=prefix,
@@ -278,21 +317,35 @@ class Limit:
             calendar=calendar,
             capacity=capacity,
             holds=algorithm.kind == CONCURRENCY,
-            simple=len(rules) == 1 and algorithm.kind < CALENDAR,
-            plain=plain,
-            linear=one_rate and (plain is not None or not algorithm.takes_burst),
-            shadow=self.shadow,
+            simple=len(rules) == 1 and algorithm.kind < CALENDAR and not marks,
+            plain=None if marks else plain,
+            linear=one_rate and ((plain is not None and not marks) or not algorithm.takes_burst),
+            shadow=BESIDE if self.beside else int(self.shadow),
             lease_us=round(self.lease_seconds * 1_000_000) if self.mode == "leased" else 0,
             tag=tag,
+            group=self.group,
+            carry=WAYS.index(self.on_change or "keep"),
+            marks=marks,
+            was=None,
         )
 
 
-def _plain(algorithm: Algorithm, rules: tuple[tuple[int, ...], ...]) -> tuple[int, int] | None:
-    if not algorithm.takes_burst or len(rules) != 1:
-        return None
-    _, interval_us, interval_rem, _, capacity_us, _ = rules[0]
-    return (interval_us, capacity_us) if interval_rem == 0 else None
+def _check_ban(ban: object) -> None:
+    if ban is not None and not isinstance(ban, BanRule):
+        raise InvalidInputError("ban", shape_of(ban), "a BanRule, or None")
+
+
+def _marking(plan: Plan, before: Limit | None) -> dict[str, Any]:
+    """Return what a plan has otherwise where it took the place of another."""
+    linear = plan.linear and not plan.algorithm.takes_burst
+    marking: dict[str, Any] = {"marks": True, "simple": False, "plain": None, "linear": linear}
+    if before is not None:
+        other = before.plan
+        numbers = other.rules or tuple((limit, 0) for limit, _ in other.calendar)
+        marking["was"] = other.tag, numbers
+    return marking
 
 
 def _restored(name: str, rate: Any, *options: Any) -> Limit:  # noqa: ANN401 - what __reduce__ gave
-    return Limit(name, rate, **dict(zip(_OPTIONS, options, strict=True)))
+    limit = Limit(name, rate, **dict(zip(_OPTIONS, options, strict=False)))
+    return limit.changed_from(options[-1]) if len(options) > len(_OPTIONS) else limit

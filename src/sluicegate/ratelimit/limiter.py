@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from asyncio import Future, get_running_loop
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self, cast
 
 from sluicegate.database import Keyspace, tags_for
@@ -19,17 +20,18 @@ from sluicegate.ratelimit.checking import (
 )
 from sluicegate.ratelimit.decision import Decision, JointDecision
 from sluicegate.ratelimit.decorating import Function, decorator_of
-from sluicegate.ratelimit.engine import DENY_CACHE_US, Engine, forget_parent_after_fork, in_order
+from sluicegate.ratelimit.engine import DENY_CACHE_US, forget_parent_after_fork, in_order
 from sluicegate.ratelimit.features import Features
 from sluicegate.ratelimit.holds import Hold, HoldKeeper
 from sluicegate.ratelimit.joint import Joint
-from sluicegate.ratelimit.parts import check_parts, store_at
+from sluicegate.ratelimit.overruling import Bans, RateOverrides
+from sluicegate.ratelimit.parts import closed, engine_of, started, store_at
 from sluicegate.ratelimit.stages.lease_book import LEASES_MAX
 from sluicegate.ratelimit.statistics import Statistics
-from sluicegate.ratelimit.stores.memory import KEYS_MAX, MemoryStore
+from sluicegate.ratelimit.stores.memory import KEYS_MAX
 from sluicegate.ratelimit.stores.store import Request
 from sluicegate.ratelimit.waiting import WaitingLines
-from sluicegate.utils import InvalidInputError, SluicegateError, StoreError, SystemClock, checked_seconds, shape_of
+from sluicegate.utils import InvalidInputError, SluicegateError, StoreError, checked_seconds, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Limiter"]
 
-DENY_CACHE_SECONDS_MAX = 60.0  # for so long another process's reset or refund could go unnoticed
 WAIT_SECONDS_MAX = 86_400.0  # who waits longer should be queued by something that survives a restart
 
 
@@ -53,6 +54,8 @@ class Limiter:
 
     Attributes:
         engine: What checks, asks and answers; for those who build other verbs on it.
+        bans: Keys that are denied whatever their rate.
+        overrides: Other rates for single keys.
 
     Args:
         clock: The time that decides, for state in this process. Default: the machine's.
@@ -61,6 +64,8 @@ class Limiter:
         logger: Where events go. Default: the standard library's logger ``sluicegate``.
         deny_cache_s: Seconds for which a denial of another store is believed at most, from 0 (never) to 60. Default 1.
         lease_keys_max: The most keys that have a lease at once. Default 10,000.
+        changes: Whether bans and overrides that other processes make are in force here within a second, which costs a
+            command every few seconds and a connection. Default: only once this limiter has made one itself.
     """
 
     def __init__(
@@ -72,16 +77,21 @@ class Limiter:
         logger: Logger | None = None,
         deny_cache_s: float = DENY_CACHE_US / 1_000_000,
         lease_keys_max: int = LEASES_MAX,
+        changes: bool = False,
     ) -> None:
-        clock, logger = clock or SystemClock(), logger or StandardLogger()
-        check_parts(clock, store, logger)
-        checked_seconds(deny_cache_s, "deny_cache_s", at_least=0, at_most=DENY_CACHE_SECONDS_MAX)
-        store = store or MemoryStore(clock, keys_max=keys_max)
-        self.engine = Engine(
-            store, clock, logger, deny_cache_us=round(deny_cache_s * 1_000_000), lease_keys_max=lease_keys_max
+        self.engine = engine_of(
+            clock,
+            store,
+            logger,
+            keys_max=keys_max,
+            deny_cache_s=deny_cache_s,
+            lease_keys_max=lease_keys_max,
+            changes=changes,
         )
+        self.bans = Bans(self.engine.ruling)
+        self.overrides = RateOverrides(self.engine.ruling)
         self._keeper = HoldKeeper(self.engine)
-        self._lines = WaitingLines(clock, self.engine.sleep)
+        self._lines = WaitingLines(self.engine.clock, self.engine.sleep)
         self._acquire_here = self.engine.acquire_here
         forget_parent_after_fork(self, Limiter._after_fork)
 
@@ -95,6 +105,7 @@ class Limiter:
         key_prefix: str = "sg",
         key_secret: bytes = b"",
         deny_cache_s: float = DENY_CACHE_US / 1_000_000,
+        changes: bool = False,
         logger: Logger | None = None,
     ) -> Self:
         """Return a limiter whose state is in the Redis (7.0 or newer) or Valkey at *url*.
@@ -112,6 +123,7 @@ class Limiter:
             deny_cache_s: Seconds for which a denial is believed at most, so that who is denied again and again costs
                 the server nothing, from 0 (ask each time) to 60. Until then another process's reset or refund
                 goes unnoticed. Default 1.
+            changes: Whether bans and overrides of other processes are in force here within a second; see `Limiter`.
             logger: Where events go. Default: the standard library's logger ``sluicegate``.
 
         Raises:
@@ -126,7 +138,7 @@ class Limiter:
             keyspace=Keyspace(key_prefix, secret=key_secret, tags=tags_for(url)),
             logger=logger,
         )
-        return cls(store=store, logger=logger, deny_cache_s=deny_cache_s)
+        return cls(store=store, logger=logger, deny_cache_s=deny_cache_s, changes=changes)
 
     async def __aenter__(self) -> Self:
         try:
@@ -148,17 +160,7 @@ class Limiter:
         Raises:
             ConfigurationError: The store can never be used as it is, such as a server that is too old.
         """
-        self.engine.check_open()
-        source = self.engine.store.source
-        try:
-            await self.engine.store.start()
-        except StoreError as error:
-            self.engine.logger.warning(
-                "store.away", source=source, error=str(error), until="then each limit's on_failure answers"
-            )
-            return False
-        self.engine.logger.info("limiter.started", source=source)
-        return True
+        return await started(self.engine)
 
     async def acquire(self, limit: Limit, key: str, cost: int = 1) -> Decision:
         """Take *cost* units of *limit* for *key*, or say when they can be had.
@@ -196,23 +198,28 @@ class Limiter:
             limits: ``(limit, key)`` or ``(limit, key, cost)``, 1 to 32 of them. A pair named twice
                 is taken once, with the greater cost.
 
+        On a Cluster limits that are decided together lie together (see `group` of `Limit`), but for leased ones, which
+        are asked first, in a round trip of their own, when no units of them are in hand.
+
         Returns:
             The joint decision: which limit binds, and what remains of each.
 
         Raises:
-            InvalidInputError: An argument is refused; nothing was consumed.
+            InvalidInputError: An argument is refused, or strict limits lie apart; nothing was consumed.
 
         If cancelled, the units may be taken already.
         """
         request, order = checked_all(limits)
         joint = Joint(self.engine, request)
-        if joint.left is not None:
-            try:
-                outcome = await self.engine.outcome(joint.left)
-            except SluicegateError:
-                joint.put_back()
-                raise
-            joint.settle(outcome)
+        try:
+            while joint.left is not None:
+                joint.settle(await self.engine.outcome(joint.left))
+        except SluicegateError:
+            joint.put_back()
+            raise
+        finally:
+            if joint.owed:
+                await self.engine.give_back(joint.owed)
         return in_order(joint.decisions, order)
 
     async def acquire_many(self, limits: Sequence[tuple[Limit, str] | tuple[Limit, str, int]]) -> tuple[Decision, ...]:
@@ -259,6 +266,8 @@ class Limiter:
         """
         key = checked_acquire(limit, key, cost)
         checked_seconds(timeout, "timeout", at_least=0, at_most=WAIT_SECONDS_MAX)
+        if limit.ban is not None:  # who waits when told to is not to be banned for it
+            limit = replace(limit, ban=None)
         return await self._lines.wait(
             limit.plan.prefix + key,
             timeout,
@@ -276,11 +285,10 @@ class Limiter:
         Raises:
             InvalidInputError: An argument is refused.
         """
-        request = checked_peek(limit, key, cost)
-        here = self.engine.peek_here(request)
-        if here is not None:
+        here = self.engine.peek_here(checked_peek(limit, key, cost))
+        if isinstance(here, Decision):
             return here
-        return self.engine.decided(request, await self.engine.outcome(request), counted=False)[0]
+        return self.engine.decided(here, await self.engine.outcome(here), counted=False)[0]
 
     async def reset(self, limit: Limit, key: str) -> bool:
         """Forget the state of *key*, as if it had never come.
@@ -382,9 +390,7 @@ class Limiter:
         if check_loop is not None:  # before anything is given up
             check_loop()
         await self._keeper.aclose()
-        await self.engine.leases.aclose()
-        await self.engine.store.aclose()
-        self.engine.closed = True
+        await closed(self.engine)
         self._lines.close()
 
     def _after_fork(self) -> None:

@@ -1,21 +1,79 @@
-"""What a limiter is made of: refused when it does not fit, or made of what a caller of `connect` says."""
+"""What a limiter is made of: refused when it does not fit, or made of what its caller says."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from sluicegate.database import connect
+from sluicegate.monitoring import Logger, StandardLogger
+from sluicegate.ratelimit.engine import Engine
+from sluicegate.ratelimit.features import Features
+from sluicegate.ratelimit.stores.memory import MemoryStore
 from sluicegate.ratelimit.stores.redis import RedisStore
-from sluicegate.utils import InvalidInputError, SystemClock, checked_seconds, shape_of
+from sluicegate.utils import InvalidInputError, StoreError, SystemClock, checked_seconds, shape_of
 
 if TYPE_CHECKING:
     from sluicegate.database import Keyspace
-    from sluicegate.monitoring import Logger
+    from sluicegate.ratelimit.stores.store import Store
+    from sluicegate.utils import Clock
 
-__all__ = ["check_parts", "store_at"]
+__all__ = ["closed", "engine_of", "started", "store_at"]
+
+DENY_CACHE_SECONDS_MAX = 60.0  # for so long another process's reset or refund could go unnoticed
 
 
-def check_parts(clock: object, store: object, logger: object) -> None:
+def engine_of(
+    clock: Clock | None,
+    store: Store | None,
+    logger: Logger | None,
+    *,
+    keys_max: int,
+    deny_cache_s: float,
+    lease_keys_max: int,
+    changes: bool,
+) -> Engine:
+    """Return what decides; the arguments are those of `Limiter`.
+
+    Raises:
+        InvalidInputError: One of them is refused.
+    """
+    clock, logger = clock or SystemClock(), logger or StandardLogger()
+    _check_parts(clock, store, logger)
+    checked_seconds(deny_cache_s, "deny_cache_s", at_least=0, at_most=DENY_CACHE_SECONDS_MAX)
+    store = store or MemoryStore(clock, keys_max=keys_max)
+    if not isinstance(changes, bool):
+        raise InvalidInputError("changes", shape_of(changes), "True or False")
+    engine = Engine(store, clock, logger, deny_cache_us=round(deny_cache_s * 1_000_000), lease_keys_max=lease_keys_max)
+    if changes:
+        engine.switch(Features(changes=True))
+    return engine
+
+
+async def started(engine: Engine) -> bool:
+    """Get the store ready, and know what the fleet was told; see `Limiter.start`."""
+    engine.check_open()
+    source = engine.store.source
+    try:
+        await engine.store.start()
+    except StoreError as error:
+        engine.logger.warning(
+            "store.away", source=source, error=str(error), until="then each limit's on_failure answers"
+        )
+        return False
+    await engine.ruling.changes.start()
+    engine.logger.info("limiter.started", source=source)
+    return True
+
+
+async def closed(engine: Engine) -> None:
+    """Give back what was taken ahead, hear of nothing any more, and close the connections."""
+    await engine.ruling.changes.aclose()
+    await engine.leases.aclose()
+    await engine.store.aclose()
+    engine.closed = True
+
+
+def _check_parts(clock: object, store: object, logger: object) -> None:
     """Refuse parts that have not what is asked of them, before anything is decided with them.
 
     Raises:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from sluicegate.ratelimit.outcomes import CACHED, EARLY, OUTCOMES
+from sluicegate.ratelimit.outcomes import AGREED, CACHED, COMPARED, EARLY, OUTCOMES
 from sluicegate.ratelimit.stores.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -23,16 +23,23 @@ class Statistics:
     Attributes:
         decisions: How many decisions, by limit name and outcome: ``allowed``, ``denied`` or
             ``shadow_denied``, and ``degraded_allowed`` or ``degraded_denied``.
-        early: How many of them needed no command to the store, by limit name and what answered: ``deny_cache`` or
-            ``lease``.
+        early: How many of them needed no command to the store, by limit name and what answered: ``deny_cache``,
+            ``lease`` or ``ban``.
         keys: Keys remembered in this process; 0 when the state is elsewhere.
         lost_keys: Keys that had to be forgotten for want of room while they still had a state.
+        compared: Of limits that are rolled out, how often the one in force and the one beside it said the same, by
+            limit name and outcome: ``agreed``, ``only_candidate_denied`` or ``only_current_denied``.
     """
 
     decisions: Mapping[tuple[str, str], int]
     early: Mapping[tuple[str, str], int]
     keys: int
     lost_keys: int
+    compared: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    def comparison(self, name: str) -> dict[str, int]:
+        """Return how often a limit that is rolled out and the one beside it agreed, or only one of them denied."""
+        return {column: self.compared.get((name, column), 0) for column in COMPARED}
 
     @classmethod
     def of(cls, engine: Engine) -> Statistics:
@@ -40,10 +47,10 @@ class Statistics:
         table = {cast("str", name): row for name, row in engine.counters.read().items()}
         decisions = _named(table, OUTCOMES, 0)
         early = _named(table, EARLY, CACHED)
+        compared = _named(table, COMPARED, AGREED)
         store = engine.store
-        if isinstance(store, MemoryStore):
-            return cls(decisions, early, store.keys, store.lost)
-        return cls(decisions, early, 0, 0)
+        keys, lost = (store.keys, store.lost) if isinstance(store, MemoryStore) else (0, 0)
+        return cls(decisions, early, keys, lost, compared)
 
 
 def _named(table: Mapping[str, tuple[int, ...]], columns: tuple[str, ...], first: int) -> dict[tuple[str, str], int]:

@@ -11,9 +11,9 @@ from sluicegate.integrations import PROBLEM_MEDIA_TYPE, Problem, decision_json, 
 from sluicegate.ratelimit import Decision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from sluicegate.ratelimit import JointDecision
+    from sluicegate.ratelimit import JointDecision, Limit
     from sluicegate.ratelimit.rules import LiveRules
     from sluicegate.server.tokens import TokenSigner
 
@@ -35,14 +35,25 @@ LIMIT_CHANGED: Final = Problem(
 _REFUND = "refundable decision"
 
 
-def decision_of(token: object, rules: LiveRules, signer: TokenSigner) -> Decision | None:
+def decision_of(
+    token: object, rules: LiveRules, signer: TokenSigner, limit_for: Callable[[Limit, str], Limit]
+) -> Decision | None:
     """Return the decision that a refund's id stands for; ``None`` when its limit is gone or changed.
+
+    Args:
+        token: The id.
+        rules: Which limits there are.
+        signer: Knows its own ids.
+        limit_for: Returns the limit that holds for a key in place of another: its override.
 
     Raises:
         InvalidInputError: It is no id of ours.
     """
     name, tag, key, cost, decided_at_us, reset_after_us, serial = signer.read(_REFUND, token)
     limit = rules.recall(name, tag)
+    if limit is None:
+        named = (limit for rule in rules.current.all for limit in rule.limits if limit.name == name)
+        limit = next((held for held in (limit_for(each, key) for each in named) if held.plan.tag == tag), None)
     if limit is None:
         return None
     return Decision(

@@ -20,6 +20,7 @@ from sluicegate.server.docs_page import docs_page
 from sluicegate.server.health import Health
 from sluicegate.server.holding import Holding
 from sluicegate.server.openapi import openapi_document
+from sluicegate.server.overruling import Overruling
 from sluicegate.server.tokens import TokenSigner
 from sluicegate.server.verbs import Verbs
 from sluicegate.utils import (
@@ -27,6 +28,7 @@ from sluicegate.utils import (
     InvalidInputError,
     OutcomeUnknownError,
     StoreError,
+    StoreOverloadedError,
     StoreUnavailableError,
 )
 
@@ -68,6 +70,7 @@ def create_app(
     live = rules if isinstance(rules, LiveRules) else LiveRules(rules, limiter.engine.clock, logger)
     verbs = Verbs(limiter, live, signer)
     holding = Holding(limiter, live, signer)
+    overruling = Overruling(limiter, live)
     health = Health(limiter, live)
 
     @asynccontextmanager
@@ -80,6 +83,7 @@ def create_app(
     app.state.health = health
     _add_verbs(app, verbs)
     _add_holds(app, holding)
+    _add_overruling(app, overruling)
     _add_health(app, health)
     _add_documentation(app, live)
     _add_problems(app, logger, limiter.engine.clock)
@@ -100,6 +104,15 @@ def _add_holds(app: FastAPI, holding: Holding) -> None:
     _route(app, "POST", "/v1/holds", holding.take)
     _route(app, "PUT", "/v1/holds/{hold_id}", holding.renew)
     _route(app, "DELETE", "/v1/holds/{hold_id}", holding.release)
+
+
+def _add_overruling(app: FastAPI, overruling: Overruling) -> None:
+    _route(app, "POST", "/v1/bans", overruling.ban)
+    _route(app, "GET", "/v1/bans", overruling.list_bans)
+    _route(app, "POST", "/v1/bans/lift", overruling.lift)
+    _route(app, "POST", "/v1/overrides", overruling.override)
+    _route(app, "GET", "/v1/overrides", overruling.list_overrides)
+    _route(app, "POST", "/v1/overrides/drop", overruling.drop)
 
 
 def _add_health(app: FastAPI, health: Health) -> None:
@@ -175,6 +188,8 @@ def _detail_of(error: Exception) -> str:
         return "The store did not answer; what was asked may have been done."
     if isinstance(error, CorruptStateError):
         return "What the store holds for this key cannot be read; POST /v1/reset mends it."
+    if isinstance(error, StoreOverloadedError):
+        return "The store has no room, or no time; nothing was done."
     if isinstance(error, StoreUnavailableError):
         return "The store could not be reached; nothing was done."
     return "The store gave no usable answer."

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fastapi import Request
 
     from sluicegate.ratelimit import Limit
-    from sluicegate.ratelimit.rules import LiveRules
+    from sluicegate.ratelimit.rules import LiveRules, Rule
 
 __all__ = [
     "ALL_MAX",
@@ -32,6 +32,7 @@ __all__ = [
     "read_asked",
     "read_list",
     "read_object",
+    "read_rule",
 ]
 
 ASKED: Final = ("limit", "key", "cost", "plan")
@@ -57,11 +58,24 @@ class BodyError(Exception):
 
 
 class Asked(NamedTuple):
-    """One request for units: the arguments of `Limiter.acquire`."""
+    """One request for units.
+
+    Attributes:
+        limit: Of which limit.
+        key: Whose.
+        cost: How many.
+        beside: What runs beside the limit, where it is being rolled out.
+    """
 
     limit: Limit
     key: str
     cost: int
+    beside: tuple[Limit, ...] = ()
+
+    @property
+    def members(self) -> list[tuple[Limit, str, int]]:
+        """What `Limiter.acquire_all` is asked with."""
+        return [(limit, self.key, self.cost) for limit in (self.limit, *self.beside)]
 
 
 async def read_object(request: Request, *, names: Collection[str]) -> dict[str, Any]:
@@ -90,23 +104,34 @@ def read_asked(value: Mapping[str, Any], rules: LiveRules, where: str = "") -> A
     Raises:
         InvalidInputError: A member is missing or refused.
     """
+    rule = read_rule(value, rules, where)
+    if "key" not in value:
+        raise InvalidInputError(f"{where}key", "nothing", "text")
+    key = checked_key(value["key"], f"{where}key")
+    cost = value.get("cost", rule.cost)
+    if type(cost) is float and cost.is_integer():
+        cost = int(cost)  # JSON knows one kind of number: 1.0 is 1
+    limit, *beside = rules.limits_for(rule, key)
+    return Asked(limit, key, checked_cost(cost, f"{where}cost"), tuple(beside))
+
+
+def read_rule(value: Mapping[str, Any], rules: LiveRules, where: str = "") -> Rule:
+    """Return the rule that a body, or an item of one, names; the arguments are those of `read_asked`.
+
+    Raises:
+        InvalidInputError: It names none, or one that is not known.
+    """
     plan = value.get("plan", "")
     if not isinstance(plan, str):
         raise InvalidInputError(f"{where}plan", shape_of(plan), "the name of a plan")
-    for name in ("limit", "key"):
-        if name not in value:
-            accepted = _limit_accepted(rules, plan) if name == "limit" else "text"
-            raise InvalidInputError(f"{where}{name}", "nothing", accepted)
+    if "limit" not in value:
+        raise InvalidInputError(f"{where}limit", "nothing", _limit_accepted(rules, plan))
     named = value["limit"]
     # Names are normalised, so any spelling of one finds it.
-    limit = rules.find(normalize("NFC", named), plan) if isinstance(named, str) else None
-    if limit is None:
+    rule = rules.find(normalize("NFC", named), plan) if isinstance(named, str) else None
+    if rule is None:
         raise InvalidInputError(f"{where}limit", shape_of(named), _limit_accepted(rules, plan))
-    key = checked_key(value["key"], f"{where}key")
-    cost = value.get("cost", 1)
-    if type(cost) is float and cost.is_integer():
-        cost = int(cost)  # JSON knows one kind of number: 1.0 is 1
-    return Asked(limit, key, checked_cost(cost, f"{where}cost"))
+    return rule
 
 
 def read_list(body: Mapping[str, Any], rules: LiveRules, *, most: int) -> list[Asked]:

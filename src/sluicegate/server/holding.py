@@ -46,7 +46,7 @@ class Holding:
 
     async def take(self, request: Request) -> Response:
         """Take a unit of a concurrency limit, to be renewed before it expires."""
-        limit, key, _ = read_asked(await read_object(request, names=("limit", "key", "plan")), self._rules)
+        limit, key, *_ = read_asked(await read_object(request, names=("limit", "key", "plan")), self._rules)
         if limit.algorithm != "concurrency":
             found = f"{limit.algorithm} limit {limit.name!r}"
             raise InvalidInputError("limit", found, "a concurrency limit; POST /v1/acquire takes units of this one")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from sluicegate.ratelimit import KEYS_AT_ONCE_MAX
 from sluicegate.server.bodies import ALL_MAX, MANY_MAX
+from sluicegate.server.openapi_forms import Json, listing, object_of, one_of, operation_of, or_null, posting, reference
 from sluicegate.utils import COST_MAX, KEY_LENGTH_MAX
 
 if TYPE_CHECKING:
@@ -14,14 +16,11 @@ if TYPE_CHECKING:
 
 __all__ = ["openapi_document"]
 
-Json = dict[str, Any]
-
 _INTRODUCTION: Final = (
     "Decides whether one more request may pass. Every refusal of a request itself is one line in a problem body "
     "(RFC 9457) that names the place, what was found and what is accepted."
 )
-_JSON: Final = "application/json"
-_PROBLEM: Final = "application/problem+json"
+_DEAF: Final = ("Other processes would not hear of it: flags.changes is off", None)
 # No control characters and no line separators: what the service refuses, said as a pattern.
 _KEY_PATTERN: Final = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]+$"
 
@@ -33,15 +32,28 @@ def openapi_document(limits: Mapping[str, Limit], version: str) -> Json:
     return {
         "openapi": "3.1.0",
         "info": {"title": "Sluicegate", "version": version, "description": _INTRODUCTION},
-        "paths": {**_taking_paths(), **_keeping_paths(), **_hold_paths(), **_other_paths()},
-        "components": {"schemas": {**_asked_schemas(list(limits), with_rate, held), **_answer_schemas()}},
+        "paths": {
+            **_taking_paths(),
+            **_keeping_paths(),
+            **_hold_paths(),
+            **_ban_paths(),
+            **_override_paths(),
+            **_other_paths(),
+        },
+        "components": {
+            "schemas": {
+                **_asked_schemas(list(limits), with_rate, held),
+                **_overruling_schemas(list(limits)),
+                **_answer_schemas(),
+            }
+        },
     }
 
 
 def _taking_paths() -> Json:
     return {
         "/v1/acquire": {
-            "post": _posting(
+            "post": posting(
                 "Take units of one limit for a key, or say when they can be had",
                 "A denial consumes nothing. Cost 0 looks: it is allowed unless the key is in debt.",
                 "Acquire",
@@ -49,7 +61,7 @@ def _taking_paths() -> Json:
             )
         },
         "/v1/acquire-all": {
-            "post": _posting(
+            "post": posting(
                 "Take units of several limits at once: all of them grant, or none is charged",
                 "A pair of limit and key that is named twice is taken once, with the greater cost.",
                 "AcquireAll",
@@ -57,7 +69,7 @@ def _taking_paths() -> Json:
             )
         },
         "/v1/acquire-many": {
-            "post": _posting(
+            "post": posting(
                 "Decide several independent requests in one call",
                 "Each is decided for itself; the answers stand in the order of the requests.",
                 "AcquireMany",
@@ -70,7 +82,7 @@ def _taking_paths() -> Json:
 def _keeping_paths() -> Json:
     return {
         "/v1/peek": {
-            "post": _posting(
+            "post": posting(
                 "Say what an acquire would be answered",
                 "Nothing is taken; what remains is told as it is now.",
                 "Peek",
@@ -78,7 +90,7 @@ def _keeping_paths() -> Json:
             )
         },
         "/v1/reset": {
-            "post": _posting(
+            "post": posting(
                 "Forget the state of a key",
                 "As if the key had never come.",
                 "Reset",
@@ -87,7 +99,7 @@ def _keeping_paths() -> Json:
             )
         },
         "/v1/refund": {
-            "post": _posting(
+            "post": posting(
                 "Give back what a decision took",
                 "Once for each decision, however often it is called; a repetition gives the same answer.",
                 "Refund",
@@ -102,7 +114,7 @@ def _hold_paths() -> Json:
     hold_id = {"name": "hold_id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}
     return {
         "/v1/holds": {
-            "post": _posting(
+            "post": posting(
                 "Take a unit of a concurrency limit",
                 "It expires by itself unless it is renewed in time.",
                 "HoldTaken",
@@ -111,7 +123,7 @@ def _hold_paths() -> Json:
         },
         "/v1/holds/{hold_id}": {
             "parameters": [hold_id],
-            "put": _operation(
+            "put": operation_of(
                 "Keep a hold for another term",
                 "The term is counted from now.",
                 {
@@ -121,7 +133,7 @@ def _hold_paths() -> Json:
                 },
                 needs_store=True,
             ),
-            "delete": _operation(
+            "delete": operation_of(
                 "Give a hold back",
                 "It does no harm twice.",
                 {"200": ("Whether it was held", "HoldReleased"), "409": ("The limit was changed", None)},
@@ -131,10 +143,58 @@ def _hold_paths() -> Json:
     }
 
 
+def _ban_paths() -> Json:
+    return {
+        "/v1/bans": {
+            "get": listing("List the bans that are in force", "Bans"),
+            "post": posting(
+                "Ban keys under a limit, or under all of them",
+                "They are denied whatever their rate, in every process within a second.",
+                "BanAsked",
+                {"200": ("They are banned", "BansMade"), "409": _DEAF},
+                needs_store=True,
+            ),
+        },
+        "/v1/bans/lift": {
+            "post": posting(
+                "Lift the bans of keys",
+                "Without a limit those under all limits and those under single ones.",
+                "LiftAsked",
+                {"200": ("How many bans there were", "Lifted")},
+                needs_store=True,
+            )
+        },
+    }
+
+
+def _override_paths() -> Json:
+    return {
+        "/v1/overrides": {
+            "get": listing("List the overrides that are in force", "Overrides"),
+            "post": posting(
+                "Give a key another rate of a limit",
+                "What it has used stays; it is judged by the new rate in every process within a second.",
+                "OverrideAsked",
+                {"200": ("It has that rate", "Override"), "409": _DEAF},
+                needs_store=True,
+            ),
+        },
+        "/v1/overrides/drop": {
+            "post": posting(
+                "Have a key judged by the limit's own rate again",
+                "It does no harm where there is no override.",
+                "Reset",
+                {"200": ("Whether there was an override", "Dropped")},
+                needs_store=True,
+            )
+        },
+    }
+
+
 def _other_paths() -> Json:
-    limits = _operation("List the limits", "What the file of rules says.", {"200": ("The limits", "Limits")})
-    live = _operation("Say whether the process lives", "", {"200": ("It does", "Status")})
-    ready = _operation(
+    limits = operation_of("List the limits", "What the file of rules says.", {"200": ("The limits", "Limits")})
+    live = operation_of("Say whether the process lives", "", {"200": ("It does", "Status")})
+    ready = operation_of(
         "Say whether requests should be sent here",
         "",
         {"200": ("The store answers", "Ready"), "503": ("The store is away, or the process is draining", None)},
@@ -144,49 +204,8 @@ def _other_paths() -> Json:
     return {"/v1/limits": {"get": limits}, "/livez": {"get": live}, "/readyz": {"get": ready}}
 
 
-def _posting(
-    summary: str,
-    description: str,
-    body: str,
-    answers: Mapping[str, tuple[str, str | None]],
-    *,
-    needs_store: bool = False,
-) -> Json:
-    more: dict[str, tuple[str, str | None]] = {
-        "408": ("The body did not arrive in time", None),
-        "413": ("The body is too large", None),
-        "415": ("The body is not declared as JSON", None),
-    }
-    operation = _operation(summary, description, {**answers, **more}, needs_store=needs_store)
-    operation["requestBody"] = {"required": True, "content": {_JSON: {"schema": _reference(body)}}}
-    return operation
-
-
-def _operation(
-    summary: str, description: str, answers: Mapping[str, tuple[str, str | None]], *, needs_store: bool = False
-) -> Json:
-    told: dict[str, tuple[str, str | None]] = {**answers, "400": ("Refused: the line says what is accepted", None)}
-    if needs_store:
-        told["503"] = ("The store did not answer", None)
+def _key_schema() -> Json:
     return {
-        "summary": summary,
-        "description": description,
-        "responses": {status: _response(*told[status]) for status in sorted(told)},
-    }
-
-
-def _response(description: str, schema: str | None) -> Json:
-    if schema is None:
-        return {"description": description, "content": {_PROBLEM: {"schema": _reference("Problem")}}}
-    response: Json = {"description": description, "content": {_JSON: {"schema": _reference(schema)}}}
-    if schema in ("Decision", "JointDecision", "Hold"):
-        names = ("Retry-After", "RateLimit", "RateLimit-Policy")
-        response["headers"] = {name: {"schema": {"type": "string"}} for name in names}
-    return response
-
-
-def _asked_schemas(names: list[str], with_rate: list[str], held: list[str]) -> Json:
-    key = {
         "type": "string",
         "minLength": 1,
         "maxLength": KEY_LENGTH_MAX,
@@ -194,24 +213,67 @@ def _asked_schemas(names: list[str], with_rate: list[str], held: list[str]) -> J
         "description": "Who is limited",
         "examples": ["user:42"],
     }
+
+
+def _overruling_schemas(names: list[str]) -> Json:
+    listed = {"type": "array", "minItems": 1, "maxItems": KEYS_AT_ONCE_MAX, "items": _key_schema()}
+    keys = {"anyOf": [_key_schema(), listed]}
+    plan = {"type": "string", "description": "In which plan the limit is looked up"}
+    seconds = {"type": "number", "minimum": 0.001, "maximum": 31_622_400, "description": "Default: until it is ended"}
+    reason = {"type": "string", "maxLength": 200, "pattern": "^[ -~]*$", "description": "Why; shown to operators"}
+    rate = {"type": "string", "description": "As in the file of rules", "examples": ["200/minute"]}
+    limit = one_of(names)
+    banning = {"keys": keys, "seconds": seconds, "reason": reason, "limit": limit, "plan": plan}
+    overriding = {"limit": limit, "key": _key_schema(), "rate": rate, "seconds": seconds, "plan": plan}
+    return {
+        "BanAsked": object_of(banning, required=("keys",)),
+        "LiftAsked": object_of({"keys": keys, "limit": limit, "plan": plan}, required=("keys",)),
+        "OverrideAsked": object_of(overriding, required=("limit", "key", "rate")),
+        **_overruled_schemas(),
+    }
+
+
+def _overruled_schemas() -> Json:
+    text = {"type": "string"}
+    number = {"type": "integer", "minimum": 0}
+    until = or_null({"type": "number"}, "When it ends, in seconds since the epoch; null when it does not")
+    limit = or_null(text, "Under which limit; null: under all")
+    times = {**number, "description": "How often in a row by a rule; 0: by somebody"}
+    bans = {
+        "type": "array",
+        "items": object_of({"key": text, "limit": limit, "reason": text, "until": until, "times": times}),
+    }
+    override = object_of({"limit": text, "key": text, "rate": text, "until": until})
+    total = {**number, "description": "How many there are; up to 1,000 of them are listed"}
+    return {
+        "BansMade": object_of({"bans": bans}),
+        "Bans": object_of({"bans": bans, "total": total}),
+        "Lifted": object_of({"lifted": number}),
+        "Override": override,
+        "Overrides": object_of({"overrides": {"type": "array", "items": override}, "total": total}),
+        "Dropped": object_of({"dropped": {"type": "boolean"}}),
+    }
+
+
+def _asked_schemas(names: list[str], with_rate: list[str], held: list[str]) -> Json:
+    key = _key_schema()
     cost = {
         "type": "integer",
         "minimum": 0,
         "maximum": COST_MAX,
-        "default": 1,
-        "description": "Units to take",
+        "description": "Units to take; by default what the rule says that a request takes",
     }
     plan = {"type": "string", "description": "In which plan; one that is not known has the limits of none"}
-    rated = {"limit": _one_of(with_rate), "key": key, "cost": cost, "plan": plan}
-    any_limit = {"limit": _one_of(names), "key": key, "plan": plan}
+    rated = {"limit": one_of(with_rate), "key": key, "cost": cost, "plan": plan}
+    any_limit = {"limit": one_of(names), "key": key, "plan": plan}
     return {
-        "Acquire": _object(rated, required=("limit", "key")),
+        "Acquire": object_of(rated, required=("limit", "key")),
         "AcquireAll": _listed("Acquire", ALL_MAX),
         "AcquireMany": _listed("Acquire", MANY_MAX),
-        "Peek": _object({**any_limit, "cost": cost}, required=("limit", "key")),
-        "Reset": _object(any_limit, required=("limit", "key")),
-        "Refund": _object({"id": {"type": "string", "description": "A decision's id"}}, required=("id",)),
-        "HoldTaken": _object({"limit": _one_of(held), "key": key, "plan": plan}, required=("limit", "key")),
+        "Peek": object_of({**any_limit, "cost": cost}, required=("limit", "key")),
+        "Reset": object_of(any_limit, required=("limit", "key")),
+        "Refund": object_of({"id": {"type": "string", "description": "A decision's id"}}, required=("id",)),
+        "HoldTaken": object_of({"limit": one_of(held), "key": key, "plan": plan}, required=("limit", "key")),
     }
 
 
@@ -222,16 +284,17 @@ def _decision_members() -> Json:
         "limit": {"type": "string"},
         "key": {"type": "string"},
         "cost": {"type": "integer"},
-        "remaining": _or_null({"type": "integer"}, "Units that could still be taken now; null when unknown"),
-        "retry_after": _or_null({"type": "number"}, "Seconds; 0 when allowed, null when unknown or never"),
+        "remaining": or_null({"type": "integer"}, "Units that could still be taken now; null when unknown"),
+        "retry_after": or_null({"type": "number"}, "Seconds; 0 when allowed, null when unknown or never"),
         "never": {"type": "boolean", "description": "Whether the cost is more than could ever be granted"},
         "reset_after": {**seconds, "description": "Seconds until nothing is left of the past"},
         "reset_at": {**seconds, "description": "When nothing is left of the past, in seconds since the epoch"},
         "delay": {**seconds, "description": "For leaky_bucket: seconds after which to run the request"},
-        "source": {"type": "string", "enum": ["memory", "redis", "lease", "deny_cache", "fallback"]},
+        "source": {"type": "string", "enum": ["memory", "redis", "lease", "deny_cache", "ban", "fallback"]},
         "degraded": {"type": "boolean", "description": "Whether it was decided without the store"},
         "shadow_denied": {"type": "boolean", "description": "Whether a limit on trial would have denied it"},
-        "id": _or_null(
+        "banned": {"type": "boolean", "description": "Whether the key is banned"},
+        "id": or_null(
             {"type": "string"}, "What a refund is asked with, or a hold renewed; null when nothing was taken"
         ),
     }
@@ -242,6 +305,9 @@ def _ready_schema() -> Json:
         "status": {"type": "string"},
         "store": {"type": "string", "enum": ["memory", "redis"]},
         "features": {"type": "object", "additionalProperties": {"type": "boolean"}},
+        "changes": object_of(
+            {"state": {"type": "string", "enum": ["off", "heard", "away"]}, "keys": {"type": "integer", "minimum": 0}}
+        ),
         "rules": {"type": "object", "properties": {"state": {"type": "string", "enum": ["current", "stale"]}}},
     }
     return {"type": "object", "properties": properties, "required": [*properties]}
@@ -249,23 +315,23 @@ def _ready_schema() -> Json:
 
 def _answer_schemas() -> Json:
     decision = _decision_members()
-    expires = _or_null({"type": "number"}, "Seconds after which the hold ends unless it is renewed")
+    expires = or_null({"type": "number"}, "Seconds after which the hold ends unless it is renewed")
     joint = {
         "allowed": {"type": "boolean"},
-        "binding": _object({"limit": {"type": "string"}, "key": {"type": "string"}}),
+        "binding": object_of({"limit": {"type": "string"}, "key": {"type": "string"}}),
         "retry_after": decision["retry_after"],
         "never": {"type": "boolean"},
-        "decisions": {"type": "array", "items": _reference("Decision")},
+        "decisions": {"type": "array", "items": reference("Decision")},
     }
     return {
-        "Decision": _object(decision),
-        "JointDecision": _object(joint),
-        "Decisions": _object({"decisions": joint["decisions"]}),
-        "Hold": _object({**decision, "expires_after": expires}),
-        "HoldRenewed": _object({"id": {"type": "string"}, "expires_after": {"type": "number"}}),
-        "HoldReleased": _object({"released": {"type": "boolean"}}),
-        "ResetDone": _object({"reset": {"type": "boolean"}}),
-        "RefundDone": _object({"refunded": {"type": "integer", "minimum": 0}}),
+        "Decision": object_of(decision),
+        "JointDecision": object_of(joint),
+        "Decisions": object_of({"decisions": joint["decisions"]}),
+        "Hold": object_of({**decision, "expires_after": expires}),
+        "HoldRenewed": object_of({"id": {"type": "string"}, "expires_after": {"type": "number"}}),
+        "HoldReleased": object_of({"released": {"type": "boolean"}}),
+        "ResetDone": object_of({"reset": {"type": "boolean"}}),
+        "RefundDone": object_of({"refunded": {"type": "integer", "minimum": 0}}),
         "Limits": _limits_schema(),
         "Status": {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]},
         "Ready": _ready_schema(),
@@ -282,30 +348,12 @@ def _answer_schemas() -> Json:
     }
 
 
-def _object(properties: Json, *, required: tuple[str, ...] | None = None) -> Json:
-    names = list(properties if required is None else required)
-    return {"type": "object", "properties": properties, "required": names, "additionalProperties": False}
-
-
 def _listed(schema: str, most: int) -> Json:
-    items = {"type": "array", "minItems": 1, "maxItems": most, "items": _reference(schema)}
-    return _object({"requests": items})
+    items = {"type": "array", "minItems": 1, "maxItems": most, "items": reference(schema)}
+    return object_of({"requests": items})
 
 
 def _limits_schema() -> Json:
     rules: Json = {"type": "array", "items": {"type": "object"}}
     plans = {"type": "object", "description": "For each plan all limits that hold", "additionalProperties": rules}
-    return _object({"limits": rules, "plans": plans}, required=("limits",))
-
-
-def _one_of(names: list[str]) -> Json:
-    # A list of no names would be no schema; a service without such limits accepts none.
-    return {"type": "string", "enum": names} if names else {"type": "string", "maxLength": 0, "minLength": 1}
-
-
-def _or_null(schema: Json, description: str) -> Json:
-    return {"anyOf": [schema, {"type": "null"}], "description": description}
-
-
-def _reference(schema: str) -> Json:
-    return {"$ref": f"#/components/schemas/{schema}"}
+    return object_of({"limits": rules, "plans": plans}, required=("limits",))

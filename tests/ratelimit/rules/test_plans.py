@@ -197,9 +197,9 @@ def test_a_limit_is_found_by_name_and_plan_and_recalled_by_its_tag() -> None:
     free, pro = live.find("api", "free"), live.find("api", "pro")
     assert free is not None
     assert pro is not None
-    assert (free.rates[0].limit, pro.rates[0].limit) == (10, 1000)
+    assert (free.limit.rates[0].limit, pro.limit.rates[0].limit) == (10, 1000)
     assert live.find("api", "enterprise") is None
     assert live.find("api", "unheard-of") is live.find("api") is free
-    assert live.recall("api", pro.plan.tag) is pro
+    assert live.recall("api", pro.limit.plan.tag) is pro.limit
     assert live.recall("api", 7) is None
     assert list(live.named) == ["address", "api", "exports", "reports"]

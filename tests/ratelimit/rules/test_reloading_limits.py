@@ -77,8 +77,8 @@ async def test_a_file_that_may_not_be_read_leaves_the_last_rules(tmp_path: Path)
     assert "Permission denied" in live.state.problems[0]
 
 
-LEASED = "version: 1\nlimits:\n  api: {{rate: {}/hour, algorithm: fixed_window, key: user, mode: leased}}\n"
-STRICT = "version: 1\nlimits:\n  api: {{rate: {}/hour, algorithm: fixed_window, key: user}}\n"
+STRICT = "version: 1\nlimits:\n  api: {{rate: {}/hour, algorithm: fixed_window, key: user, on_change: additive}}\n"
+LEASED = STRICT.replace("key: user", "key: user, mode: leased")
 
 
 async def test_units_taken_ahead_of_a_limit_that_changed_are_not_spent(tmp_path: Path, redis_url: str) -> None:
@@ -95,7 +95,7 @@ async def test_units_taken_ahead_of_a_limit_that_changed_are_not_spent(tmp_path:
         assert "lease" in sources
         after = await ask(live)
         assert (after.allowed, after.source) == (False, "redis")
-        assert after.limit is live.find("api")
+        assert after.limit is live.named["api"]
 
 
 async def test_a_denial_of_a_limit_that_changed_is_not_believed(tmp_path: Path, redis_url: str) -> None:

@@ -129,11 +129,11 @@ def test_live_rules_keep_the_very_limits_of_a_schedule_and_find_the_one_that_hol
     """Who names a limit gets the rate of the hour; each rate is recalled by its own tag."""
     clock = ManualClock(datetime(2024, 6, 3, 12, tzinfo=BERLIN).timestamp())
     live = LiveRules(parse_rules(NIGHTS), clock, RecordingLogger())
-    day = live.find("api")
+    rule = live.find("api")
+    assert rule is not None
+    (day,) = live.limits_for(rule, "c")
     clock.advance(11 * 3600)
-    night = live.find("api")
-    assert day is not None
-    assert night is not None
+    (night,) = live.limits_for(rule, "c")
     assert (day.rates[0].limit, night.rates[0].limit) == (100, 1000)
     assert live.recall("api", night.plan.tag) is night
     assert live.matching({"client_address": "c"}) == [(night, "c")]

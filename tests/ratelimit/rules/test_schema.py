@@ -115,6 +115,15 @@ TOP = "version: 1\nlimits: {{a: {{rate: 1/s, key: user}}}}\n{}\n"
                 "match: {method: []}",
                 "match: {'header:': a}",
                 "match: {header:x: 5}",
+                "rollout: 5",
+                "rollout: {}",
+                "rollout: {rate: 2/s}",
+                "rollout: {percent: -1, rate: 2/s}",
+                "rollout: {percent: 101, rate: 2/s}",
+                "rollout: {percent: '5', rate: 2/s}",
+                "rollout: {percent: 5, key: tenant}",
+                "rollout: {percent: 5, shadow: false}",
+                "rollout: {percent: 5, mode: lazy}",
                 "schedule: {}",
                 "schedule: []",
                 "schedule: [{from: '22:00', to: '06:00'}]",
@@ -153,7 +162,7 @@ def test_it_refuses_what_the_loader_refuses_for_its_structure(text: str) -> None
 
 def test_it_has_a_description_of_each_field() -> None:
     """An editor shows beside each field what is accepted there."""
-    for definition in ("Rule", "Match", "Times"):
+    for definition in ("Rule", "Match", "Times", "Rollout"):
         properties = SCHEMA["$defs"][definition]["properties"]
         bare = [name for name, schema in properties.items() if "description" not in schema]
-        assert bare == (["schedule", "match"] if definition == "Rule" else [])
+        assert bare == (["schedule", "rollout", "match"] if definition == "Rule" else [])

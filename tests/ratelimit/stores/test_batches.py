@@ -250,7 +250,7 @@ def test_a_rule_travels_once_and_neighbours_of_one_shape_are_one_run() -> None:
     requests = [Request(ACQUIRE, ((limit, f"key{number}", 1),)) for number in range(60)]
     encoder = Encoder(Keyspace("sg"), CalendarRules(), 0)
     args = encoder.encode(requests)
-    assert args == ["1", 1, 1, 0, limit.plan.tag, 1, *limit.plan.rules[0], ACQUIRE, 60, 1, 1, 1, 1]
+    assert args == ["1", 1, 1, 0, limit.plan.tag, 1, 0, *limit.plan.rules[0], ACQUIRE, 60, 1, 1, 1, 1]
     assert encoder.keys == [f"sg:1:gcra:one:key{number}" for number in range(60)]
     encoder = Encoder(Keyspace("sg"), CalendarRules(), 0)
     args = encoder.encode([Request(ACQUIRE, ((own, key, 1),)) for key in "ab" for own in (limit, other)])

@@ -204,16 +204,16 @@ async def test_a_value_of_another_type_is_an_error_of_its_entry_alone(
 @pytest.mark.parametrize("limit", [*STRINGS.values()], ids=str)
 async def test_a_value_of_a_newer_layout_is_left_alone(redis_url: str, redis_client: redis.Redis, limit: Limit) -> None:
     """What a newer version keeps there stays, byte for byte, until somebody resets it."""
-    redis_client.set(name_of(limit), b"\x02from a later version", px=KEEP_MS)
+    redis_client.set(name_of(limit), b"\x03from a later version", px=KEEP_MS)
     logger = RecordingLogger()
     async with redis_by_hand(redis_url, redis_client, logger) as (limiter, _):
         decision, other = await asyncio.gather(limiter.acquire(limit, "key"), limiter.acquire(OTHER, "key"))
         assert (decision.degraded, decision.source, other.degraded) == (True, "fallback", False)
         assert "newer version" in str(logger.named("state.corrupt")[0]["error"])
-        assert redis_client.get(name_of(limit)) == b"\x02from a later version"
+        assert redis_client.get(name_of(limit)) == b"\x03from a later version"
         with pytest.raises(CorruptStateError, match="newer version"):
             await limiter.refund((await limiter.acquire(limit, "sane"))._replace(key="key"))
-        assert redis_client.get(name_of(limit)) == b"\x02from a later version"
+        assert redis_client.get(name_of(limit)) == b"\x03from a later version"
 
 
 async def test_a_sliding_window_counter_takes_eleven_bytes(redis_url: str, redis_client: redis.Redis) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sluicegate.ratelimit.algorithms import (
     calendar_quota,
+    carrying,
     fixed_window,
     gcra,
     sliding_window_counter,
@@ -53,6 +54,7 @@ class Algorithm:
         rule_of: Reduces a rate to the algorithm's whole numbers.
         decide: The twin that decides, for kinds whose state is three whole numbers.
         refund: The twin that gives back.
+        carry: The twin that carries a state over to another rate.
     """
 
     kind: int
@@ -63,10 +65,22 @@ class Algorithm:
     rule_of: Callable[..., tuple[int, ...]] = _none
     decide: Callable[[State, int, int, int, Any], tuple[State, int, int, int, int]] = _none
     refund: Callable[[State, int, int, int, int, Any], tuple[State, int, int]] = _none
+    carry: Callable[[State, int, int, int, Any, Any], tuple[State, int]] = _none
+
+    @property
+    def carries(self) -> bool:
+        """Whether its state can be carried over to another rate."""
+        return self.carry is not _none
 
 
 _PACED = Algorithm(
-    kind=_GCRA, family="gcra", takes_burst=True, rule_of=gcra.rule_of, decide=gcra.decide, refund=gcra.refund
+    kind=_GCRA,
+    family="gcra",
+    takes_burst=True,
+    rule_of=gcra.rule_of,
+    decide=gcra.decide,
+    refund=gcra.refund,
+    carry=carrying.gcra_carried,
 )
 
 ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
@@ -81,6 +95,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
             rule_of=fixed_window.rule_of,
             decide=fixed_window.decide,
             refund=fixed_window.refund,
+            carry=carrying.fixed_window_carried,
         ),
         "sliding_window_counter": Algorithm(
             kind=_SLIDING_WINDOW_COUNTER,
@@ -88,6 +103,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
             rule_of=sliding_window_counter.rule_of,
             decide=sliding_window_counter.decide,
             refund=sliding_window_counter.refund,
+            carry=carrying.sliding_carried,
         ),
         "sliding_window_log": Algorithm(
             kind=LOG, family="sliding_window_log", limit_max=LOG_LIMIT_MAX, rule_of=sliding_window_log.rule_of
@@ -98,6 +114,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
             windowed=True,
             decide=calendar_quota.decide,
             refund=calendar_quota.refund,
+            carry=carrying.calendar_quota_carried,
         ),
         "concurrency": Algorithm(kind=CONCURRENCY, family="concurrency", limit_max=CONCURRENCY_LIMIT_MAX),
     }

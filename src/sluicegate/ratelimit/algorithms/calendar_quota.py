@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sluicegate.ratelimit.algorithms.window import State, decide_in, refund_in
 
-__all__ = ["Rule", "State", "covers", "decide", "refund"]
+__all__ = ["Rule", "State", "covers", "decide", "refund", "window"]
 
 
 class Rule(NamedTuple):
@@ -30,7 +30,7 @@ def covers(now_us: int, rule: Rule) -> bool:
 
 def decide(state: State, now_us: int, cost: int, count: int, rule: Rule) -> tuple[State, int, int, int, int]:
     """Grant up to *count* requests of *cost* units that fit into the current window."""
-    start_us, end_us = _window(now_us, rule)
+    start_us, end_us = window(now_us, rule)
     return decide_in(state, now_us, cost, count, rule.limit, start_us, end_us)
 
 
@@ -38,11 +38,12 @@ def refund(
     state: State, now_us: int, cost: int, decided_at_us: int, _reset_at_us: int, rule: Rule
 ) -> tuple[State, int, int]:
     """Give back up to *cost* units, if the decision was made in the current window."""
-    start_us, end_us = _window(now_us, rule)
+    start_us, end_us = window(now_us, rule)
     return refund_in(state, now_us, cost, decided_at_us, rule.limit, start_us, end_us)
 
 
-def _window(now_us: int, rule: Rule) -> tuple[int, int]:
+def window(now_us: int, rule: Rule) -> tuple[int, int]:
+    """Return the start and the end of the current window."""
     assert covers(now_us, rule)
     if now_us < rule.edge_1_us:
         return rule.edge_0_us, rule.edge_1_us

@@ -6,10 +6,17 @@ from sluicegate.ratelimit.rules.doubting import Doubt
 from sluicegate.ratelimit.rules.globs import Glob
 from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, inspect_rules, load_rules, parse_rules
 from sluicegate.ratelimit.rules.matching import PathPattern
-from sluicegate.ratelimit.rules.meeting import RULES_AT_ONCE_MAX, Meeting, largest_meeting
+from sluicegate.ratelimit.rules.meeting import (
+    RULES_AT_ONCE_MAX,
+    Meeting,
+    largest_meeting,
+    meeting_apart,
+    those_that_fit,
+)
 from sluicegate.ratelimit.rules.model import Charge, KeyTemplate, Rule, Rules
 from sluicegate.ratelimit.rules.providing import LimitProvider, ProvidedLimits
 from sluicegate.ratelimit.rules.reloading import LiveRules, RulesState
+from sluicegate.ratelimit.rules.rolling import Rollout, place_of
 from sluicegate.ratelimit.rules.scheduling import Schedule, Times
 from sluicegate.ratelimit.rules.schema import rules_schema
 
@@ -27,6 +34,7 @@ __all__ = [
     "Meeting",
     "PathPattern",
     "ProvidedLimits",
+    "Rollout",
     "Rule",
     "Rules",
     "RulesState",
@@ -36,6 +44,9 @@ __all__ = [
     "inspect_rules",
     "largest_meeting",
     "load_rules",
+    "meeting_apart",
     "parse_rules",
+    "place_of",
     "rules_schema",
+    "those_that_fit",
 ]

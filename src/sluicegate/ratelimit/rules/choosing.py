@@ -13,11 +13,10 @@ if TYPE_CHECKING:
 
     from sluicegate.ratelimit.limit import Limit
     from sluicegate.ratelimit.rules.model import KeyTemplate, Rule
-    from sluicegate.ratelimit.rules.scheduling import Schedule
     from sluicegate.utils import Clock
 
     Asked = tuple[Limit, str] | tuple[Limit, str, int]
-    Step = tuple[Limit, Callable[[Mapping[str, str]], bool] | None, KeyTemplate, int, Schedule | None]
+    Step = tuple[Limit, Callable[[Mapping[str, str]], bool] | None, KeyTemplate, int, Rule | None]
 
 __all__ = ["Choice"]
 
@@ -57,20 +56,24 @@ class Choice:
             steps = self._by_segment.get(descriptors.get("path", "")[1:].partition("/")[0], steps)
         found: list[Asked] = []
         known = key = None
-        for limit, covers, template, cost, schedule in steps:
+        for limit, covers, template, cost, varying in steps:
             if covers is None or covers(descriptors):
                 if template is not known:
                     known = template
                     key = template.key(descriptors)
                 if key is not None:
-                    chosen = limit if schedule is None else schedule.limit_at(clock.now_us()) or limit
-                    found.append((chosen, key) if cost == 1 else (chosen, key, cost))
+                    if varying is None:
+                        found.append((limit, key) if cost == 1 else (limit, key, cost))
+                    else:
+                        limits = varying.limits_for(key, clock.now_us())
+                        found += [(limit, key) if cost == 1 else (limit, key, cost) for limit in limits]
         return found
 
 
 def _step(rule: Rule, template: KeyTemplate) -> Step:
     covers = None if rule.match.is_empty else rule.match.covers
-    return rule.limit, covers, template, rule.cost, rule.schedule
+    varying = rule if rule.schedule is not None or rule.rollout is not None else None
+    return rule.limit, covers, template, rule.cost, varying
 
 
 def _segments(rule: Rule) -> set[str] | None:

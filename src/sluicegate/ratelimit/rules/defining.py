@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
 from sluicegate.ratelimit.limit import Limit
+from sluicegate.ratelimit.rules.changes import read_change, rollout_of
 from sluicegate.ratelimit.rules.conditions import Match
 from sluicegate.ratelimit.rules.descriptors import HEADER_PREFIX, checked_descriptor
 from sluicegate.ratelimit.rules.fields import OFF, OFF_FIELD, match_field, match_names, rule_fields
-from sluicegate.ratelimit.rules.model import Rule, state_of
+from sluicegate.ratelimit.rules.model import Rule, group_size, state_of
 from sluicegate.ratelimit.rules.problems import entries_of, shown
 from sluicegate.ratelimit.rules.timetable import read_timetable, schedule_of
 from sluicegate.utils import InvalidInputError
@@ -26,6 +27,7 @@ __all__ = ["LIMITS_MAX", "Defined", "Reader"]
 
 LIMITS_MAX = 1000  # every request is held against each of them
 _SCHEDULE = "schedule"
+_ROLLOUT = "rollout"
 _OF_RULES = {
     "key": "key",
     "match": "match",
@@ -69,6 +71,7 @@ class Reader:
         self._problems = problems
         self._fields = rule_fields(declared)
         self._first: dict[str, Defined] = {}
+        self._first_rolled_out: dict[str, Defined] = {}
 
     def rules(self, node: Node, path: str, inherited: Mapping[str, Defined] | None = None) -> dict[str, Defined]:
         """Return the rules of a mapping from names to them.
@@ -108,17 +111,19 @@ class Reader:
         before = self._problems.count()
         base = inherited.get(name) if inherited else None
         fields = self._fields if inherited is None else {**self._fields, OFF: OFF_FIELD}
-        entries = entries_of(entry.node, path, (*fields, _SCHEDULE, "match"), self._problems)
+        entries = entries_of(entry.node, path, (*fields, _SCHEDULE, _ROLLOUT, "match"), self._problems)
         values = self._values(entries, fields, path)
         if values.pop(OFF, False):
             self._check_off(entries, path, base)
             return None
         if _SCHEDULE in entries:
             values[_SCHEDULE] = read_timetable(entries[_SCHEDULE].node, f"{path}.{_SCHEDULE}", self._problems)
+        if _ROLLOUT in entries:
+            values[_ROLLOUT] = read_change(entries[_ROLLOUT].node, f"{path}.{_ROLLOUT}", self._problems)
         if "match" in entries:
             values["match"] = self.match(entries["match"].node, f"{path}.match")
         if base is not None:
-            values = {**base.values, **values}
+            values = _overlaid(base.values, values)
         elif entry.node.entries is not None:
             for needed in ("rate", "key"):
                 if needed not in entries:
@@ -128,16 +133,23 @@ class Reader:
         rule = None if spoilt else self._rule(name, values, entry, entries, path)
         defined = Defined(path=path, values=values, rule=rule)
         self._check_state(defined, self._first.setdefault(name, defined), entry, entries)
+        if rule is not None and len(rule.with_states) > 1:
+            self._check_candidate(rule, self._first_rolled_out.setdefault(name, defined), path, entry)
         return defined
 
     def _rule(
         self, name: str, values: Mapping[str, Any], entry: Entry, entries: Mapping[str, Entry], path: str
     ) -> Rule | None:
-        options = {field: value for field, value in values.items() if field not in (*_OF_RULES, _SCHEDULE)}
+        options = {field: value for field, value in values.items() if field not in (*_OF_RULES, _SCHEDULE, _ROLLOUT)}
         more = {_OF_RULES[field]: value for field, value in values.items() if field in _OF_RULES}
         try:
-            limit = Limit(name, options.pop("rate"), **options)
+            if "group" in options:
+                options["group"] = group_size(values["key"], options["group"])
+            limit = Limit(name, **options)
+            if _ROLLOUT in values:
+                more[_ROLLOUT] = rollout_of(values[_ROLLOUT], limit, options, self._problems)
             if _SCHEDULE in values:
+                del options["rate"]
                 more[_SCHEDULE] = schedule_of(values[_SCHEDULE], limit, options, self._problems)
             return Rule(limit=limit, **more)
         except InvalidInputError as error:  # fields that are right alone but not together
@@ -164,6 +176,15 @@ class Reader:
                 found = f"another {field} than in {first.path}"
                 self._problems.add(place, f"{defined.path}.{field}", found, "the same; one name is one state")
 
+    def _check_candidate(self, rule: Rule, first: Defined, path: str, entry: Entry) -> None:
+        """Note what would give the one state of what a name is to become two meanings."""
+        known = state_of(first.made.with_states[1])
+        for field, value in state_of(rule.with_states[1]).items():
+            if value != known[field]:
+                place = self._problems.places.get(f"{path}.{_ROLLOUT}", entry.place)
+                found = f"another {field} than in {first.path}.{_ROLLOUT}"
+                self._problems.add(place, f"{path}.{_ROLLOUT}", found, "the same; one name is one state")
+
     def _values(self, entries: Mapping[str, Entry], fields: Mapping[str, Field], path: str) -> dict[str, Any]:
         values = {}
         for name, entry in entries.items():
@@ -173,3 +194,11 @@ class Reader:
                 except InvalidInputError as error:
                     self._problems.add(entry.node.place, f"{path}.{shown(name)}", error.found, error.accepted)
         return values
+
+
+def _overlaid(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a rule in a plan: its own, and others that it takes over."""
+    change = inherited.get(_ROLLOUT)
+    if change is not None and not change.holds_beside(own):  # it was made for another limit
+        inherited = {name: value for name, value in inherited.items() if name != _ROLLOUT}
+    return {**inherited, **own}

@@ -81,13 +81,16 @@ def _nearest(about: str, places: Mapping[str, object]) -> str:
 
 def _of_rates(path: str, rule: Rule, _plan: str, _rules: Rules) -> Iterator[Found]:
     for limit in rule.limits:
+        if limit.beside:
+            continue
+        rate_at, cost_at = (f"{path}.rollout.rate",) * 2 if limit.candidate else (f"{path}.rate", f"{path}.cost")
         for idle, binding in _never_binding([(path, rate) for rate in limit.rates]):
-            yield f"{path}.rate", f"{binding[1]} beside {idle[1]}, which can then never deny", "leave one of them out"
+            yield rate_at, f"{binding[1]} beside {idle[1]}, which can then never deny", "leave one of them out"
         if rule.cost > limit.plan.capacity:
             burst = next((rate for rate in limit.rates if rate.burst is not None and rate.capacity < rule.cost), None)
             least = f"a burst of {limit.plan.capacity:,}" if burst else f"a limit of {limit.plan.capacity:,}"
             what = f"a cost of {rule.cost:,}, which never fits {least}"
-            yield f"{path}.cost", what, "every request will be denied; raise the one or lower the other"
+            yield cost_at, what, "every request will be denied; raise the one or lower the other"
 
 
 def _of_reach(path: str, rule: Rule, plan: str, rules: Rules) -> Iterator[Found]:

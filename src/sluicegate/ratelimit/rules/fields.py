@@ -8,8 +8,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from sluicegate.ratelimit.algorithms import ALGORITHMS
-from sluicegate.ratelimit.limit import MODES, ON_FAILURE
+from sluicegate.ratelimit.limit import MODES, ON_FAILURE, WAYS
 from sluicegate.ratelimit.rate import Rate
+from sluicegate.ratelimit.rules.ban_field import BAN_ACCEPTED, BAN_SCHEMA, read_ban
 from sluicegate.ratelimit.rules.descriptors import (
     DECLARED_PATTERN,
     DESCRIPTORS,
@@ -82,6 +83,7 @@ def rule_fields(declared: Collection[str] = ()) -> Mapping[str, Field]:
         **_RULE_FIELDS,
         "key": _key_field(_key_reader(declared)),
         "provided": _key_field(_provided_reader(declared)),
+        "group": _key_field(_key_reader(declared)),
     }
 
 
@@ -290,14 +292,17 @@ _RULE_FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
         ),
         "charge": Field(read=_charge, accepted=_CHARGE_ACCEPTED, schema=_CHARGE_SCHEMA),
         "provided": _key_field(_provided_reader(())),
+        "group": _key_field(_key_reader(())),
         "mode": _words_field(MODES),
         "on_failure": _words_field(ON_FAILURE),
         "critical": _TRUTH_FIELD,
         "shadow": _TRUTH_FIELD,
+        "on_change": _words_field(WAYS),
         "time_zone": ZONE_FIELD,
         "anchor": Field(read=_anchor, accepted=_ANCHOR_ACCEPTED, schema={"type": "string"}),
         "hold_seconds": _seconds_field(_hold_seconds, 0.1, 86_400),
         "lease_seconds": _seconds_field(_lease_seconds, 0.05, 60),
+        "ban": Field(read=read_ban, accepted=BAN_ACCEPTED, schema=BAN_SCHEMA),
     }
 )
 OFF: Final = "off"

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 from sluicegate.ratelimit.checking import MEMBERS_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from sluicegate.ratelimit.limit import Limit
     from sluicegate.ratelimit.rules.conditions import Pattern
     from sluicegate.ratelimit.rules.model import Rule, Rules
 
-__all__ = ["RULES_AT_ONCE_MAX", "Meeting", "largest_meeting"]
+    Asked = Sequence[tuple[Limit, str] | tuple[Limit, str, int]]
+
+__all__ = ["RULES_AT_ONCE_MAX", "Meeting", "largest_meeting", "meeting_apart", "those_that_fit"]
 
 RULES_AT_ONCE_MAX = MEMBERS_MAX
 COMPARISONS_MAX = 1_000_000  # a second's work: a thousand rules on as many paths
@@ -37,34 +40,67 @@ class Meeting:
     request: str
 
 
+def those_that_fit(asked: Asked) -> Asked:
+    """Leave out of what one request asks those limits beside others, which are only counted, that have no room."""
+    room = RULES_AT_ONCE_MAX - sum(not member[0].beside for member in asked)
+    fitting = []
+    for member in asked:
+        if member[0].beside:
+            room -= 1
+            if room < 0:
+                continue
+        fitting.append(member)
+    return fitting
+
+
 def largest_meeting(rules: Rules) -> Meeting:
     """Return the most rules that are seen to cover one request: on a path that is named, whatever else it is."""
-    best = Meeting(rules=(), request=_told({"path": "/"}))
+    best = [Meeting(rules=(), request=_told({"path": "/"}))]
+    for meeting in _meetings(rules, lambda some: len(some) > len(best[-1].rules)):
+        best[:] = [meeting]
+    return best[-1]
+
+
+def meeting_apart(rules: Rules) -> Meeting | None:
+    """Return rules that are seen to cover one request and that a Cluster cannot decide together.
+
+    Their groups differ, so that their states may lie on different servers. Leased limits do not count: they can be
+    asked by themselves.
+    """
+    return next(_meetings(rules, lambda some: len({rule.group for rule in some if not _is_leased(rule)}) > 1), None)
+
+
+def _is_leased(rule: Rule) -> bool:
+    return all(limit.mode == "leased" for limit in rule.limits)
+
+
+def _meetings(rules: Rules, is_worth_it: Callable[[Sequence[Rule]], bool]) -> Iterator[Meeting]:
+    """Yield meetings that are worth it; where those that might meet are not, they are not looked at closer."""
     comparisons = COMPARISONS_MAX // (1 + len(rules.plans))
     for plan, listed in ((None, rules.limits), *rules.plans.items()):
         together = [rule for rule in listed if not rule.statuses]  # what a response is charged for is taken alone
-        best = _larger(best, together, {} if plan is None else {"plan": plan}, comparisons)
-    return best
+        yield from _meetings_of(together, {} if plan is None else {"plan": plan}, comparisons, is_worth_it)
 
 
-def _larger(best: Meeting, rules: Sequence[Rule], known: Mapping[str, str], comparisons: int) -> Meeting:
-    """Return *best*, or a meeting of more of *rules* on a request of which some things are *known*."""
+def _meetings_of(
+    rules: Sequence[Rule], known: Mapping[str, str], comparisons: int, is_worth_it: Callable[[Sequence[Rule]], bool]
+) -> Iterator[Meeting]:
+    """Yield meetings of *rules* on requests of which some things are *known*."""
     examples = (pattern.example for rule in rules for pattern in rule.match.patterns("path"))
     for path in dict.fromkeys(("/", *(example for example in examples if example is not None))):
         comparisons -= len(rules)
         covering = [rule for rule in rules if _fits(rule.match.patterns("path"), path)]
         if comparisons < 0:
-            return best
-        if len(covering) <= len(best.rules):
+            return
+        if not is_worth_it(covering):
             continue
         for request in _requests(covering, {"path": path, **known}):
             comparisons -= len(covering)
             met = tuple(rule for rule in covering if rule.match.covers(request))
-            if len(met) > len(best.rules):
-                best = Meeting(rules=met, request=_told(request))
+            if is_worth_it(met):
+                yield Meeting(rules=met, request=_told(request))
             if comparisons < 0:
-                return best
-    return best
+                return
 
 
 def _fits(patterns: Sequence[Pattern], path: str) -> bool:

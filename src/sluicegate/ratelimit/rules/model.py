@@ -20,13 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sluicegate.ratelimit.limit import Limit
+    from sluicegate.ratelimit.rules.rolling import Rollout
     from sluicegate.ratelimit.rules.scheduling import Schedule
     from sluicegate.utils import Clock
 
     Listed = Literal["deny", "allow"]
     Asked = tuple[Limit, str] | tuple[Limit, str, int]
 
-__all__ = ["KEY_PARTS_MAX", "Charge", "KeyTemplate", "Rule", "Rules", "shares_state", "state_of"]
+__all__ = ["KEY_PARTS_MAX", "Charge", "KeyTemplate", "Rule", "Rules", "group_size", "shares_state", "state_of"]
 
 KEY_PARTS_MAX = 8  # each part lengthens every key; nobody limits by more things at once
 _DIGEST_BYTES = 16  # two keys of one digest would share a limit: 2^64 long keys until that is likely
@@ -93,6 +94,9 @@ class Rule:
             before, whatever comes of it.
         schedule: Limits of the same name that hold at certain times in place of *limit*.
         provided: Where the application may know another limit: what that depends on.
+        rollout: What the limit is to become, and for which of its keys it is that already. Not with a schedule, nor
+            where the application may know another limit; nor, where the limit changes, with statuses: what is denied
+            is never answered, so nobody knows whether the other limit would have been charged.
 
     Raises:
         InvalidInputError: A value is refused, or does not go with the limit.
@@ -105,15 +109,33 @@ class Rule:
     statuses: frozenset[int] = frozenset()
     schedule: Schedule | None = None
     provided: KeyTemplate | None = None
+    rollout: Rollout | None = None
+
+    @property
+    def group(self) -> tuple[str, ...]:
+        """The descriptors that decide where on a Cluster its state lies."""
+        return self.key.parts[: self.limit.group or None]
 
     @property
     def limits(self) -> tuple[Limit, ...]:
-        """All limits that it may have, the one outside of its schedule first."""
+        """All limits that it may have, the one outside of its schedule and its roll-out first."""
+        if self.rollout is not None:
+            return self.rollout.limits
         return (self.limit, *(limit for _, limit in (self.schedule.entries if self.schedule else ())))
 
+    @property
+    def with_states(self) -> tuple[Limit, ...]:
+        """One limit for each state that it has: its own, and that of what it is to become where there is such a one."""
+        candidate = self.rollout.candidate if self.rollout is not None else None
+        return (self.limit,) if candidate is None else (self.limit, candidate)
+
     def limit_at(self, now_us: int) -> Limit:
-        """Return the limit that holds at a time, in microseconds since the epoch."""
+        """Return the limit that holds at a time, in microseconds since the epoch, where none is rolled out."""
         return (self.schedule and self.schedule.limit_at(now_us)) or self.limit
+
+    def limits_for(self, key: str, now_us: int) -> tuple[Limit, ...]:
+        """Return what has to be asked for a key at a time: what is in force, and what runs beside it, if anything."""
+        return (self.limit_at(now_us),) if self.rollout is None else self.rollout.limits_for(key)
 
     def __post_init__(self) -> None:
         if type(self.cost) is not int or not 1 <= self.cost <= COST_MAX:
@@ -121,10 +143,23 @@ class Rule:
         for name, value in (("cost", self.cost > 1), ("charge", self.statuses)):
             if value and self.limit.plan.holds:
                 raise InvalidInputError(name, "algorithm concurrency", "it only where units are taken, not held")
+        if self.rollout is not None:
+            self._check_rollout(self.rollout)
+            return
         for limit in self.limits:
             if limit.name != self.limit.name or not shares_state(limit, self.limit):
                 accepted = f"limits named {shape_of(self.limit.name)} that share its state"
                 raise InvalidInputError("schedule", shape_of(limit.name), accepted)
+
+    def _check_rollout(self, rollout: Rollout) -> None:
+        if rollout.limit != self.limit:
+            raise InvalidInputError("rollout", f"one of {rollout.limit}", f"one of {self.limit}")
+        for beside, value in (("a schedule", self.schedule), ("what is provided", self.provided)):
+            if value is not None:
+                raise InvalidInputError("rollout", f"{beside} beside it", "it only where the file has one limit")
+        if self.statuses and rollout.candidate is not None:
+            accepted = "it only where all requests are charged; a new limit takes percent alone"
+            raise InvalidInputError("rollout", "a charge by the response beside it", accepted)
 
 
 class Charge(NamedTuple):
@@ -171,14 +206,15 @@ class Rules:
     _named: dict[str, dict[str, Rule]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        first: dict[str, Rule] = {}
+        first: dict[tuple[str, bool], Limit] = {}
         named: dict[str, dict[str, Rule]] = {}
         for plan, rules in self._lists_of_rules():
             within = named.setdefault(plan, {})
             for at, rule in enumerate(rules):
                 where = f"plans[{plan!r}][{at}]" if plan else f"rules[{at}]"
                 _check_one_limit(rule, within.setdefault(rule.limit.name, rule), where)
-                _check_one_state(rule, first.setdefault(rule.limit.name, rule), where)
+                for limit in rule.with_states:
+                    _check_one_state(limit, first.setdefault((limit.name, limit.candidate), limit), where)
         lists: tuple[tuple[Listed, tuple[Match, ...]], ...] = (("deny", self.deny), ("allow", self.allow))
         object.__setattr__(self, "_lists", tuple((name, RequestList(entries)) for name, entries in lists if entries))
         object.__setattr__(self, "_named", named)
@@ -195,6 +231,17 @@ class Rules:
         """Each rule once, those of `limits` first."""
         rules = {id(rule): rule for some in (self.limits, *self.plans.values()) for rule in some}
         return tuple(rules.values())
+
+    @property
+    def rollouts(self) -> dict[tuple[str, str], Rollout]:
+        """What is being rolled out, by plan and name of the limit; of plans only where it differs from no plan."""
+        common = {rule.limit.name: rule.rollout for rule in self.limits}
+        return {
+            (plan, rule.limit.name): rule.rollout
+            for plan, rules in self._lists_of_rules()
+            for rule in rules
+            if rule.rollout is not None and not (plan and common.get(rule.limit.name) == rule.rollout)
+        }
 
     def named(self, plan: str = "") -> Mapping[str, Rule]:
         """Return by name the rules for requests of a plan: those of `limits` where it is unknown."""
@@ -242,7 +289,21 @@ def state_of(limit: Limit) -> dict[str, object]:
         "time_zone": limit.time_zone,
         "anchor": limit.anchor,
         "hold_seconds": limit.hold_seconds,
+        "group": limit.group,
     }
+
+
+def group_size(key: KeyTemplate, group: KeyTemplate) -> int:
+    """Return how many of a key's first parts make its group, as limits count them: 0 where it is the whole key.
+
+    Raises:
+        InvalidInputError: The key does not begin with the group.
+    """
+    parts = len(group.parts)
+    if key.parts[:parts] != group.parts:
+        accepted = f"descriptors that the key begins with: {', '.join(key.parts)}"
+        raise InvalidInputError("group", ", ".join(group.parts), accepted)
+    return 0 if parts == len(key.parts) else parts
 
 
 def shares_state(limit: Limit, other: Limit) -> bool:
@@ -251,16 +312,16 @@ def shares_state(limit: Limit, other: Limit) -> bool:
 
 
 def _check_one_limit(rule: Rule, first: Rule, where: str) -> None:
-    if rule.limits != first.limits:
+    if (rule.limits, rule.rollout) != (first.limits, first.rollout):
         found = f"another limit named {shape_of(rule.limit.name)} before it"
         raise InvalidInputError(where, found, "one limit for one name")
 
 
-def _check_one_state(rule: Rule, first: Rule, where: str) -> None:
-    own = state_of(rule.limit)
-    for name, value in state_of(first.limit).items():
+def _check_one_state(limit: Limit, first: Limit, where: str) -> None:
+    own = state_of(limit)
+    for name, value in state_of(first).items():
         if own[name] != value:
-            found = f"{name} {own[name]} of {shape_of(rule.limit.name)}"
+            found = f"{name} {own[name]} of {shape_of(limit.name)}"
             raise InvalidInputError(where, found, f"{value}, as in another plan: one name is one state")
 
 

@@ -68,7 +68,8 @@ def rules_of(root: Node, problems: Problems) -> Reading:
     )
     defined = {"": common, **plans}
     return Reading(
-        rules=rules, paths={plan: tuple(each.path for each in some.values()) for plan, some in defined.items()}
+        rules=rules,
+        paths={plan: tuple(each.path for each in some.values()) for plan, some in defined.items()},
     )
 
 

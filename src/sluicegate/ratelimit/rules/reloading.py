@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, load_rules
+from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, inspect_rules
+from sluicegate.ratelimit.rules.taking_over import taken_over
 from sluicegate.utils import ConfigurationError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -15,12 +17,18 @@ if TYPE_CHECKING:
 
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.limit import Limit
+    from sluicegate.ratelimit.rules.doubting import Doubt
     from sluicegate.ratelimit.rules.model import Rule, Rules
+    from sluicegate.ratelimit.rules.rolling import Rollout
     from sluicegate.utils import Clock
 
 __all__ = ["LiveRules", "RulesState"]
 
+Result = TypeVar("Result")
+
 WAKING_MS = 1_000  # how long the end of the watch may take to be noticed
+CEDING_EVERY_S = 0.01  # while rules are read in a thread, and the event loop is busy
+CEDED_S = 0.0002  # several times what a thread takes to wake up; then it runs for a switch interval, five milliseconds
 SETTLING_S = 0.05  # a file that is just being written is read when it has been left alone for so long
 PROBLEMS_TOLD_MAX = 20  # in a health answer; the log has all
 
@@ -62,7 +70,9 @@ class LiveRules:
         self._checks: list[Callable[[Rules], object]] = []
         self._content = self._read()
         self._lock = asyncio.Lock()
+        self._doubted: frozenset[tuple[str, str]] = frozenset()
         self._take(rules)
+        self._tell_rollouts({})
 
     @classmethod
     def of_file(cls, path: str | Path, clock: Clock, logger: Logger) -> LiveRules:
@@ -71,7 +81,10 @@ class LiveRules:
         Raises:
             ConfigurationError: The file is refused; its `problems` name every reason.
         """
-        return cls(load_rules(path), clock, logger, path=Path(path))
+        rules, doubts = inspect_rules(path)
+        live = cls(rules, clock, logger, path=Path(path))
+        live._tell_doubts(doubts)
+        return live
 
     @property
     def limits(self) -> tuple[Rule, ...]:
@@ -82,10 +95,13 @@ class LiveRules:
         """Return the limits that cover a request; see `Rules.matching`."""
         return self.current.matching(descriptors, self._clock)
 
-    def find(self, name: str, plan: str = "") -> Limit | None:
-        """Return the limit of that name as it is in a plan, or without one where the file does not name it."""
-        rule = self.current.named(plan).get(name)
-        return None if rule is None else rule.limit_at(self._clock.now_us())
+    def find(self, name: str, plan: str = "") -> Rule | None:
+        """Return the rule of that name as it is in a plan, or without one where the file does not name it."""
+        return self.current.named(plan).get(name)
+
+    def limits_for(self, rule: Rule, key: str) -> tuple[Limit, ...]:
+        """Return what has to be asked now for a key: what is in force, and what runs beside it; see `Rule`."""
+        return rule.limits_for(key, self._clock.now_us())
 
     def recall(self, name: str, tag: int) -> Limit | None:
         """Return the limit of that name and tag, in whatever plan; ``None`` when there is none any more."""
@@ -114,20 +130,23 @@ class LiveRules:
         if path is None:
             return True
         async with self._lock:
-            content = await asyncio.to_thread(self._read)
+            content = await _in_thread(self._read)
             if if_changed and content == self._content:
                 return not self.state.stale
             self._content = content
             try:
-                rules = await asyncio.to_thread(self._loaded, path)
+                rules, doubts = await _in_thread(self._loaded, path)
             except (ConfigurationError, InvalidInputError) as error:
                 self._refuse(error.problems if isinstance(error, ConfigurationError) else [error])
                 return False
             before = {limit for rule in self.current.all for limit in rule.limits}
             changed = {limit.name for rule in rules.all for limit in rule.limits if limit not in before}
             gone = self.named.keys() - {rule.limit.name for rule in rules.all}
+            rolled_out = self.current.rollouts
             self._take(rules)
             self._logger.info("rules.reloaded", limits=len(self.named), changed=len(changed), gone=len(gone))
+            self._tell_rollouts(rolled_out)
+            self._tell_doubts(doubts)
             return True
 
     async def watch(self) -> None:
@@ -159,12 +178,13 @@ class LiveRules:
         except (OSError, ValueError):
             return None  # why, the loader says
 
-    def _loaded(self, path: Path) -> Rules:
+    def _loaded(self, path: Path) -> tuple[Rules, tuple[Doubt, ...]]:
         """Return the rules of the file, which everybody here can use; in a thread, for long files take a while."""
-        rules = _kept(load_rules(path), self.current)
+        rules, doubts = inspect_rules(path)
+        rules = taken_over(rules, self.current)
         for check in self._checks:
             check(rules)
-        return rules
+        return rules, doubts
 
     def _take(self, rules: Rules) -> None:
         named: dict[str, Limit] = {}
@@ -174,6 +194,27 @@ class LiveRules:
         self.current = rules
         self.state = RulesState(stale=False, since_us=self._clock.now_us())
 
+    def _tell_rollouts(self, before: Mapping[tuple[str, str], Rollout]) -> None:
+        """Log which roll-outs began, went on to another share of the keys or another limit, or ended."""
+        after = self.current.rollouts
+        for at in dict.fromkeys((*before, *after)):
+            was, now = before.get(at), after.get(at)
+            if was != now:
+                plan, name = at
+                fields = {"limit": name, **({"plan": plan} if plan else {})}
+                becomes = "none" if now is None else str(now.becomes)
+                self._logger.info(
+                    "rules.rollout", **fields, before=was and was.percent, percent=now and now.percent, becomes=becomes
+                )
+
+    def _tell_doubts(self, doubts: Sequence[Doubt]) -> None:
+        """Log what is legal but surely wrong, each thing once while it stays in the file."""
+        about = {(doubt.where.rpartition(": ")[2], doubt.found): doubt for doubt in doubts}  # lines move
+        for at in [at for at in about if at not in self._doubted]:
+            doubt = about[at]
+            self._logger.warning("rules.doubtful", where=doubt.where, found=doubt.found, advice=doubt.advice)
+        self._doubted = frozenset(about)
+
     def _refuse(self, problems: Sequence[InvalidInputError]) -> None:
         since_us = self.state.since_us if self.state.stale else self._clock.now_us()
         told = tuple(str(problem) for problem in problems)
@@ -182,19 +223,14 @@ class LiveRules:
             self._logger.error("rules.refused", problem=problem, still="the last good rules")
 
 
-def _kept(rules: Rules, before: Rules) -> Rules:
-    """Return *rules* with the very limits of *before* where they are the same: what is known of those stays known."""
-    known: dict[Limit, Limit] = {}
-    for rule in before.all:
-        for limit in rule.limits:
-            known.setdefault(limit, limit)
+async def _in_thread(function: Callable[..., Result], *args: object) -> Result:
+    """Call *function* in a thread, which gets on also where the event loop never rests.
 
-    def kept(rule: Rule) -> Rule:
-        schedule = rule.schedule
-        if schedule is not None:
-            entries = tuple((times, known.get(limit, limit)) for times, limit in schedule.entries)
-            schedule = replace(schedule, entries=entries)
-        return replace(rule, limit=known.get(rule.limit, rule.limit), schedule=schedule)
-
-    plans = {plan: tuple(kept(rule) for rule in listed) for plan, listed in rules.plans.items()}
-    return replace(rules, limits=tuple(kept(rule) for rule in rules.limits), plans=plans)
+    A loop that always has something to do gives up the interpreter only for the microsecond in which it asks for
+    events. A thread that waits for the interpreter is woken by that, comes too late, and begins to wait anew, so that
+    it may get nothing for minutes. So the loop rests now and then.
+    """
+    running = asyncio.get_running_loop().run_in_executor(None, function, *args)
+    while not (await asyncio.wait({running}, timeout=CEDING_EVERY_S))[0]:
+        time.sleep(CEDED_S)  # noqa: ASYNC251 - the loop is to stand still
+    return running.result()

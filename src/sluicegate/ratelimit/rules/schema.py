@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from sluicegate.ratelimit.rules.changes import PERCENT, ROLLOUT_FIELDS
 from sluicegate.ratelimit.rules.defining import LIMITS_MAX
 from sluicegate.ratelimit.rules.descriptors import DECLARED_MAX, DECLARED_PATTERN
 from sluicegate.ratelimit.rules.fields import HEADER_PATTERN, OFF, OFF_FIELD, match_field, match_names, rule_fields
@@ -51,6 +52,7 @@ def _definitions(names: Json) -> Json:
     rule = {
         **_properties(rule_fields()),
         "schedule": {"type": "array", "minItems": 1, "maxItems": ENTRIES_MAX, "items": _reference("Times")},
+        "rollout": _reference("Rollout"),
         "match": _reference("Match"),
     }
     plan: Json = {"inherits": names, "limits": _mapping("Change", names, LIMITS_MAX)}
@@ -61,6 +63,7 @@ def _definitions(names: Json) -> Json:
         "Change": _object({**rule, **_properties({OFF: OFF_FIELD})}),
         "Plan": {**_object({name: plan[name] for name in PLAN_FIELDS}), "minProperties": 1},
         "Times": _object(_properties(SCHEDULE_FIELDS), ("from", "to", "rate")),
+        "Rollout": _object(_properties(ROLLOUT_FIELDS), (PERCENT,)),
         "Match": {
             **_object(_properties(matched)),
             # What a file declares is not known here, so any name of that form may be one.

@@ -19,7 +19,8 @@ from sluicegate.ratelimit.algorithms.exact import time_of
 from sluicegate.ratelimit.calendar import boundaries
 
 if TYPE_CHECKING:
-    from sluicegate.ratelimit.limit import Limit, Plan
+    from sluicegate.ratelimit.limit import Limit
+    from sluicegate.ratelimit.plan import Plan
     from sluicegate.ratelimit.stores.store import Reply, Request
 
 __all__ = ["Lease", "Parcel", "returnable", "wish_of"]

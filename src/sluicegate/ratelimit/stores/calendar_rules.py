@@ -8,7 +8,7 @@ from sluicegate.ratelimit.algorithms import calendar_quota
 from sluicegate.ratelimit.calendar import boundaries
 
 if TYPE_CHECKING:
-    from sluicegate.ratelimit.limit import Plan
+    from sluicegate.ratelimit.plan import Plan
 
 __all__ = ["CalendarRules"]
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal
 
 from sluicegate.ratelimit.algorithms import CALENDAR, CONCURRENCY, LOG
 from sluicegate.ratelimit.decision import Decision
+from sluicegate.ratelimit.plan import BESIDE
 from sluicegate.ratelimit.stores.calendar_rules import CalendarRules
 from sluicegate.ratelimit.stores.records import (
     NO_STATE,
-    Ask,
     Companion,
     CounterRecord,
     HolderRecord,
@@ -26,6 +26,7 @@ from sluicegate.ratelimit.stores.records import (
     kept_of,
     state_of,
 )
+from sluicegate.ratelimit.stores.several import asked, for_all_rates, least_of, settled
 from sluicegate.ratelimit.stores.shard import Shard, wait_for
 from sluicegate.ratelimit.stores.store import ACQUIRE, PEEK, REFUND, RELEASE, RENEW, RESET, TAKE, Reply, Request
 from sluicegate.utils import InvalidInputError, LimiterClosedError, checked_key, shape_of
@@ -33,7 +34,8 @@ from sluicegate.utils import InvalidInputError, LimiterClosedError, checked_key,
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from sluicegate.ratelimit.limit import Limit, Plan
+    from sluicegate.ratelimit.limit import Limit
+    from sluicegate.ratelimit.plan import Plan
     from sluicegate.ratelimit.stores.expiry import Name
     from sluicegate.utils import Clock
 
@@ -133,9 +135,12 @@ class MemoryStore:
             wait_for(turn)
         try:
             now_us = self._now_us()
-            granted, remaining, retry_after_us, reset_after_us = self._decided(shard, key, plan, now_us, cost)
+            answer = self._decided(shard, key, plan, now_us, cost)
         finally:
             turn.append(None)
+        if answer is None:
+            return None
+        granted, remaining, retry_after_us, reset_after_us = answer
         shadow_denied = limit.shadow and not granted
         allowed = granted > 0 or shadow_denied
         return _decision_of(Decision, (
@@ -143,12 +148,16 @@ class MemoryStore:
             now_us, "memory", False, shadow_denied, self.next_serial(),
         ))  # fmt: skip
 
-    def _decided(self, shard: Shard, key: str, plan: Plan, now_us: int, cost: int) -> tuple[int, int, int, int]:
+    def _decided(self, shard: Shard, key: str, plan: Plan, now_us: int, cost: int) -> tuple[int, int, int, int] | None:
         table, rules = shard.tables.get(plan.prefix), plan.rules
         kept = None if table is None else table.get(key)
         if kept is None and self.closed:
             raise LimiterClosedError("the limiter is closed")
-        known = kept if type(kept) is CounterRecord and kept.rules is rules else None
+        known = None
+        if type(kept) is CounterRecord:
+            known = kept if kept.rules is rules else None
+            if known is None and kept.tag:  # another rule's, which is carried over
+                return None
         before = state_of(kept, rules) if known is None else known.state
         state, granted, remaining, retry_after_us, reset_after_us = plan.decide(before, now_us, cost, 1, rules[0])
         # Kept when units were taken, or when it had been ahead of the clock.
@@ -207,24 +216,22 @@ class MemoryStore:
         names = [(limit.plan.prefix, key) for limit, key, _ in members]
         records = [self._record(limit.plan, name, now_us) for (limit, _, _), name in zip(members, names, strict=True)]
         rules = [self._rules(limit.plan, now_us) for limit, _, _ in members]
-        asked = [
-            _asked(record, limit.plan, own, now_us, cost, 1)
+        told = [
+            asked(record, limit.plan, own, now_us, cost, 1)
             for record, own, (limit, _, cost) in zip(records, rules, members, strict=True)
         ]
-        least = 1
-        for (limit, _, _), (_, granted) in zip(members, asked, strict=True):
-            if not limit.plan.shadow:
-                least = min(least, granted)
+        least = least_of(members, told)
         answers: tuple[int, ...] = ()
         for at, (limit, _, cost) in enumerate(members):
-            record, own, (asks, granted) = records[at], rules[at], asked[at]
-            wanted, told = least, least
+            record, own, (asks, granted) = records[at], rules[at], told[at]
+            wanted, answered = least, least
             if limit.plan.shadow:
-                wanted, told = min(least, granted), granted
-            asks = _settled(record, limit.plan, own, now_us, cost, asks, wanted)
+                others = least_of(members, told, but=at - 1) if limit.plan.shadow == BESIDE else least
+                wanted, answered = min(others, granted), granted
+            asks = settled(record, limit.plan, own, now_us, cost, asks, wanted)
             if record.adopt(own, asks, now_us, wanted * cost):
                 self._shard(names[at]).put(names[at], record.kept(), now_us)
-            answers += (told, *_for_all_rates(asks))
+            answers += (answered, *for_all_rates(asks))
         return answers
 
     def _peek(self, request: Request, now_us: int) -> tuple[int, ...]:
@@ -237,10 +244,10 @@ class MemoryStore:
             return granted, remaining, 0 if granted else UNKNOWN_US, reset_after_us
         record = self._record(plan, name, now_us)
         rules = self._rules(plan, now_us)
-        asks, granted = _asked(record, plan, rules, now_us, cost, 1)
-        untouched, _ = _asked(record, plan, rules, now_us, cost, 0)
+        asks, granted = asked(record, plan, rules, now_us, cost, 1)
+        untouched, _ = asked(record, plan, rules, now_us, cost, 0)
         looks = [(None, 0, now[2], ask[3], now[4]) for ask, now in zip(asks, untouched, strict=True)]
-        return granted, *_for_all_rates(looks)
+        return granted, *for_all_rates(looks)
 
     def _reset(self, request: Request, now_us: int) -> tuple[int, ...]:
         ((limit, key, _),) = request.members
@@ -318,7 +325,7 @@ class MemoryStore:
         kept = self._shard(name).get(name)
         if plan.algorithm.kind == LOG:
             return kept if isinstance(kept, LogRecord) else LogRecord()
-        return CounterRecord.of(kept, self._rules(plan, now_us))
+        return CounterRecord.read(kept, plan, self._rules(plan, now_us), now_us)
 
     def _holders(self, name: Name) -> HolderRecord:
         kept = self._shard(name).get(name)
@@ -343,42 +350,3 @@ def _companion_of(name: Name, request: Request) -> Name:
 def _marker_of(name: Name) -> Name:
     """Return the name of what tells until when decisions on a key are void, for it was reset."""
     return _ONCE, f"{name[0]}{name[1]}:reset"
-
-
-def _asked(
-    record: CounterRecord | LogRecord,
-    plan: Plan,
-    rules: Sequence[tuple[int, ...]],
-    now_us: int,
-    cost: int,
-    count: int,
-) -> tuple[list[Ask], int]:
-    """Ask each rate of a limit; return the answers and how many requests all of them would grant."""
-    asks = [record.ask(plan, rules, slot, now_us, cost, count) for slot in range(len(rules))]
-    return asks, min(ask[1] for ask in asks)
-
-
-def _settled(
-    record: CounterRecord | LogRecord,
-    plan: Plan,
-    rules: Sequence[tuple[int, ...]],
-    now_us: int,
-    cost: int,
-    asks: list[Ask],
-    wanted: int,
-) -> list[Ask]:
-    """Ask those rates anew that would have granted another number than was agreed on; they do not wait."""
-    settled = []
-    for slot, ask in enumerate(asks):
-        if ask[1] != wanted:
-            state, granted, remaining, _, reset_after_us = record.ask(plan, rules, slot, now_us, cost, wanted)
-            settled.append((state, granted, remaining, 0, reset_after_us))
-        else:
-            settled.append(ask)
-    return settled
-
-
-def _for_all_rates(asks: Sequence[Ask]) -> tuple[int, int, int]:
-    """Tell of all rates the least that remains, the longest wait (never before any), and the longest reset."""
-    waits_us = [ask[3] for ask in asks]
-    return min(ask[2] for ask in asks), -1 if -1 in waits_us else max(waits_us), max(ask[4] for ask in asks)

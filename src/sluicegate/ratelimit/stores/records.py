@@ -13,6 +13,7 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any
 
 from sluicegate.ratelimit.algorithms import concurrency, sliding_window_log
+from sluicegate.ratelimit.algorithms.carrying import KEEP
 from sluicegate.ratelimit.algorithms.exact import EXACT_MAX, time_of
 from sluicegate.ratelimit.algorithms.gcra import Rule as GcraRule
 from sluicegate.ratelimit.stores.expiry import EndOrder
@@ -20,7 +21,7 @@ from sluicegate.ratelimit.stores.expiry import EndOrder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from sluicegate.ratelimit.limit import Plan
+    from sluicegate.ratelimit.plan import Plan
 
 __all__ = [
     "NO_STATE",
@@ -46,9 +47,15 @@ class CounterRecord:
     """Three whole numbers for each rate, with the rule that they were written under.
 
     The first rate's stand apart, for most limits have no other: a key is then one object and its state.
+
+    Attributes:
+        tag: That of the rule, where states are marked with it; 0 where they are not.
+        came_from: The tag of the rule from which it was carried over.
+        is_carried: Whether it was, and is not kept yet.
+        new_at_us: When it is as good as new by the rules under which units were taken, where states are marked.
     """
 
-    __slots__ = ("expires_us", "others", "rules", "state")
+    __slots__ = ("came_from", "expires_us", "is_carried", "new_at_us", "others", "rules", "state", "tag")
 
     def __init__(
         self, rules: Sequence[tuple[int, ...]], state: tuple[int, int, int] = NO_STATE, expires_us: int = 0
@@ -57,6 +64,9 @@ class CounterRecord:
         self.state = state
         self.others: Sequence[tuple[int, int, int]] = ()
         self.expires_us = expires_us
+        self.tag = self.came_from = 0
+        self.is_carried = False
+        self.new_at_us = 0
 
     def under(self, rules: Sequence[tuple[int, ...]]) -> list[tuple[int, int, int]]:
         """Return the states as *rules* read them: of other ones remainders round up, missing slots are empty."""
@@ -76,16 +86,29 @@ class CounterRecord:
             return kept
         return cls(rules, (kept, 0, 0), kept) if isinstance(kept, int) else cls(rules)
 
+    @classmethod
+    def read(cls, kept: object, plan: Plan, rules: Sequence[tuple[int, ...]], now_us: int) -> CounterRecord:
+        """Return what a rule finds in what is *kept*: what is of another rule, and says so, is carried over."""
+        record = cls.of(kept, rules)
+        if kept is not None and record.tag != plan.tag and (record.tag or plan.was is not None):
+            return _carried(record, plan, rules, now_us)
+        if plan.marks and not record.tag:
+            marked = cls(record.rules, record.state, record.expires_us)
+            marked.others, marked.tag = record.others, plan.tag
+            return marked
+        return record
+
     def kept(self) -> CounterRecord | int:
         """Return what to keep of it: the number alone where that says everything."""
-        plain = len(self.rules) == 1 and isinstance(kept_of(self.state, self.rules, 0), int)
+        plain = not self.tag and len(self.rules) == 1 and isinstance(kept_of(self.state, self.rules, 0), int)
         return self.state[0] if plain else self
 
     def keep(self, rules: Sequence[tuple[int, ...]], states: Sequence[tuple[int, int, int]], expires_us: int) -> None:
         """Hold *states*, written under *rules*."""
         self.rules = rules
         self.state, *self.others = states
-        self.expires_us = expires_us
+        self.expires_us = max(expires_us, self.new_at_us)
+        self.is_carried = False
 
     def ask(self, plan: Plan, rules: Sequence[tuple[int, ...]], slot: int, now_us: int, cost: int, count: int) -> Ask:
         """Say what *count* requests of *cost* would be answered under one rate."""
@@ -95,8 +118,10 @@ class CounterRecord:
         """Keep the states when units were taken, or those that had been ahead of the clock; say whether."""
         before = self.under(rules)
         states = [ask[0] if taken > 0 or ask[0] < old else old for ask, old in zip(asks, before, strict=True)]
-        if states == before:
+        if states == before and not self.is_carried:
             return False
+        if taken > 0 and self.tag:
+            self.new_at_us = max(self.new_at_us, now_us + max(ask[4] for ask in asks))
         self.keep(rules, states, now_us + max(ask[4] for ask in asks))
         return True
 
@@ -118,9 +143,27 @@ class CounterRecord:
             states.append(state)
             refunded = max(refunded, given)
             reset_after_us = max(reset_after_us, own_us)
+        if self.tag:
+            self.new_at_us = max(self.new_at_us, now_us + reset_after_us)
         # What equals no state is none, so that a clock that steps back finds nothing ahead of it.
         self.keep(rules, states if reset_after_us > 0 else [NO_STATE] * len(rules), now_us + reset_after_us)
         return refunded, reset_after_us
+
+
+def _carried(record: CounterRecord, plan: Plan, rules: Sequence[tuple[int, ...]], now_us: int) -> CounterRecord:
+    """Return what a rule makes of another's; back to the rule from which it came it is kept, so that nobody gains."""
+    came_from, numbers = (record.tag, record.rules) if record.tag or plan.was is None else plan.was
+    way = KEEP if record.tag and record.came_from == plan.tag else plan.carry
+    carried = [
+        plan.algorithm.carry(state, now_us, record.new_at_us, way, old, new)
+        for state, old, new in zip(record.under(numbers), numbers, rules, strict=False)
+    ]
+    states = [state for state, _ in carried]
+    made = CounterRecord(rules, expires_us=record.expires_us)
+    made.state, *made.others = [*states, *[NO_STATE] * len(rules)][: len(rules)]
+    made.tag, made.came_from, made.is_carried = plan.tag, came_from, True
+    made.new_at_us = max(until_us for _, until_us in carried)
+    return made
 
 
 def _own_reset_at_us(

@@ -18,7 +18,7 @@ from sluicegate.database import (
     load_bundle,
 )
 from sluicegate.ratelimit.stores.calendar_rules import CalendarRules
-from sluicegate.ratelimit.stores.store import PEEK, Reply
+from sluicegate.ratelimit.stores.store import APART_ACCEPTED, PEEK, Reply
 from sluicegate.ratelimit.stores.wire import Encoder, OutOfRange
 from sluicegate.utils import (
     ConfigurationError,
@@ -30,11 +30,12 @@ from sluicegate.utils import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from sluicegate.database import RedisClient, Script
+    from sluicegate.database import Argument, RedisClient, Script
     from sluicegate.monitoring import Logger
-    from sluicegate.ratelimit.stores.store import Promise, Request
+    from sluicegate.ratelimit.limit import Limit
+    from sluicegate.ratelimit.stores.store import Member, Promise, Request
     from sluicegate.ratelimit.stores.wire import Outcome
     from sluicegate.utils import Clock
 
@@ -80,6 +81,9 @@ class RedisStore:
 
     Attributes:
         coalesces: Whether requests that are alike travel once; may be changed at any time.
+        place: Which hash tag the state of a limit and key has, where there are hash tags; see `DistantStore`.
+        keyspace: Names the keys.
+        on_bound: Called with each event loop that it belongs to from then on, in its thread.
     """
 
     source = "redis"
@@ -99,10 +103,12 @@ class RedisStore:
         self._client = client
         self._clock = clock
         self._logger = logger
-        self._keyspace = keyspace or Keyspace()
+        self.keyspace = self._keyspace = keyspace or Keyspace()
+        self.on_bound: Callable[[asyncio.AbstractEventLoop], None] | None = None
         self._deadline_us = deadline_us
         self._batching = batching
         self.coalesces = True
+        self.place: Callable[[Limit, str], int] | None = self._place if self._keyspace.tags else None
         self._script = script or decide_script()
         self._calendars = CalendarRules()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -120,8 +126,12 @@ class RedisStore:
             self._bind(loop)
         members = len(request[1])
         if members > 1 and self._keyspace.tags:
-            self._check_together(request)
+            self._check_together(request[1])
         self._submit(request, promise, loop, members)
+
+    def _place(self, limit: Limit, key: str) -> int:
+        """Return which hash tag the state of *key* has."""
+        return self._keyspace.tag(key, limit.plan.group)
 
     async def start(self) -> None:
         """Connect once; see `DistantStore`."""
@@ -132,6 +142,18 @@ class RedisStore:
         if found is not None and found.decode("utf-8", "replace") != own:
             accepted = f"{own}, as this process has it; or a new generation: sluicegate config new-generation"
             raise ConfigurationError([InvalidInputError("fleet", shape_of(found.decode("utf-8", "replace")), accepted)])
+
+    async def call(
+        self, script: Script, keys: Sequence[Argument], args: Sequence[Argument], *, read_only: bool, deadline_us: int
+    ) -> Any:  # noqa: ANN401 - whatever the script returns
+        """Run a script that decides nothing; see `RedisClient.run`."""
+        self._bind(asyncio.get_running_loop())
+        return await self._client.run(script, keys, args, read_only=read_only, deadline_us=deadline_us)
+
+    async def execute(self, *command: Argument, deadline_us: int) -> Any:  # noqa: ANN401 - whatever it replies
+        """Send one command that decides nothing; see `RedisClient.execute`."""
+        self._bind(asyncio.get_running_loop())
+        return await self._client.execute(*command, deadline_us=deadline_us)
 
     async def begin_generation(self) -> None:
         """Have the fleet name keys as this process does from now on; what was counted under other names expires.
@@ -179,15 +201,16 @@ class RedisStore:
         if self._loop is not None and loop is not self._loop:
             self.check_loop()
             self.after_fork()
+        is_new = loop is not self._loop
         self._loop = loop
+        if is_new and self.on_bound is not None:
+            self.on_bound(loop)
 
-    def _check_together(self, request: Request) -> None:
-        tags = {self._keyspace.tag(key) for _, key, _ in request.members}
+    def _check_together(self, members: Sequence[Member]) -> None:
+        tags = {self._place(limit, key) for limit, key, _ in members}
         if len(tags) > 1:
-            accepted = "keys of one tag; what is global can be a leased limit, asked for by itself"
-            raise InvalidInputError(
-                "limits", f"keys of {len(tags)} hash tags, which no server decides at once", accepted
-            )
+            found = f"keys of {len(tags)} hash tags, which no server decides at once"
+            raise InvalidInputError("limits", found, APART_ACCEPTED)
 
     def _new_batcher(self) -> None:
         batching, is_parted = self._batching, self._keyspace.tags > 0
@@ -288,12 +311,13 @@ class RedisStore:
 
     def _groups(self, requests: Sequence[Request]) -> Sequence[Sequence[int]]:
         """Return the places of the requests, those of one hash tag together, but no more than go in one call."""
-        tag, most = self._keyspace.tag, self._batching.requests_max
+        place_of, most = self._place, self._batching.requests_max
         groups: dict[int, list[int]] = {}
         are_single = True
-        for place, request in enumerate(requests):
+        for at, request in enumerate(requests):
             members = request[1]
-            groups.setdefault(tag(members[0][1]), []).append(place)
+            limit, key, _ = members[0]
+            groups.setdefault(place_of(limit, key), []).append(at)
             are_single = are_single and len(members) == 1
         if are_single and max(map(len, groups.values())) <= most:
             return list(groups.values())

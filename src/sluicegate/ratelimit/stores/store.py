@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACQUIRE",
+    "APART_ACCEPTED",
     "IN_TURN",
     "PEEK",
     "REFUND",
@@ -38,6 +39,11 @@ TAKE: Final = 4
 RENEW: Final = 5
 RELEASE: Final = 6
 IN_TURN: Final = 7  # an acquire that is answered once for each that asks alike
+
+APART_ACCEPTED: Final = (
+    "limits of one group, such as group=1 where the keys of users begin with their tenant's, "
+    "or a leased limit for what all tenants share"
+)
 
 Member = tuple["Limit", str, int]  # limit, key, cost
 
@@ -143,7 +149,8 @@ class DistantStore(_Kept, Protocol):
     """A store whose answers have to be awaited; anyone may implement it.
 
     One that belongs to an event loop may have a `check_loop`, which raises `LimiterClosedError` on another: it is
-    called before anything is given up for its closing.
+    called before anything is given up for its closing. One that cannot decide everything together may have a `place`,
+    which returns for a limit and a key a whole number: together go those of one place.
     """
 
     at_once: Literal[False]

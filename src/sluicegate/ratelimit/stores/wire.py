@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sluicegate.database import Argument, Keyspace
-    from sluicegate.ratelimit.limit import Plan
+    from sluicegate.ratelimit.plan import Plan
     from sluicegate.ratelimit.stores.calendar_rules import CalendarRules
     from sluicegate.ratelimit.stores.store import Request
     from sluicegate.utils import StoreError
@@ -28,6 +28,7 @@ __all__ = ["Encoder", "OutOfRange"]
 
 WIRE_LAYOUT = "1"
 ANSWER_LENGTH = 4  # granted, remaining, retry_after_us, reset_after_us
+MARKS = 4  # beside the way in which states are carried over: whether they are marked
 HEADER_LENGTH = 2  # now_us, unreadable values
 
 WRONG_TYPE, UNKNOWN_LAYOUT, OUT_OF_RANGE, UNDECIDED = -1, -2, -3, -4
@@ -162,7 +163,7 @@ class Encoder:
                 return False
             alone = alone and times == 1
             keys.append(key)
-        names = self._keyspace.names(plan.prefix, keys)
+        names = self._keyspace.names(plan.prefix, keys, plan.group)
         if alone and len(set(names)) == len(names):
             self.keys = names
             self._run_args += (ACQUIRE, len(names), 1, 1, self._rule(plan), cost)
@@ -183,7 +184,7 @@ class Encoder:
         run_of: dict[str, Shape] = {}  # under which each name was gathered
         gathered: dict[Shape, dict[str, list[int]]] = {}
         for place, request in enumerate(requests):
-            names = [name_of(limit.plan.prefix, key) for limit, key, _ in request.members]
+            names = [name_of(limit.plan.prefix, key, limit.plan.group) for limit, key, _ in request.members]
             shape: Shape | None = None
             if request.verb == ACQUIRE and len(names) == 1:
                 limit, _, cost = request.members[0]
@@ -241,10 +242,10 @@ class Encoder:
         runs += (verb, 1, times, len(members))
         for limit, key, cost in members:
             runs += (self._rule(limit.plan), cost)
-            self.keys.append(self._keyspace.name(limit.plan.prefix, key))
+            self.keys.append(self._keyspace.name(limit.plan.prefix, key, limit.plan.group))
         if verb in (RESET, REFUND):
             ((limit, key, _),) = members
-            self.keys.append(self._keyspace.companion(limit.plan.prefix, key, "reset"))
+            self.keys.append(self._keyspace.companion(limit.plan.prefix, key, "reset", limit.plan.group))
         if isinstance(detail, tuple):
             self._add_refund(request, detail)
         elif detail is not None:
@@ -256,16 +257,19 @@ class Encoder:
             number = self._plans[plan] = len(self._plans) + 1
             kind = plan.algorithm.kind
             rules = self._calendars.around(plan, self._now_us) if kind == CALENDAR else plan.rules
-            self._rule_args += (kind, int(plan.shadow), plan.tag, len(rules))
+            self._rule_args += (kind, int(plan.shadow), plan.tag, len(rules), plan.carry + MARKS * plan.marks)
             for rule in rules:
                 self._rule_args += rule
+            if plan.marks:
+                tag, before = plan.was or (0, ())
+                self._rule_args += (tag, len(before), *(number for rule in before for number in rule))
         return number
 
     def _add_refund(self, request: Request, detail: tuple[int, int, int]) -> None:
         ((limit, key, _),) = request.members
         decided_at_us, reset_at_us, serial = detail
         identity = f"{decided_at_us:x}-{serial:x}"
-        self.keys.append(self._keyspace.companion(limit.plan.prefix, key, identity))
+        self.keys.append(self._keyspace.companion(limit.plan.prefix, key, identity, limit.plan.group))
         self._run_args += (decided_at_us, reset_at_us)
 
 

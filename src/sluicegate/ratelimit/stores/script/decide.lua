@@ -4,7 +4,10 @@
 -- KEYS  the keys of the entries, in the order of the runs: one for each member of an entry
 --       (for a reset its state, then what remembers the reset; for a refund both of these, then its companion)
 -- ARGV  layout, number of rules, the rules, then runs until the end
---       rule  kind, shadow, tag, slots, then for each slot its numbers
+--       rule  kind, shadow (1, or 2: in the place of the member before it), tag, slots, carry, then for each slot its
+--             numbers. Carry is the way in which states of another rule are carried over, and 4 more where states are
+--             marked with their rule: then follow the tag and the number of slots of the rule of those that are not
+--             marked, and for each slot its numbers
 --       run   verb, entries, count, members, then for each member rule and cost, then what the verb needs:
 --             refund decided_at_us, reset_at_us; take, renew, release: the holder;
 --             acquire, in turn: where the count is 0, a count for each entry
@@ -18,7 +21,7 @@
 --
 -- A function around it all, as in state.lua; and what few calls need is made by those alone.
 local function decide()
-  local state_read, state_of_plain, state_under, state_write = state_functions()
+  local state_read, state_of_plain, state_under, state_write, state_carried = state_functions()
   local logs, holders -- their functions, where a rule needs them
   local companions = {}
   local raws, raws_before = {}, 0 -- what the keys behind that one held before the run
@@ -47,7 +50,7 @@ local function decide()
     return state_read(key, rule.kind)
   end
 
-  local function loaded(at, rule)
+  local function found(at, rule)
     local key = KEYS[at]
     local record = records[key]
     if record then
@@ -62,6 +65,16 @@ local function decide()
       record = state_read(key, rule.kind, raws[at - raws_before])
     end
     records[key] = record
+    return record
+  end
+
+  -- What a rule finds: what is of another rule, and says so, is carried over.
+  local function loaded(at, rule)
+    local record = found(at, rule)
+    if record.exists and record.tag ~= rule.tag and (record.marked or rule.was) then
+      record = state_carried(record, rule)
+      records[record.key] = record
+    end
     return record
   end
 
@@ -101,9 +114,12 @@ local function decide()
   -- Keeps a rate's new state when units were taken, or when it was ahead of the clock and had to be brought back.
   local function adopt(record, rule, slot, taken, first, second, third, reset_after_us)
     local base = slot * STRIDE
-    if taken > 0 or is_less(record, rule, slot, first, second, third) then
+    if taken > 0 or record.is_carried or is_less(record, rule, slot, first, second, third) then
       record[base + 1], record[base + 2], record[base + 3] = first, second, third
       if rule.kind == GCRA then record[base + 4] = rule[slot * 6 + 4] end
+      if taken > 0 and (rule.marks or record.marked) then
+        record.new_at_us = math.max(record.new_at_us or 0, now_us + reset_after_us)
+      end
       record.changed_by = rule
     end
     record[base + 5] = reset_after_us
@@ -174,6 +190,14 @@ local function decide()
       return settle(record, rule, cost, answers, granted, granted)
     end
 
+    -- What all members that are enforced would grant, but for one.
+    local function least_but(left_out, members, grants, count)
+      for index = 1, #members do
+        if index ~= left_out and members[index].rule.shadow == ENFORCED then count = math.min(count, grants[index]) end
+      end
+      return count
+    end
+
     -- Several limits, all or nothing: ask all, grant the least, take that from all. Shadow members never bind.
     local function acquire_all(at, members, _, count)
       local member_records, failed = {}, false
@@ -188,18 +212,18 @@ local function decide()
         end
         return
       end
-      local answers, grants, least = {}, {}, count
+      local answers, grants = {}, {}
       for index = 1, #members do
         local member = members[index]
         answers[index], grants[index] = asked(member_records[index], member.rule, member.cost, count)
-        if not member.rule.shadow then least = math.min(least, grants[index]) end
       end
+      local least = least_but(0, members, grants, count)
       for index = 1, #members do
         local member, wanted = members[index], least
-        local granted = least
-        if member.rule.shadow then
+        local granted, shadow = least, member.rule.shadow
+        if shadow ~= ENFORCED then
           granted = grants[index]
-          wanted = math.min(least, granted)
+          wanted = math.min(shadow == BESIDE and least_but(index - 1, members, grants, count) or least, granted)
         end
         settle(member_records[index], member.rule, member.cost, answers[index], granted, wanted)
       end
@@ -224,6 +248,8 @@ local function decide()
 
   -- What takes back: made by the calls that need it.
   local function undoing_functions()
+    local refund_state = refund_functions(state_under, adopt)
+
     -- Forgets a state, and remembers until it would have been gone by itself that decisions of before are void.
     local function reset(key, marker, rule)
       if paid_us[key] then records[key] = recorded(key, rule) end
@@ -243,47 +269,6 @@ local function decide()
       local refunded = logs.refund(key, rule, now_us, cost, decided_at_us)
       records[key] = nil
       return refunded, 0
-    end
-
-    -- When one rate's part of a decision is paid off. The decision says when the last of its rates is: that is this one
-    -- where no other can have stood so far ahead. Else only what the decision itself paid for is sure to lie ahead.
-    local function own_reset_at_us(rule, slot, cost, decided_at_us, reset_at_us)
-      for other = 0, rule.slots - 1 do
-        if other ~= slot and decided_at_us + rule[other * 6 + 5] + 1 >= reset_at_us then
-          local units_us, units_rem = exact_time_of(cost, rule[slot * 6 + 2], rule[slot * 6 + 3], rule[slot * 6 + 4])
-          if units_rem > 0 then units_us = units_us + 1 end
-          return math.min(reset_at_us, decided_at_us + units_us)
-        end
-      end
-      return reset_at_us
-    end
-
-    -- Gives back in each rate what still counts there; the most of it is what was given back.
-    local function refund_state(record, rule, cost, decided_at_us, reset_at_us)
-      local refunded, reset_after_us = 0, 0
-      for slot = 0, rule.slots - 1 do
-        local at = slot * rule.length
-        local first, second, third = state_under(record, rule, slot)
-        local given, own_reset_us
-        if rule.kind == GCRA then
-          first, second, third, given, own_reset_us = gcra_refund(first, second, third, now_us, cost, decided_at_us,
-            own_reset_at_us(rule, slot, cost, decided_at_us, reset_at_us),
-            rule[at + 1], rule[at + 2], rule[at + 3], rule[at + 4], rule[at + 5], rule[at + 6])
-        elseif rule.kind == FIXED_WINDOW then
-          first, second, third, given, own_reset_us =
-            fixed_window_refund(first, second, now_us, cost, decided_at_us, rule[at + 1], rule[at + 2])
-        elseif rule.kind == SLIDING_WINDOW_COUNTER then
-          first, second, third, given, own_reset_us =
-            sliding_window_counter_refund(first, second, third, now_us, cost, decided_at_us, rule[at + 1], rule[at + 2])
-        else
-          first, second, third, given, own_reset_us = calendar_quota_refund(first, second, now_us, cost, decided_at_us,
-            rule[at + 1], rule[at + 2], rule[at + 3], rule[at + 4], rule[at + 5])
-        end
-        adopt(record, rule, slot, 1, first, second, third, own_reset_us)
-        refunded = math.max(refunded, given)
-        reset_after_us = math.max(reset_after_us, own_reset_us)
-      end
-      return refunded, reset_after_us
     end
 
     -- Once for each decision: the companion keeps the answer for as long as it could be asked again.

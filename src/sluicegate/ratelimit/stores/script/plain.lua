@@ -6,6 +6,8 @@
 -- made.
 local ACQUIRE, PEEK, RESET, REFUND, TAKE, RENEW, IN_TURN = '0', '1', '2', '3', '4', '5', '7'
 local GCRA, FIXED_WINDOW, SLIDING_WINDOW_COUNTER, CALENDAR, LOG, CONCURRENCY = 1, 2, 3, 4, 5, 6
+local MARKS = 4 -- more than the ways of carrying a state over
+local ENFORCED, BESIDE = '0', '2' -- and any other shadow
 local READ_MAX = 512 -- keys in one read, far below what Lua can unpack
 
 -- How a whole number below 2^53 is written. Left to redis.call, Redis 7.0 prints it with %.17g: exact too, but at twice
@@ -78,18 +80,30 @@ local function plain_run()
   return true
 end
 
+-- Reads what a rule was before: its tag, and its numbers.
+local function rule_before_read(rule)
+  local length = ARGV[at + 1] * (rule.kind == GCRA and 6 or 2)
+  if length > 0 then
+    local was = { tag = ARGV[at] + 0 }
+    for index = 1, length do was[index] = ARGV[at + 1 + index] + 0 end
+    rule.was = was
+  end
+  at = at + 2 + length
+end
+
 -- Arithmetic reads a text as a number at half the cost of tonumber, and a table with room is not made anew as it fills.
 local function rules_read()
   for number = 1, ARGV[2] do
-    local kind, slots = ARGV[at] + 0, ARGV[at + 3] + 0
+    local kind, slots, carry = ARGV[at] + 0, ARGV[at + 3] + 0, ARGV[at + 4] + 0
     local length = kind == GCRA and 6 or kind == CALENDAR and 5 or 2
-    local rule = { nil, nil, nil, nil, nil, nil, kind = kind, shadow = ARGV[at + 1] == '1', tag = ARGV[at + 2] + 0,
-                   slots = slots, length = length, is_plain = false }
-    at = at + 3
+    local rule = { nil, nil, nil, nil, nil, nil, kind = kind, shadow = ARGV[at + 1], tag = ARGV[at + 2] + 0,
+                   slots = slots, length = length, is_plain = false, carry = carry % MARKS, marks = carry >= MARKS }
+    at = at + 4
     for index = 1, slots * length do rule[index] = ARGV[at + index] + 0 end
-    rule.is_plain = kind == GCRA and slots == 1 and rule[4] == 1
+    rule.is_plain = kind == GCRA and slots == 1 and rule[4] == 1 and carry < MARKS
     rules[number] = rule
     at = at + slots * length + 1
+    if carry >= MARKS then rule_before_read(rule) end
   end
 end
 

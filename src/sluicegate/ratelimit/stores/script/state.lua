@@ -5,6 +5,9 @@
 -- counted FORM, start in seconds, previous, current: sliding_window_counter of one rate, for limits up to 2^23 - 1
 -- packed  version, rule tag, then for each rate its slot: gcra (paid, remainder, per, debt),
 --         windows (start, used; a calendar's may start before 1970), sliding_window_counter (start, previous, current)
+-- marked  MARKED, rule tag, half the tag of the rule that it was carried over from, when it is as good as new,
+--         then for each rate its slot and the numbers of its rule: gcra (interval, remainder, burst), others (limit,
+--         period; 0 of a calendar)
 --
 -- A record keeps five numbers for each rate: three of state, gcra's denominator of the remainder, the time to reset.
 -- It is made with room for those of one rate.
@@ -18,10 +21,13 @@ local WRONG_TYPE, UNKNOWN_LAYOUT, OUT_OF_RANGE, UNDECIDED = -1, -2, -3, -4
 local function state_functions()
   local PLAIN_SHIFT = 2097152 -- 2^21: more than twice the largest plain limit
   local PLAIN_LIMIT_MAX = 1048575
-  local LAYOUT, COUNTED = 1, 16 -- the first bytes of packed and of counted values
+  local LAYOUT, MARKED, COUNTED = 1, 2, 16 -- the first bytes of packed, of marked, and of counted values
   local COUNTED_LIMIT_MAX, START_S_MAX = 8388607, 4294967295 -- counts of twice the limit take three bytes, seconds four
-  local HEADER_LENGTH = 5
-  local SLOT_LENGTHS = { 22, 11, 15, 11 }
+  local HEADER_LENGTH, MARKED_HEADER_LENGTH = 5, 14
+  local SLOT_LENGTHS, MARKED_SLOT_LENGTHS = { 22, 11, 15, 11 }, { 37, 22, 26, 22 }
+  local HALF = 65536 -- of a tag
+  local EXACT_MAX = 9007199254740992 -- from here a double no longer holds each whole number
+  local NEW_AFTER_MAX_US = 562949953421312 -- 2^49, eighteen years: more than any state takes to be none
   local SLOTS_MAX = 8 -- the most rates that a limit has
 
   -- The record of what one number says, as an acquire would have left it.
@@ -52,6 +58,36 @@ local function state_functions()
     end
   end
 
+  -- Reads marked slots; says whether they can be those of rules.
+  local function state_read_marked(record, kind, raw, slots)
+    local _
+    _, record.tag, record.before, record.new_at_us = struct.unpack('>BI4I2I7', raw)
+    local length, numbers, sound = MARKED_SLOT_LENGTHS[kind], {}, record.new_at_us - now_us < NEW_AFTER_MAX_US
+    for slot = 0, slots - 1 do
+      local at, base = MARKED_HEADER_LENGTH + slot * length + 1, slot * STRIDE
+      if kind == GCRA then
+        local interval_us, interval_rem, burst
+        record[base + 1], record[base + 2], record[base + 4], record[base + 3], interval_us, interval_rem, burst =
+          struct.unpack('>I7I4I4I7I7I4I4', raw, at)
+        local per, of = record[base + 4], slot * 6
+        if per < 1 or burst < 1 or interval_rem >= per or interval_us + interval_rem < 1 then return false end
+        numbers[of + 1], numbers[of + 2], numbers[of + 3], numbers[of + 4] = burst, interval_us, interval_rem, per
+        numbers[of + 5], numbers[of + 6] = exact_time_of(burst, interval_us, interval_rem, per)
+        sound = sound and numbers[of + 5] < EXACT_MAX
+      elseif kind == SLIDING_WINDOW_COUNTER then
+        record[base + 1], record[base + 2], record[base + 3], numbers[slot * 2 + 1], numbers[slot * 2 + 2] =
+          struct.unpack('>I7I4I4I4I7', raw, at)
+        sound = sound and numbers[slot * 2 + 1] > 0 and numbers[slot * 2 + 2] > 0
+      else
+        record[base + 1], record[base + 2], numbers[slot * 2 + 1], numbers[slot * 2 + 2] =
+          struct.unpack('>i7I4I4I7', raw, at)
+        sound = sound and numbers[slot * 2 + 1] > 0
+      end
+    end
+    record.marked = numbers
+    return sound
+  end
+
   -- What a key holds, of which `raw` may have been read before. What this version cannot have written counts as
   -- nothing, and is told to the caller.
   local function state_read(key, kind, raw)
@@ -69,13 +105,19 @@ local function state_functions()
       return record
     end
     local version, slots = string.byte(raw, 1), (#raw - HEADER_LENGTH) / SLOT_LENGTHS[kind]
+    if version == MARKED then slots = (#raw - MARKED_HEADER_LENGTH) / MARKED_SLOT_LENGTHS[kind] end
     if version == COUNTED and kind == SLIDING_WINDOW_COUNTER and #raw == 11 then
       local start_s
       start_s, record[2], record[3] = struct.unpack('>I4I3I3', raw, 2)
       record[1] = start_s * 1000000
-    elseif version == LAYOUT and slots >= 1 and slots <= SLOTS_MAX and slots % 1 == 0 then
-      state_read_packed(record, kind, raw, slots)
-    elseif version and version > LAYOUT and version < 10 then
+    elseif (version == LAYOUT or version == MARKED) and slots >= 1 and slots <= SLOTS_MAX and slots % 1 == 0 then
+      if version == LAYOUT then
+        record.tag = select(2, struct.unpack('>BI4', raw))
+        state_read_packed(record, kind, raw, slots)
+      elseif not state_read_marked(record, kind, raw, slots) then
+        return { nil, nil, nil, nil, nil, key = key, kind = kind, exists = true, changed_by = false, unreadable = true }
+      end
+    elseif version and version > MARKED and version < 10 then
       record.status = UNKNOWN_LAYOUT
     else
       record.unreadable = true
@@ -95,22 +137,30 @@ local function state_functions()
   end
 
   local function state_packed(record, rule)
-    local packed = struct.pack('>BI4', LAYOUT, rule.tag)
+    local is_marked = rule.marks or record.marked
+    local packed = is_marked and struct.pack('>BI4I2I7', MARKED, rule.tag, record.before or 0, record.new_at_us or 0) or
+      struct.pack('>BI4', LAYOUT, rule.tag)
     for slot = 0, rule.slots - 1 do
       local first, second, third = state_under(record, rule, slot)
+      local at = slot * rule.length
       if rule.kind == GCRA then
-        packed = packed .. struct.pack('>I7I4I4I7', first, second, rule[slot * 6 + 4], third)
-      elseif rule.kind == SLIDING_WINDOW_COUNTER then
-        packed = packed .. struct.pack('>I7I4I4', first, second, third)
+        packed = packed .. struct.pack('>I7I4I4I7', first, second, rule[at + 4], third)
+        if is_marked then packed = packed .. struct.pack('>I7I4I4', rule[at + 2], rule[at + 3], rule[at + 1]) end
       else
-        packed = packed .. struct.pack('>i7I4', first, second)
+        if rule.kind == SLIDING_WINDOW_COUNTER then
+          packed = packed .. struct.pack('>I7I4I4', first, second, third)
+        else
+          packed = packed .. struct.pack('>i7I4', first, second)
+        end
+        local period_us = rule.kind == CALENDAR and 0 or rule[at + 2]
+        if is_marked then packed = packed .. struct.pack('>I4I7', rule[at + 1], period_us) end
       end
     end
     return packed
   end
 
   local function state_value(record, rule)
-    if rule.slots == 1 then
+    if rule.slots == 1 and not rule.marks and not record.marked then
       if rule.kind == GCRA and rule[4] == 1 and record[3] == 0 then return string_format(WHOLE, record[1]) end
       local counts = rule.kind == FIXED_WINDOW or rule.kind == CALENDAR
       if counts and rule[1] <= PLAIN_LIMIT_MAX and record[1] >= 0 and record[1] % 1000000 == 0 then
@@ -131,6 +181,7 @@ local function state_functions()
     for slot = 1, rule.slots - 1 do
       reset_after_us = math.max(reset_after_us, record[slot * STRIDE + 5])
     end
+    if record.new_at_us then reset_after_us = math.max(reset_after_us, record.new_at_us - now_us) end
     if reset_after_us > 0 then
       local left_ms = string_format(WHOLE, math_ceil(reset_after_us / 1000))
       redis_call('PSETEX', record.key, left_ms, state_value(record, rule))
@@ -139,5 +190,43 @@ local function state_functions()
     end
   end
 
-  return state_read, state_of_plain, state_under, state_write
+  -- What a rule makes of a record of another rule: it is carried over rate by rate. Back to the rule from which it
+  -- came it is kept: who alternates with another gains nothing.
+  local function state_carried(record, rule)
+    local numbers = record.marked or rule.was
+    if not record.marked and record.tag and record.tag ~= rule.was.tag then return record end
+    local way = record.marked and record.before == rule.tag % HALF and KEEP or rule.carry
+    local new_at_us = record.new_at_us or 0
+    local made = { nil, nil, nil, nil, nil, key = record.key, kind = record.kind, exists = true, changed_by = false,
+                   marked = numbers, tag = rule.tag, before = (record.marked and record.tag or rule.was.tag) % HALF,
+                   is_carried = true, new_at_us = new_at_us }
+    local length = rule.kind == GCRA and 6 or 2
+    for slot = 0, math.min(rule.slots, #numbers / length) - 1 do
+      local base, of, at, until_us = slot * STRIDE, slot * length, slot * rule.length
+      local first, second, third = record[base + 1] or 0, record[base + 2] or 0, record[base + 3] or 0
+      if rule.kind == GCRA then
+        if second > 0 and (record[base + 4] ~= numbers[of + 4] or second >= numbers[of + 4]) then
+          first, second = first + 1, 0
+        end
+        first, second, third, until_us = carrying_gcra_carried(first, second, third, now_us, new_at_us, way,
+          numbers[of + 1], numbers[of + 2], numbers[of + 3], numbers[of + 4], numbers[of + 5], numbers[of + 6],
+          rule[at + 1], rule[at + 2], rule[at + 3], rule[at + 4], rule[at + 5], rule[at + 6])
+        made[base + 4] = rule[at + 4]
+      elseif rule.kind == SLIDING_WINDOW_COUNTER then
+        first, second, third, until_us = carrying_sliding_carried(first, second, third, now_us, new_at_us, way,
+          numbers[of + 1], numbers[of + 2], rule[at + 1], rule[at + 2])
+      elseif rule.kind == FIXED_WINDOW then
+        first, second, third, until_us = carrying_fixed_window_carried(first, second, now_us, new_at_us, way,
+          numbers[of + 1], numbers[of + 2], rule[at + 1], rule[at + 2])
+      else
+        first, second, third, until_us = carrying_calendar_quota_carried(first, second, now_us, new_at_us, way,
+          numbers[of + 1], rule[at + 1], rule[at + 2], rule[at + 3], rule[at + 4], rule[at + 5])
+      end
+      made[base + 1], made[base + 2], made[base + 3] = first, second, third
+      made.new_at_us = math.max(made.new_at_us, until_us)
+    end
+    return made
+  end
+
+  return state_read, state_of_plain, state_under, state_write, state_carried
 end

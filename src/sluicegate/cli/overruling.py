@@ -1,0 +1,212 @@
+"""Bans and overrides from a shell: made, listed and ended, by a running service or in Redis itself."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from sluicegate.cli.asking import Json, Key, LimitName, PlanName, Redis, RulesFile, Url, rule_named
+from sluicegate.cli.defaults import direct_limiter, rules_named, where_to_ask
+from sluicegate.cli.exits import ALLOWED
+from sluicegate.cli.output import printable
+from sluicegate.cli.remote import Service
+from sluicegate.ratelimit.rules import load_rules
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sluicegate.ratelimit import Limit
+
+__all__ = ["ban", "bans", "drop_override", "override", "overrides", "unban"]
+
+Keys = Annotated[list[str], typer.Argument(metavar="KEY...", help="Whose, such as user:42; up to 1,000.")]
+Seconds = Annotated[float | None, typer.Option(help="For how many seconds; default: until it is ended.")]
+Reason = Annotated[str, typer.Option(help="Why, in a line that operators see.")]
+UnderLimit = Annotated[str | None, typer.Option("--limit", help="Under this limit; default: under all of them.")]
+Rate = Annotated[str, typer.Argument(metavar="RATE", help="The rate, such as 200/minute.")]
+
+
+class Source(Protocol):
+    """What keeps bans and overrides: a service, or Redis itself."""
+
+    def ban(self, keys: list[str], seconds: float | None, reason: str, limit: str | None, plan: str) -> dict[str, Any]:
+        """Ban keys."""
+        ...
+
+    def lift(self, keys: list[str], limit: str | None, plan: str) -> dict[str, Any]:
+        """Lift the bans of keys."""
+        ...
+
+    def bans(self) -> dict[str, Any]:
+        """List bans."""
+        ...
+
+    def override(self, limit: str, key: str, rate: str, seconds: float | None, plan: str) -> dict[str, Any]:
+        """Give a key another rate."""
+        ...
+
+    def drop(self, limit: str, key: str, plan: str) -> dict[str, Any]:
+        """Take another rate away."""
+        ...
+
+    def overrides(self) -> dict[str, Any]:
+        """List overrides."""
+        ...
+
+
+def ban(  # noqa: PLR0913 - the options of a command
+    keys: Keys,
+    seconds: Seconds = None,
+    reason: Reason = "",
+    limit: UnderLimit = None,
+    url: Url = None,
+    redis: Redis = None,
+    rules: RulesFile = None,
+    plan: PlanName = "",
+    *,
+    as_json: Json = False,
+) -> int:
+    """Ban keys: they are denied whatever their rate, in every process that listens within a second."""
+    told = _source(url, redis, rules).ban(keys, seconds, reason, limit, plan)
+    return _shown(told, map(_ban_line, told["bans"]), as_json=as_json)
+
+
+def unban(
+    keys: Keys,
+    limit: UnderLimit = None,
+    url: Url = None,
+    redis: Redis = None,
+    rules: RulesFile = None,
+    plan: PlanName = "",
+    *,
+    as_json: Json = False,
+) -> int:
+    """Lift the bans of keys: without --limit those under all limits and those under single ones."""
+    told = _source(url, redis, rules).lift(keys, limit, plan)
+    return _shown(told, [f"lifted {told['lifted']}"], as_json=as_json)
+
+
+def bans(url: Url = None, redis: Redis = None, *, as_json: Json = False) -> int:
+    """List the bans that are in force, those that end first before the others."""
+    told = _source(url, redis, None).bans()
+    return _shown(told, map(_ban_line, told["bans"]), as_json=as_json)
+
+
+def override(  # noqa: PLR0913 - the options of a command
+    limit: LimitName,
+    key: Key,
+    rate: Rate,
+    seconds: Seconds = None,
+    url: Url = None,
+    redis: Redis = None,
+    rules: RulesFile = None,
+    plan: PlanName = "",
+    *,
+    as_json: Json = False,
+) -> int:
+    """Give a key another rate of a limit; what it has used stays."""
+    told = _source(url, redis, rules).override(limit, key, rate, seconds, plan)
+    return _shown(told, [_override_line(told)], as_json=as_json)
+
+
+def drop_override(
+    limit: LimitName,
+    key: Key,
+    url: Url = None,
+    redis: Redis = None,
+    rules: RulesFile = None,
+    plan: PlanName = "",
+    *,
+    as_json: Json = False,
+) -> int:
+    """Have a key judged by the limit's own rate again."""
+    told = _source(url, redis, rules).drop(limit, key, plan)
+    return _shown(told, ["dropped" if told["dropped"] else "there was no override"], as_json=as_json)
+
+
+def overrides(url: Url = None, redis: Redis = None, *, as_json: Json = False) -> int:
+    """List the overrides that are in force, those that end first before the others."""
+    told = _source(url, redis, None).overrides()
+    return _shown(told, map(_override_line, told["overrides"]), as_json=as_json)
+
+
+def _source(url: str | None, redis: str | None, rules: str | None) -> Source:
+    service, redis = where_to_ask(url, redis)
+    return Service(service) if redis is None else _Direct(redis, rules)
+
+
+class _Direct:
+    """A limiter in this process, whose bans and overrides are in Redis."""
+
+    def __init__(self, redis: str, rules: str | None) -> None:
+        self._redis = redis
+        self._rules = rules
+
+    def ban(self, keys: list[str], seconds: float | None, reason: str, limit: str | None, plan: str) -> dict[str, Any]:
+        named = self._named(limit, plan)
+        with direct_limiter(self._redis) as limiter:
+            banned = limiter.bans.add(keys, seconds=seconds, reason=reason, limit=named)
+        return {"bans": [asdict(each) for each in banned]}
+
+    def lift(self, keys: list[str], limit: str | None, plan: str) -> dict[str, Any]:
+        named = self._named(limit, plan)
+        with direct_limiter(self._redis) as limiter:
+            return {"lifted": limiter.bans.lift(keys, limit=named)}
+
+    def bans(self) -> dict[str, Any]:
+        with direct_limiter(self._redis) as limiter:
+            found = limiter.bans.in_force()
+        return {"bans": [asdict(each) for each in found]}
+
+    def override(self, limit: str, key: str, rate: str, seconds: float | None, plan: str) -> dict[str, Any]:
+        named = rule_named(load_rules(rules_named(self._rules)), limit, plan).limit
+        with direct_limiter(self._redis) as limiter:
+            return asdict(limiter.overrides.set(named, key, rate, seconds=seconds))
+
+    def drop(self, limit: str, key: str, plan: str) -> dict[str, Any]:
+        named = rule_named(load_rules(rules_named(self._rules)), limit, plan).limit
+        with direct_limiter(self._redis) as limiter:
+            return {"dropped": limiter.overrides.drop(named, key)}
+
+    def overrides(self) -> dict[str, Any]:
+        with direct_limiter(self._redis) as limiter:
+            found = limiter.overrides.in_force()
+        return {"overrides": [asdict(each) for each in found]}
+
+    def _named(self, limit: str | None, plan: str) -> Limit | None:
+        return None if limit is None else rule_named(load_rules(rules_named(self._rules)), limit, plan).limit
+
+
+def _shown(told: dict[str, Any], lines: Iterable[str], *, as_json: bool) -> int:
+    if as_json:
+        sys.stdout.write(json.dumps(told) + "\n")
+        return ALLOWED
+    console = Console(soft_wrap=True, highlight=False)
+    for line in [*lines] or ["none"]:
+        console.print(Text(line))
+    return ALLOWED
+
+
+def _ban_line(banned: dict[str, Any]) -> str:
+    under = f"under {printable(banned['limit'])}" if banned["limit"] else "under every limit"
+    reason = f": {printable(banned['reason'])}" if banned["reason"] else ""
+    times = f", {banned['times']} in a row" if banned["times"] > 1 else ""
+    return f"{printable(banned['key'])} is banned {under} {_until(banned['until'])}{times}{reason}"
+
+
+def _override_line(override: dict[str, Any]) -> str:
+    rate, limit = override["rate"], printable(override["limit"])
+    return f"{printable(override['key'])} has {rate} of {limit} {_until(override['until'])}"
+
+
+def _until(until: float | None) -> str:
+    if until is None:
+        return "until it is ended"
+    return f"until {time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime(until))}"

@@ -1,0 +1,84 @@
+"""What overrules a limit for one key: how bans and overrides come into force, and how denials become bans."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sluicegate.ratelimit.bans import BAN, OVERRIDE, rule_edit
+from sluicegate.ratelimit.changes import Changes
+from sluicegate.ratelimit.stages.overrides import Overrides
+from sluicegate.ratelimit.stages.strikes import Strikes
+from sluicegate.ratelimit.stores.change_log import Entry
+from sluicegate.ratelimit.stores.memory_changes import MemoryChanges, escalated_us
+from sluicegate.ratelimit.stores.redis import RedisStore
+from sluicegate.ratelimit.stores.redis_changes import RedisChanges
+
+if TYPE_CHECKING:
+    from sluicegate.monitoring import Logger
+    from sluicegate.ratelimit.limit import Limit
+    from sluicegate.ratelimit.stores.change_log import ChangeLog, Edit
+    from sluicegate.ratelimit.stores.store import Store
+    from sluicegate.utils import Clock
+
+__all__ = ["Ruling"]
+
+
+class Ruling:
+    """The bans and overrides of one limiter.
+
+    Args:
+        store: Where state lives; changes are kept beside it.
+        clock: This process's time.
+        logger: Told of bans, and when the fleet cannot be heard.
+
+    Attributes:
+        by_key: What is in force, by key; the same object for ever, and empty where nothing is.
+        ruled: Returns the decision on (limit, key, cost) where the key is banned, else the limit that holds for it.
+        overrides: The stage that knows all of it.
+        changes: How the fleet is told.
+    """
+
+    def __init__(self, store: Store, clock: Clock, logger: Logger) -> None:
+        self._clock = clock
+        self._logger = logger
+        self._strikes = Strikes(clock)
+        self.overrides = Overrides(clock, logger)
+        self.by_key = self.overrides.known
+        self.ruled = self.overrides.judge
+        log: ChangeLog = MemoryChanges(clock)
+        if isinstance(store, RedisStore):
+            log = RedisChanges(store, store.keyspace, clock)
+        self.changes = Changes(log, logger)
+        self.changes.listen(BAN, self.overrides.told_of_bans)
+        self.changes.listen(OVERRIDE, self.overrides.told_of_overrides)
+        if isinstance(store, RedisStore):
+            store.on_bound = self.changes.bound
+
+    def denied(self, limit: Limit, key: str) -> None:
+        """Count a denial against *key*, and ban it where that was the one too many; any thread may call it."""
+        rule = limit.ban
+        if rule is None or not self._strikes.are_out(limit, key):
+            return
+        edit = rule_edit(key, limit.name, rule)
+        if self.changes.is_shared:  # in force here at once, and as the fleet says when it has been told
+            self.overrides.note(self._foreseen(edit, key, limit.name))
+        self._logger.warning("key.banned", limit=limit.name, after=rule.after, within_s=rule.within)
+        self.changes.post(edit)
+
+    def after_fork(self) -> None:
+        """Share nothing with the parent; what was in force there is in force here."""
+        self._strikes.clear()
+        self.overrides.after_fork()
+        self.changes.after_fork()
+
+    def _foreseen(self, edit: Edit, key: str, limit: str) -> Entry:
+        """Return the ban that *edit* will probably come to."""
+        assert edit.escalation is not None
+        before = self.overrides.last_ban(key, limit)
+        times = before.times + 1 if before is not None else 1
+        life_us = escalated_us(edit.life_us, times, edit.escalation.factor, edit.escalation.most_us)
+        now_us, monotonic_us = self._clock.now_us(), self._clock.monotonic_us()
+        stored = (times, now_us + life_us, now_us + life_us + edit.escalation.forget_us)
+        return Entry.at(
+            (edit.name, edit.payload), stored, now_us=now_us, asked_us=monotonic_us, answered_us=monotonic_us
+        )

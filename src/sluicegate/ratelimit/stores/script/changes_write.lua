@@ -1,0 +1,128 @@
+-- Changes what a fleet is told: all or nothing, each entry with an end, under a version that only grows.
+-- KEYS: version, signal, entries, order. ARGV: a random word, the most entries, then six for each change: name,
+-- payload ('' drops the entry), life in µs (0: none that ends), factor ('' where nothing escalates), the longest life
+-- in µs, and for how long after its end an entry still counts, in µs.
+-- Returns the version and the time, and for each change whether it was one, the entry's end, until when it is known,
+-- how often in a row it came, and its payload; the version is '' where there is no room, and then nothing was changed.
+local MOST_US = 100 * 366 * 86400 * 1000000 -- what has no end is known for a century
+local DROPPED_US = 60 * 1000000 -- for so long who has not looked meanwhile can be told what is no more
+local LEAST_MS = 3600 * 1000 -- the version outlives short entries, so that not all is told again after each
+local TIMES_MOST = 1000000
+local SWEPT_EVERY = 256 -- changes: then what is over goes
+local AT_ONCE = 500 -- names in one command
+
+local now_us = server_time_now_us()
+local word, most = ARGV[1], tonumber(ARGV[2])
+local number, epoch = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+):(%x+):')
+number, epoch = tonumber(number or 0) + 1, epoch or word
+
+local function parsed(value)
+  local _, ends_us, kept_us, times, payload = string.match(value or '', '^(%d+) (%d+) (%d+) (%d+) (.*)$')
+  if not ends_us or payload == '' then
+    return nil
+  end
+  return { ends_us = tonumber(ends_us), kept_us = tonumber(kept_us), times = tonumber(times), payload = payload }
+end
+
+local function is_in_force(entry)
+  return entry.ends_us == 0 or entry.ends_us > now_us
+end
+
+-- Takes out what is over; where room is wanted also what only counts for the next of its name.
+local function sweep(for_room)
+  local names = redis.call('ZRANGE', KEYS[4], 0, -1)
+  for first = 1, #names, AT_ONCE do
+    local last = math.min(first + AT_ONCE - 1, #names)
+    local values = redis.call('HMGET', KEYS[3], unpack(names, first, last))
+    local over = {}
+    for at, value in ipairs(values) do
+      local kept_us = tonumber(string.match(value or '', '^%d+ %d+ (%d+) ') or 0)
+      local entry = parsed(value)
+      if kept_us <= now_us or (for_room and entry and not is_in_force(entry)) then
+        over[#over + 1] = names[first + at - 1]
+      end
+    end
+    if #over > 0 then
+      redis.call('HDEL', KEYS[3], unpack(over))
+      redis.call('ZREM', KEYS[4], unpack(over))
+    end
+  end
+end
+
+-- How an entry is to be from now on; nil where it stays as it is.
+local function changed(old, payload, life_us, factor, longest_us, forget_us)
+  if payload == '' then
+    return old and { ends_us = 1, kept_us = now_us + DROPPED_US, times = 0, payload = '' }
+  end
+  if not factor then
+    local ends_us = life_us > 0 and now_us + life_us or 0
+    return { ends_us = ends_us, kept_us = math.max(ends_us, life_us > 0 and 0 or now_us + MOST_US), times = 0, payload = payload }
+  end
+  if old and is_in_force(old) then
+    return nil
+  end
+  local times = old and old.kept_us > now_us and math.min(old.times + 1, TIMES_MOST) or 1
+  for _ = 2, times do
+    if life_us >= longest_us then
+      break
+    end
+    local before_us = life_us
+    life_us = math.floor(life_us * factor)
+    if life_us == before_us then
+      break
+    end
+  end
+  local ends_us = now_us + math.min(life_us, longest_us)
+  return { ends_us = ends_us, kept_us = ends_us + forget_us, times = times, payload = payload }
+end
+
+local before, added = {}, 0
+for at = 3, #ARGV, 6 do
+  local name = ARGV[at]
+  if before[name] == nil then
+    local value = redis.call('HGET', KEYS[3], name)
+    before[name] = parsed(value) or false
+    added = added + (value and 0 or 1)
+  end
+end
+if number % SWEPT_EVERY == 0 then
+  sweep(false)
+end
+if redis.call('ZCARD', KEYS[4]) + added > most then
+  sweep(true)
+  if redis.call('ZCARD', KEYS[4]) + added > most then
+    return { '', string.format('%.0f', now_us) }
+  end
+end
+
+local told, latest_us, is_changed = {}, now_us, false
+for at = 3, #ARGV, 6 do
+  local name, payload = ARGV[at], ARGV[at + 1]
+  local entry = changed(before[name] or nil, payload, tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), tonumber(ARGV[at + 5]))
+  if entry then
+    is_changed = true
+    latest_us = math.max(latest_us, entry.kept_us)
+    local packed = string.format('%.0f %.0f %.0f %.0f ', number, entry.ends_us, entry.kept_us, entry.times)
+    redis.call('HSET', KEYS[3], name, packed .. entry.payload)
+    redis.call('ZADD', KEYS[4], number, name)
+    before[name] = entry.payload ~= '' and entry or false
+  end
+  local known = entry or before[name] or { ends_us = 1, kept_us = 1, times = 0, payload = '' }
+  told[#told + 1] = entry and 1 or 0
+  told[#told + 1] = string.format('%.0f', known.ends_us)
+  told[#told + 1] = string.format('%.0f', known.kept_us)
+  told[#told + 1] = string.format('%.0f', known.times)
+  told[#told + 1] = known.payload
+end
+
+local version = redis.call('GET', KEYS[1]) or '-'
+if is_changed then
+  local ms = math.max(LEAST_MS, math.ceil((latest_us - now_us) / 1000), redis.call('PTTL', KEYS[3]), redis.call('PTTL', KEYS[1]))
+  local id = redis.call('XADD', KEYS[2], 'MAXLEN', 1, '*', 'number', string.format('%.0f', number))
+  version = string.format('%.0f', number) .. ':' .. epoch .. ':' .. word .. ':' .. id
+  redis.call('SET', KEYS[1], version, 'PX', string.format('%.0f', ms))
+  for at = 2, 4 do
+    redis.call('PEXPIRE', KEYS[at], string.format('%.0f', ms))
+  end
+end
+return { version, string.format('%.0f', now_us), unpack(told) }
