@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sluicegate.ratelimit.rules import load_rules
 from tests.cli.command import RULES, run, run_here, serving
 from tests.servers import free_port
 
@@ -53,6 +54,28 @@ def test_redis_is_asked_directly(capsys: pytest.CaptureFixture[str], redis_url: 
     assert json.loads(answers[1].out)["source"] == "redis"
     assert json.loads(run_here(capsys, "peek", "api", "k", *options).out)["remaining"] == 4
     assert json.loads(run_here(capsys, "reset", "api", "k", *options).out) == {"reset": True}
+
+
+def test_a_rule_says_what_a_request_takes_and_what_it_becomes(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, redis_url: str
+) -> None:
+    """Without --cost it is the rule's, of a service and of Redis alike; each key has the limit in force for it."""
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(
+        "version: 1\nlimits:\n  dear: {rate: 10/hour, key: user, cost: 4, rollout: {rate: 7/hour, percent: 50}}\n"
+    )
+    rollout = load_rules(rules).limits[0].rollout
+    assert rollout is not None
+    inside, outside = (next(key for key in "abcdefgh" if rollout.includes(key) is side) for side in (True, False))
+    direct = ("--redis", redis_url, "--rules", str(rules))
+    with serving(rules, *direct[:2], "--drain-delay", "0") as service:
+        for key, left in ((inside, 3), (outside, 6)):
+            for options in (("--url", service.url), direct):
+                shown = run_here(capsys, "acquire", "dear", key, *options, "--json")
+                assert (json.loads(shown.out)["cost"], json.loads(shown.out)["remaining"]) == (4, left)
+                assert json.loads(run_here(capsys, "peek", "dear", key, *options, "--json").out)["cost"] == 4
+                assert run_here(capsys, "acquire", "dear", key, "--cost", "0", *options).out.startswith("allowed")
+                assert run_here(capsys, "reset", "dear", key, *options).out == "forgotten\n"
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_memory_needs_no_doctor(capsys: pytest.CaptureFixture[str]) -> None:
     """There is no server to look at; which features are on is told all the same, as the settings do."""
     ran = run_here(capsys, "doctor")
     assert (ran.code, "memory" in ran.out) == (0, True)
-    assert "leases, deny_cache, coalescing, reload on; changes off" in " ".join(ran.out.split())
+    assert "leases, deny_cache, coalescing, carrying, reload on; changes off" in " ".join(ran.out.split())
     shown = json.loads(run_here(capsys, "config", "show", "--json").out)["settings"]
     assert {name: row["value"] for name, row in shown.items() if name.startswith("flags.")}["flags.leases"] is True
     assert run_here(capsys, "config", "new-generation").code == 2

@@ -78,6 +78,31 @@ def test_plans_are_told_where_they_differ(tmp_path: Path) -> None:
     assert [rule["rates"] for rule in told["plans"]["pro"]] == [["2/second"], ["9/second"]]
 
 
+def test_what_is_being_rolled_out_is_told(tmp_path: Path) -> None:
+    """The table and the JSON object say of each limit what it is to become, and how far that is."""
+    path = tmp_path / "rules.yaml"
+    path.write_text(
+        "version: 1\nlimits:\n"
+        "  a: {rate: 9/s, key: user, rollout: {rate: 5/s, algorithm: fixed_window, critical: true, percent: 12.5}}\n"
+        "  b: {rate: 1/s, key: host, shadow: true, rollout: {percent: 5}}\n"
+    )
+    shown = run("rules", "check", str(path), COLUMNS="120")
+    assert (shown.code, shown.err) == (0, "")
+    assert "12.5 % 5/second; fixed_window; on_failure closed; critical true" in shown.out
+    assert "5 % enforced" in shown.out
+    assert "valid: 2 limits, 2 being rolled out" in shown.out
+    told = [rule["rollout"] for rule in json.loads(run("rules", "check", str(path), "--json").out)["limits"]]
+    assert told[0] == {
+        "percent": 12.5,
+        "rates": ["5/second"],
+        "algorithm": "fixed_window",
+        "mode": "strict",
+        "on_failure": "closed",
+        "critical": True,
+    }
+    assert (told[1]["percent"], told[1]["rates"]) == (5, ["1/second"])
+
+
 def test_rules_that_no_middleware_takes_are_told(tmp_path: Path) -> None:
     """Where more rules cover one request than are decided at once, a valid file is shown with a line that says so."""
     path = tmp_path / "rules.yaml"

@@ -40,7 +40,7 @@ def test_a_flag_that_changed_comes_into_force(bare: Path) -> None:
     assert not live.reread()
     told = [event for event in logger.events if event[1] == "flags.switched"]
     assert len(told) == 1
-    assert told[0][2]["flags"] == "deny_cache, coalescing on; leases, reload, changes off"
+    assert told[0][2]["flags"] == "deny_cache, coalescing, carrying on; leases, reload, changes off"
 
 
 def test_what_needs_a_restart_is_named_and_stays(bare: Path) -> None:

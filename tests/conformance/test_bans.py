@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sluicegate import Ban, InvalidInputError, Limit, LimitExceededError
+from sluicegate import Ban, InvalidInputError, Limit, LimiterClosedError, LimitExceededError
 from tests.conformance.examples import RATED, UPLOADS
 
 if TYPE_CHECKING:
@@ -216,3 +216,16 @@ def test_verbs_still_check_what_they_are_given(rig: Rig) -> None:
     for key, cost in (("", 1), (7, 1), ("key", -1), ("key", 1.5), ("\n", 1)):
         with pytest.raises(InvalidInputError):
             rig.acquire(API, key, cost)
+
+
+def test_a_closed_limiter_bans_nobody_and_answers_nothing(rig: Rig) -> None:
+    """Its bans are no answer any more, and no verb of them is done."""
+    rig.ban(seconds=60)
+    rig._do(rig.limiter.aclose if rig.face == "async" else rig.limiter.close)
+    for verb in (lambda: rig.acquire(API), lambda: rig.acquire_all([(API, "key")])):
+        with pytest.raises(LimiterClosedError):
+            verb()
+    if rig.face == "async":
+        for verb in (rig.ban, rig.lift, rig.bans, lambda: rig.override(API, "1/s"), rig.overrides):
+            with pytest.raises(LimiterClosedError):
+                verb()

@@ -155,6 +155,19 @@ def test_under_an_override_denials_count_as_well(rig: Rig) -> None:
     assert rig.acquire(limit).banned
 
 
+def test_the_log_tells_of_bans_by_rule_once_a_second(rig: Rig) -> None:
+    """However many keys are banned within it, so that an attack does not fill the log; no key is named."""
+    limit = limit_of()
+    for number in range(5):
+        be_denied(rig, limit, key=f"key{number}")
+    rig.advance(1)
+    be_denied(rig, limit, key="later")
+    assert rig.logger.named("keys.banned") == [
+        {"keys": 1, "last_under": "one"},
+        {"keys": 5, "last_under": "one"},
+    ]
+
+
 def test_a_limit_without_a_rule_bans_nobody(rig: Rig) -> None:
     """However often it denies, nothing is in force."""
     limit = limit_of(rule=None)

@@ -208,6 +208,20 @@ async def test_each_command_is_needed(server: RedisServer, command: str) -> None
     assert await everything(limiter_at(url)) != []
 
 
+async def test_without_the_signal_changes_are_asked_for(server: RedisServer) -> None:
+    """A user who may not wait for changes hears of them all the same, once a second."""
+    limited = allow(server, LINE.replace(" +xread", ""))
+    async with (
+        Limiter.connect(limited, changes=True, deadline=2.0, key_prefix=PREFIX, logger=NullLogger()) as limiter,
+        Limiter.connect(server.url, deadline=2.0, key_prefix=PREFIX, logger=NullLogger()) as other,
+    ):
+        await limiter.acquire(LIMITS[0], "warm")
+        await asyncio.sleep(1.0)
+        await other.bans.add("someone")
+        await asyncio.sleep(1.5)
+        assert (await limiter.acquire(LIMITS[0], "someone")).banned
+
+
 async def test_another_prefix_is_out_of_reach(server: RedisServer) -> None:
     """A limiter whose keys begin otherwise gets no decision from the server."""
     url = allow(server)

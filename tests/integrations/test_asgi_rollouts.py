@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sluicegate import BlockingLimiter, Limit, Limiter, NullLogger
+from sluicegate.database import Keyspace, connect
 from sluicegate.integrations import DECISIONS_KEY, RateLimitMiddleware
+from sluicegate.ratelimit import RedisStore
 from sluicegate.ratelimit.rules import LiveRules, parse_rules
 from sluicegate.testing import ManualClock
+from sluicegate.utils import SystemClock
 from tests.conformance.rig import START
 from tests.integrations.test_asgi import answered, fields, hello, http_scope
 from tests.ratelimit.by_hand import memory_by_hand, redis_by_hand
@@ -42,6 +45,7 @@ limits:
 """
 PERCENTS = (0, 0.5, 1, 2, 5, 10, 15, 20, 30, 40, 50, 60, 70, 80, 90, 95, 99, 99.5, 100)
 VISITORS = 40
+ADDRESSES = [f"203.0.113.{at}" for at in range(20)]
 NOW, THEN = 30, 12  # so few that all visitors meet both
 
 
@@ -61,6 +65,13 @@ async def pair(request: pytest.FixtureRequest) -> AsyncIterator[ByHand]:
     """A limiter on each store, with its clock."""
     async with AsyncExitStack() as stack:
         yield await stack.enter_async_context(by_hand(request.param, request))
+
+
+def is_in(rules: Rules, address: str) -> bool:
+    """Say whether the first limit of *rules* is for an address what it is to become."""
+    rollout = rules.limits[0].rollout
+    assert rollout is not None
+    return rollout.includes(address)
 
 
 def rules_of(percent: float, changes: str = "rate: 2/hour, ") -> Rules:
@@ -180,7 +191,7 @@ async def test_both_are_decided_in_one_round_trip(redis_url: str, redis_client: 
     """The server runs one script for a request, also where other limits cover it and where it is denied."""
     text = RULES.format("rate: 2/hour, ", percent) + "  all: {rate: 1000/hour, key: global}\n"
     for rules in (rules_of(percent), parse_rules(text)):
-        async with Limiter.connect(redis_url, deadline=5, logger=NullLogger()) as limiter:
+        async with Limiter.connect(redis_url, deadline=5, deny_cache_s=0, logger=NullLogger()) as limiter:
             app = RateLimitMiddleware(hello, limiter, limits=rules)
             await visit(app)
             for _ in range(8):
@@ -189,6 +200,91 @@ async def test_both_are_decided_in_one_round_trip(redis_url: str, redis_client: 
                 assert script_calls(redis_client) == before + 1
             assert sum(limiter.statistics().comparison("api").values()) == 9
         redis_client.flushdb()
+
+
+@pytest.mark.parametrize(
+    ("rate", "algorithm", "on_change", "before", "left"),
+    [
+        ("9/hour", "fixed_window", "keep", 9, 0),  # as of the six that were counted beside it
+        ("9/hour", "fixed_window", "additive", 9, 3),
+        ("2/hour", "fixed_window", "keep", 2, 0),
+        ("9/hour", "sliding_window_log", "", 9, 9),  # which counts in another way
+    ],
+)
+async def test_at_its_end_the_rule_goes_on_from_what_was_counted_beside_it(
+    pair: ByHand, tmp_path: Path, rate: str, algorithm: str, on_change: str, before: int, left: int
+) -> None:
+    """The file says then what the limit has become; giving it up goes on from there as well."""
+    limiter, _ = pair
+    path = tmp_path / "rules.yaml"
+    rolling = RULES.format(f"rate: {rate}, algorithm: {algorithm}, ", 100).replace("algorithm: fixed_window, ", "")
+    if on_change:
+        rolling = rolling.replace("    key:", f"    on_change: {on_change}\n    key:")
+    path.write_text(rolling, "utf-8")
+    live = LiveRules.of_file(path, ManualClock(START), RecordingLogger())
+    app = RateLimitMiddleware(hello, limiter, limits=live)
+    assert [(await visit(app))[0] for _ in range(12)] == [200] * before + [429] * (12 - before)
+    kept = rolling.partition("    rollout:")[0]
+    path.write_text(kept, "utf-8")
+    assert await live.reload()
+    assert [(await visit(app))[0] for _ in range(2)] == [429] * 2
+    path.write_text(kept.replace("6/hour", rate).replace("fixed_window", algorithm), "utf-8")
+    assert await live.reload()
+    assert [(await visit(app))[0] for _ in range(12)] == [200] * left + [429] * (12 - left)
+
+
+async def test_only_the_limit_in_force_bans(pair: ByHand) -> None:
+    """What runs beside it may deny as often as it likes; a ban by the one in force ends the request for both."""
+    limiter, clock = pair
+    ban = "ban: {after: 2, within: 1 hour, for: 1 minute}\n    rate: 6/hour"
+    text = RULES.format("rate: 1/hour, ", 0).replace("rate: 6/hour", ban, 1)
+    app = RateLimitMiddleware(hello, limiter, limits=parse_rules(text))
+    assert [(await visit(app))[0] for _ in range(6)] == [200] * 6
+    assert limiter.statistics().comparison("api")["only_candidate_denied"] == 5
+    assert [(await visit(app))[0] for _ in range(2)] == [429] * 2
+    before = limiter.statistics().comparison("api")
+    for _ in range(3):
+        clock.advance_us(1_000_000)
+        _, _, (decision,) = await visit(app)
+        assert (decision.allowed, decision.source) == (False, "ban")
+    assert limiter.statistics().comparison("api") == before
+
+
+async def test_another_rate_for_a_key_holds_on_both_sides(pair: ByHand) -> None:
+    """Whoever has a rate of their own has it whatever the limit is to become, so the two agree."""
+    limiter, _ = pair
+    rules = rules_of(50)
+    app = RateLimitMiddleware(hello, limiter, limits=rules)
+    inside, outside = (next(at for at in ADDRESSES if is_in(rules, at) is side) for side in (True, False))
+    for address in (inside, outside):
+        await limiter.overrides.set(rules.limits[0].limit, address, "4/hour")
+        assert [(await visit(app, address))[0] for _ in range(6)] == [200] * 4 + [429] * 2
+    assert limiter.statistics().comparison("api") == {
+        "agreed": 12,
+        "only_candidate_denied": 0,
+        "only_current_denied": 0,
+    }
+
+
+async def test_on_a_cluster_both_lie_together(redis_url: str, redis_client: Any) -> None:
+    """Their states have one hash tag, that of the key or of its group, so one server decides both at once."""
+    text = RULES.format("rate: 2/hour, algorithm: gcra, ", 50) + (
+        "  grouped: {rate: 9/hour, key: [client_address, path], group: client_address, rollout: "
+        "{mode: leased, percent: 50}}\n"
+    )
+    store = RedisStore(
+        connect(redis_url), SystemClock(), NullLogger(), keyspace=Keyspace("sg", tags=64), deadline_us=5_000_000
+    )
+    async with Limiter(store=store, logger=NullLogger()) as limiter:
+        app = RateLimitMiddleware(hello, limiter, limits=parse_rules(text))
+        for at in range(20):
+            assert (await visit(app, f"203.0.113.{at}"))[0] == 200
+        names = sorted(name.decode() for name in redis_client.scan_iter("sg:1:{*"))
+        assert sum(limiter.statistics().compared.values()) == 40
+    for at in range(20):
+        own = [name for name in names if f"203.0.113.{at}:" in f"{name}:"]
+        assert len(own) >= 4
+        assert len({name.partition("}")[0] for name in own}) == 1
 
 
 async def test_another_limit_that_denies_keeps_both_from_counting(pair: ByHand) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sluicegate import Limit
@@ -112,6 +113,21 @@ def several_members(asking: Any) -> None:
             apart = [*args[:-10], verb, keys, 0, *args[-7:], *(1 + number % 3 for number in range(keys))]
             asking.calls.call_now([*names, *names], [*apart, *args[-10:]], asking.now_us + 1_000)
             asking.calls.command("DEBUG", "DIGEST")
+    _beside_others(asking)
+
+
+def _beside_others(asking: Any) -> None:
+    """Limits that are asked beside others, before and behind members that grant and that deny."""
+    random = asking.random
+    for _ in range(ROUNDS):
+        asking.move()
+        enforced, other, last = random.sample((*_PLAIN[1:], *_OTHERS[3:]), 3)
+        shadows = [replace(limit, candidate=True, shadow=True, beside=True) for limit in (enforced, last)]
+        members = [other, enforced, shadows[0], last, shadows[1]][random.choice((0, 0, 1)) :]
+        costs = [random.choice((0, 1, 1, 2, 3)) for _ in members]
+        named = {limit.plan.prefix: (limit, "a", cost) for limit, cost in zip(members, costs, strict=True)}
+        if len(named) == len(members):
+            asking.ask([Request(ACQUIRE, tuple(named.values()))], count=random.choice((1, 1, 3)))
 
 
 def counted_apart(asking: Any) -> None:

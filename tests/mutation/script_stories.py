@@ -18,6 +18,7 @@ from tests.twins.calling import Calls
 from tests.twins.rates import WALKED, random_limits
 from tests.twins.test_agreement import START_US, HandClock, World
 
+from .carrying_stories import marked_values, rates_that_change
 from .refund_stories import long_logs, resets, several_rates
 from .run_stories import counted_apart, looked_at_and_undone, many_keys, mixed_runs, one_name, several_members, turns
 
@@ -74,6 +75,8 @@ def stories(connection: Connection, source: str) -> list[Story]:
         resets,
         long_logs,
         several_rates,
+        rates_that_change,
+        marked_values,
         _odd_values,
     )  # those that take long come last
     return walks + [_told_by(connection, source, tell) for tell in told]

@@ -13,7 +13,9 @@ import sys
 import time
 from typing import Any
 
-from sluicegate import Hold, Limit, Limiter, LimitExceededError, NullLogger
+from sluicegate import Features, Hold, Limit, Limiter, LimitExceededError, NullLogger, SystemClock
+from sluicegate.database import Script, connect
+from sluicegate.ratelimit.stores.redis import RedisStore, decide_script
 
 KEY = "key"
 DEADLINE_S = 10.0  # a ledger with a gap proves nothing: here a slow answer is waited for
@@ -97,10 +99,27 @@ def limit_of(was: str = "", **fields: Any) -> Limit:
     return limit.changed_from(Limit(**{**fields, "rate": was})) if was else limit
 
 
+def older_script() -> Script:
+    """Return the script of a version that knows no states that say which rule they are of."""
+    source = decide_script().source
+    for now, before in (
+        ("(version == LAYOUT or version == MARKED)", "version == LAYOUT"),
+        ("version > MARKED", "version > LAYOUT"),
+    ):
+        assert source.count(now) == 1
+        source = source.replace(now, before)
+    return Script.of("decide as before", source)
+
+
 async def main(task: dict[str, Any]) -> None:
     """Do one job."""
     limits = [limit_of(**fields) for fields in task["limits"]]
-    async with Limiter.connect(task["url"], deadline=DEADLINE_S, logger=NullLogger(), deny_cache_s=0) as limiter:
+    script = older_script() if task["options"].pop("is_older", False) else None
+    store = RedisStore(
+        connect(task["url"]), SystemClock(), NullLogger(), deadline_us=round(DEADLINE_S * 1_000_000), script=script
+    )
+    async with Limiter(store=store, logger=NullLogger(), deny_cache_s=0) as limiter:
+        limiter.switch(Features(carrying=task["options"].pop("carrying", True)))
         await limiter.acquire(Limit("warm", "1/day"), str(os.getpid()))
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)

@@ -265,6 +265,61 @@ def test_one_event_loop_after_another_listens(redis_url: str) -> None:
     assert limiter.bans.find("one")
 
 
+async def test_a_switch_that_is_thrown_back_and_forth_ends_as_it_is_left(redis_url: str) -> None:
+    """Off and on again at once is on."""
+    async with listening(redis_url) as limiter, Limiter.connect(redis_url, deadline=5) as other:
+        await limiter.acquire(API, "warm")
+        for on in (False, True, False, True):
+            limiter.switch(Features(changes=on))
+        await asyncio.sleep(0.05)
+        await other.bans.add("key")
+        await until(lambda: limiter.bans.find("key"), seconds=HEARD_S)
+        assert (await limiter.acquire(API, "key")).banned
+
+
+async def test_who_is_cancelled_misses_nothing(redis_url: str) -> None:
+    """However often a verb is given up half-way, what it was being told is told again."""
+    async with listening(redis_url) as limiter, Limiter.connect(redis_url, deadline=5) as other:
+        for number in range(16):
+            await other.bans.add([f"key{number}:{at}" for at in range(600)], seconds=60)
+            looking = asyncio.create_task(limiter.bans.in_force())
+            await asyncio.sleep(number / 2_000)
+            looking.cancel()
+        await until(lambda: len(limiter.engine.ruling.by_key) == 16 * 600)
+        await other.bans.lift([f"key0:{at}" for at in range(600)])
+        await until(lambda: len(limiter.engine.ruling.by_key) == 15 * 600)
+        assert limiter.bans.find("key1:0")
+
+
+async def test_a_remembered_denial_is_none_under_another_rate(redis_url: str) -> None:
+    """Who is given more passes at once, and is denied at once when that is taken away."""
+    limit = Limit("few", "1/hour", algorithm="fixed_window", on_change="additive")
+    async with Limiter.connect(redis_url, deadline=5, deny_cache_s=60) as limiter:
+        assert [(await limiter.acquire(limit, "key")).allowed for _ in range(3)] == [True, False, False]
+        await limiter.overrides.set(limit, "key", "3/hour")
+        assert [(await limiter.acquire(limit, "key")).allowed for _ in range(4)] == [True, True, False, False]
+        await limiter.overrides.drop(limit, "key")
+        assert not (await limiter.acquire(limit, "key")).allowed
+
+
+async def test_a_lease_is_none_under_another_rate(redis_url: str) -> None:
+    """Units that were taken ahead under one rate are not spent under another, nor by who is banned."""
+    limit = Limit("many", "100000/minute", mode="leased")
+    async with Limiter.connect(redis_url, deadline=5) as limiter:
+        for _ in range(500):
+            decision = await limiter.acquire(limit, "key")
+            await asyncio.sleep(0)
+        assert decision.source == "lease"
+        await limiter.overrides.set(limit, "key", "1/minute")
+        decisions = [await limiter.acquire(limit, "key") for _ in range(2)]
+        assert [(each.allowed, each.source) for each in decisions] == [(True, "redis"), (False, "redis")]
+        await limiter.overrides.drop(limit, "key")
+        await limiter.bans.add("key", seconds=60)
+        assert (await limiter.acquire(limit, "key")).banned
+        joint = await limiter.acquire_all([(limit, "key"), (API, "other")])
+        assert joint.binding.banned
+
+
 async def test_closing_ends_the_listening(redis_url: str, redis_client: redis.Redis) -> None:
     """No task and no connection is left, also when it is closed while it waits."""
     before = len(redis_client.client_list())

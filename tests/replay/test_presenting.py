@@ -307,3 +307,24 @@ def test_columns_that_are_none(text: str) -> None:
     """What is no pair, or comes twice, is refused with an example."""
     with pytest.raises(InvalidInputError, match="such as time=ts"):
         columns_of([text])
+
+
+def test_what_a_request_takes_and_other_hours_are_told() -> None:
+    """A cost and the rates of a schedule stand beside the rate, and go with the limit that is suggested."""
+    rules = parse_rules("""
+version: 1
+limits:
+  dear:
+    rate: 20/minute
+    algorithm: fixed_window
+    key: client_address
+    cost: 3
+    schedule: [{from: "22:00", to: "06:00", days: mon-fri, time_zone: Europe/Berlin, rate: 50/minute}]
+""")
+    report = replay(SAMPLE_LOG, rules)
+    for told in (printed(report, 200), parts_of(page(report)).text):
+        assert "3 units a request" in told
+        assert "mon tue wed thu fri 22:00-06:00 Europe/Berlin: 50/minute" in told
+        assert ", and other hours in proportion" in told
+    without = replay(SAMPLE_LOG, parse_rules(RULES))
+    assert all("units a request" not in told and "proportion" not in told for told in (printed(without), page(without)))

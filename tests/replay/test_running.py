@@ -157,15 +157,66 @@ def test_what_is_listed_is_not_counted() -> None:
 
 
 def test_what_is_charged_by_the_response_is_counted_by_its_status() -> None:
-    """Of a rule that charges by the response only requests with such a status are counted; a dear one is not."""
+    """Of a rule that charges by the response only requests with such a status are counted."""
     log = "".join(json.dumps({"ts": at, "ip": "192.0.2.1", "status": 401 if at % 3 else 200}) + "\n" for at in range(9))
     rules = parse_rules(
         "version: 1\nlimits:\n  failed: {rate: 2/day, key: client_address, charge: {status: 4xx}}\n"
-        "  dear: {rate: 9/day, key: client_address, cost: 3}\n"
+        "  dear: {rate: 9/day, key: client_address, cost: 2, charge: {status: 401}}\n"
     )
     report = replay(in_memory(log), rules)
     assert (rule_of(report, "failed").requests, rule_of(report, "failed").denied) == (6, 4)
-    assert "one unit" in str(rule_of(report, "dear").skipped)
+    assert (rule_of(report, "dear").requests, rule_of(report, "dear").denied) == (6, 2)
+
+
+def test_costs_and_schedules_agree_with_independent_counts() -> None:
+    """Each request takes what its rule says, and the rate is that of the log's own hour, by the clock of a zone."""
+    rules = parse_rules("""
+version: 1
+limits:
+  dear: {rate: 20/minute, algorithm: fixed_window, key: client_address, cost: 3}
+  paced: {rate: 30/minute, key: client_address, cost: 3}
+  never: {rate: 2/minute, key: client_address, cost: 3}
+  nightly:
+    rate: 20/minute
+    algorithm: fixed_window
+    key: client_address
+    cost: 2
+    schedule: [{from: "00:00", to: "01:00", time_zone: Europe/Berlin, rate: 8/minute}]
+""")
+    requests = whole_lines(SAMPLE_LOG.read_text())
+    midnight = 1_710_025_200  # in Berlin: ten minutes after the log begins
+    by_night = [request for request in requests if midnight <= request[0] < midnight + 3600]
+    by_day = [request for request in requests if request not in by_night]
+    expected = {
+        "dear": denied_by_fixed_window(requests, 6, 60),
+        "paced": denied_by_gcra(sorted(requests, key=lambda request: request[0]), 10, 60),
+        "nightly": denied_by_fixed_window(by_day, 10, 60) + denied_by_fixed_window(by_night, 4, 60),
+    }
+    report = replay(SAMPLE_LOG, rules)
+    for name, denied in expected.items():
+        assert rule_of(report, name).denied == denied.total() > 0
+        assert {found.key: found.denied for found in rule_of(report, name).top_denied} == {
+            key: n for key, n in denied.most_common(20) if n
+        }
+    assert rule_of(report, "never").denied == len(requests)
+    nightly = rule_of(report, "nightly")
+    assert (nightly.cost, nightly.schedule) == (2, ("00:00-01:00 Europe/Berlin: 8/minute",))
+    assert report.as_json()["rules"][3]["schedule"] == ["00:00-01:00 Europe/Berlin: 8/minute"]
+
+
+def test_a_limit_that_is_rolled_out_is_replayed_as_it_is() -> None:
+    """What it is to become decides nothing in a replay."""
+    text = "version: 1\nlimits: {{twenty: {{rate: 20/minute, algorithm: fixed_window, key: client_address{}}}}}"
+    plain, rolled_out = (parse_rules(text.format(more)) for more in ("", ", rollout: {rate: 1/minute, percent: 100}"))
+    assert replay(SAMPLE_LOG, rolled_out).rules == replay(SAMPLE_LOG, plain).rules
+
+
+def test_a_rule_that_bans_is_replayed_without_its_bans() -> None:
+    """What one key is denied for is nothing against another, and time goes back with each."""
+    plain = "version: 1\nlimits: {api: {rate: 5 per 10 seconds, algorithm: fixed_window, key: client_address%s}}"
+    with_ban = parse_rules(plain % ", ban: {after: 1, within: 1 day, for: 1 day}")
+    report, expected = replay(SAMPLE_LOG, with_ban), replay(SAMPLE_LOG, parse_rules(plain % ""))
+    assert rule_of(report, "api").denied == rule_of(expected, "api").denied > 0
 
 
 def test_a_denied_key_tells_since_when_and_until_when() -> None:

@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluicegate.ratelimit import Limit
+from sluicegate.ratelimit.rules import Schedule, Times
 from sluicegate.replay.deciding import LimitRun, Outcome, run_limit
 from sluicegate.replay.keyed_times import KeyedTimes
 from sluicegate.replay.suggesting import Suggestion, suggestions
+from sluicegate.replay.terms import Terms
 from sluicegate.replay.timeline import Timeline
 
 START_US = 1_710_024_600_000_000
@@ -21,8 +23,9 @@ ALGORITHMS = ["gcra", "fixed_window", "sliding_window_counter", "sliding_window_
 logs = st.lists(st.lists(st.integers(0, 200), min_size=1, max_size=40), min_size=1, max_size=6)
 
 
-def replayed(limit: Limit, log: list[list[int]]) -> tuple[Outcome, tuple[Suggestion, ...]]:
+def replayed(limit: Limit, log: list[list[int]], **more: Any) -> tuple[Outcome, tuple[Suggestion, ...]]:
     """Drive *limit* through requests of some keys, given as seconds."""
+    terms = Terms(limit=limit, **more)
     entries = sorted(
         (0, f"k{key}", START_US + second * SECOND_US, line)
         for key, seconds in enumerate(log)
@@ -30,8 +33,8 @@ def replayed(limit: Limit, log: list[list[int]]) -> tuple[Outcome, tuple[Suggest
     )
     over_time = Timeline.over(START_US, START_US + 200 * SECOND_US)
     with KeyedTimes() as tape:
-        outcome = run_limit(limit, entries, tape=tape, over_time=over_time, progress=lambda _: None)
-        return outcome, suggestions(limit, outcome, tape)
+        outcome = run_limit(terms, entries, tape=tape, over_time=over_time, progress=lambda _: None)
+        return outcome, suggestions(terms, outcome, tape)
 
 
 def limit_of(text: str) -> int:
@@ -54,6 +57,35 @@ def test_a_suggestion_is_the_smallest_that_holds(algorithm: str, log: list[list[
         smaller = limit_of(found.rate) - 1
         if smaller:
             assert replayed(Limit("a", f"{smaller}/minute", algorithm=algorithm), log)[0].denied > allowed_denials
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@given(log=logs, units=st.integers(1, 60), cost=st.integers(2, 7))
+@settings(max_examples=15, deadline=None)
+def test_a_suggestion_counts_what_requests_take(algorithm: str, log: list[list[int]], units: int, cost: int) -> None:
+    """With a cost it is the smallest, too: what is decided again under it denies what is said."""
+    requests = sum(map(len, log))
+    for found in replayed(Limit("a", f"{units}/minute", algorithm=algorithm), log, cost=cost)[1]:
+        assert found.rate is not None
+        allowed_denials = int(requests * round(found.target_ratio * 1000)) // 1000
+        outcome, _ = replayed(Limit("a", found.rate, algorithm=algorithm), log, cost=cost)
+        assert outcome.denied == found.denied <= allowed_denials
+        smaller = limit_of(found.rate) - 1
+        if smaller:
+            less, _ = replayed(Limit("a", f"{smaller}/minute", algorithm=algorithm), log, cost=cost)
+            assert less.denied > allowed_denials
+
+
+def test_other_hours_stay_in_proportion() -> None:
+    """The rates of a schedule grow with that outside of it, and the whole log is decided again under them."""
+    own, other = Limit("a", "4/minute", algorithm="fixed_window"), Limit("a", "8/minute", algorithm="fixed_window")
+    start = START_US // 60_000_000 % 1440
+    schedule = Schedule("UTC", ((Times(start=start, end=start + 1), other),))
+    log = [[0] * 40 + [60] * 10, [60] * 30]
+    outcome, suggested = replayed(own, log, schedule=schedule)
+    assert outcome.denied == (40 - 8) + (10 - 4) + (30 - 4)
+    assert [found.rate for found in suggested] == ["30/minute", "30/minute"]  # and so sixty in the first minute
+    assert [found.denied for found in suggested] == [0, 0]
 
 
 def test_a_burst_stays_in_proportion() -> None:
@@ -106,7 +138,7 @@ def test_nothing_without_requests() -> None:
 
 def test_keys_do_not_share_state() -> None:
     """A key begins without a state, even when its requests are older than those of the key before it."""
-    run = LimitRun(Limit("a", "1/hour", algorithm="fixed_window"))
+    run = LimitRun(Terms(limit=Limit("a", "1/hour", algorithm="fixed_window")))
     with KeyedTimes() as tape:
         late = tape.add_key([START_US + 7200 * SECOND_US] * 2)
         early = tape.add_key([START_US, START_US + 7200 * SECOND_US])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import http_sf
 import httpx
@@ -172,7 +172,7 @@ def test_it_lives_and_is_ready(client: httpx.Client) -> None:
     ready = client.get("/readyz").json()
     assert (ready["status"], ready["features"]) == (
         "ready",
-        {"leases": True, "deny_cache": True, "coalescing": True, "changes": False},
+        {"leases": True, "deny_cache": True, "coalescing": True, "carrying": True, "changes": False},
     )
     assert client.head("/readyz").status_code == 200
 
@@ -198,3 +198,20 @@ def test_a_limit_is_as_the_plan_says() -> None:
         assert asked(plan=7).json()["detail"] == "plan: found 7; accepted: the name of a plan"
         listed = client.get("/v1/limits").json()
         assert [rule["name"] for rule in listed["plans"]["pro"]] == ["api", "more"]
+
+
+def test_a_cost_that_is_not_said_is_that_of_the_rule() -> None:
+    """Every verb that takes a cost has the rule's where a request says none."""
+    rules = parse_rules("version: 1\nlimits: {dear: {rate: 10/hour, key: user, cost: 4}}")
+    with service(rules=rules) as client:
+
+        def asked(verb: str, **more: object) -> dict[str, Any]:
+            answer: dict[str, Any] = client.post(f"/v1/{verb}", json={"limit": "dear", "key": "k", **more}).json()
+            return answer
+
+        assert (asked("acquire")["cost"], asked("peek")["cost"]) == (4, 4)
+        assert asked("acquire", cost=1)["remaining"] == 5
+        for verb in ("acquire-all", "acquire-many"):
+            body = {"requests": [{"limit": "dear", "key": verb}, {"limit": "dear", "key": verb[:9], "cost": 0}]}
+            costs = [each["cost"] for each in client.post(f"/v1/{verb}", json=body).json()["decisions"]]
+            assert costs == [4, 0]

@@ -111,7 +111,7 @@ def override(  # noqa: PLR0913 - the options of a command
     *,
     as_json: Json = False,
 ) -> int:
-    """Give a key another rate of a limit; what it has used stays."""
+    """Give a key another rate of a limit; what it has used is carried over."""
     told = _source(url, redis, rules).override(limit, key, rate, seconds, plan)
     return _shown(told, [_override_line(told)], as_json=as_json)
 

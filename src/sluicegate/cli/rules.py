@@ -116,7 +116,8 @@ def _print_table(rules: Rules) -> None:
     console.print(table)
     plans = f", {len(rules.plans)} plans" if rules.plans else ""
     names = {rule.limit.name for rule in rules.all}
-    console.print(Text.assemble(("valid", "bold green"), f": {len(names)} limits{plans}"))
+    rolled_out = f", {len(rules.rollouts)} being rolled out" if rules.rollouts else ""
+    console.print(Text.assemble(("valid", "bold green"), f": {len(names)} limits{plans}{rolled_out}"))
     meeting = largest_meeting(rules)
     if len(meeting.rules) > RULES_AT_ONCE_MAX:
         # The service names its limits and a replay takes one at a time, so the file is not wrong.

@@ -196,6 +196,9 @@ class FlagSettings(Group):
     coalescing: bool = True
     """Whether requests that are alike travel once."""
 
+    carrying: bool = True
+    """Whether states say which rule they are of, to be carried over; off while a version runs that cannot read it."""
+
     reload: bool = True
     """Whether the file of rules is watched."""
 

@@ -81,11 +81,11 @@ class Keyspace:
             or max(map(len, keys)) > KEY_BYTES_MAX
         ):
             return [self.name(base, key, group) for key in keys]
-        if (tags := self.tags) and not group:
+        if tags := self.tags:
             start = self._start
-            return [f"{start}{{{crc32(key.encode()) % tags}}}:{base}{key}" for key in keys]
-        if tags:
-            return [self.name(base, key, group) for key in keys]
+            texts = [group_of(key, group) for key in keys] if group else keys
+            numbers = [crc32(text.encode()) % tags for text in texts]
+            return [f"{start}{{{number}}}:{base}{key}" for number, key in zip(numbers, keys, strict=True)]
         start = self._start + base
         return [start + key for key in keys]
 

@@ -9,22 +9,25 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from contextlib import suppress
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from sluicegate.ratelimit.stores.memory_changes import MemoryChanges
 from sluicegate.utils import LimiterClosedError, SluicegateError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.stores.change_log import ChangeLog, Edit, Entry
 
-    Listener = Callable[[Sequence[Entry], bool], None]
+    Listener = Callable[[Sequence[Entry], Collection[str] | None], None]
 
 __all__ = ["Changes"]
 
 POSTED_MAX = 1_000  # changes that nobody waits for, on their way: more come only when the server is away
+GATHER_S = 0.05  # between two reads, and two writes that nobody waits for: thousands of bans must not be as many calls
+TOLD_AT_ONCE = 250  # a millisecond or two of the event loop, on which decisions wait
 PAUSES_S = (0.05, 0.25, 1.0)  # after a failure: a dropped connection costs nothing, an absent server a try a second
 AWAY_AFTER = 2  # failures in a row, of which the log is told
 POLLED_AFTER = 10  # waits in a row that ended too soon: then it asks once a second, and the log says why
@@ -55,11 +58,12 @@ class Changes:
         self._task: asyncio.Task[None] | None = None
         self._sending: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()  # what is read and written is told in its order
+        self._told_in_order = Lock()  # in this process alone, where no loop is needed
         self._posted: deque[Edit] = deque()
         self._log.after_fork()
 
     def listen(self, kind: str, listener: Listener) -> None:
-        """Have *listener* told of all entries of one *kind*, and whether they are all that there are of it."""
+        """Have *listener* told of entries of one *kind*, and of the names of all where others are no more."""
         self._listeners[kind] = listener
 
     @property
@@ -99,10 +103,14 @@ class Changes:
         Raises:
             StoreOverloadedError: There is no room for so many.
             StoreError: Nobody knows whether they were made.
+            LimiterClosedError: The limiter is closed.
         """
+        self._check_open()
+        if isinstance(self._log, MemoryChanges):
+            return self._written_now(self._log, edits)
         async with self._turn:
             written = await self._log.write(edits)
-            self._tell([entry for _, entry in written])
+            await self._tell([entry for _, entry in written])
         if not self._used:
             self._used = True
             self._begin_or_end()
@@ -112,7 +120,7 @@ class Changes:
         """Make a change that nobody waits for; any thread may call it, and it may be lost with the server."""
         if isinstance(self._log, MemoryChanges):
             with suppress(StoreError):  # there is no room: it is no change then
-                self._tell([entry for _, entry in self._log.write_now((edit,))])
+                self._written_now(self._log, (edit,))
             return
         loop = self._loop
         if loop is None or self._closed or len(self._posted) >= POSTED_MAX:
@@ -126,11 +134,14 @@ class Changes:
 
         Raises:
             StoreError: There is no answer.
+            LimiterClosedError: The limiter is closed.
         """
+        self._check_open()
         async with self._turn:
             news = await self._log.read(whole=whole)
             if news is not None:
-                self._tell(news.entries, is_whole=news.is_whole)
+                await self._tell(news.entries, is_whole=news.is_whole)
+                self._log.heard(news)
 
     async def start(self) -> None:
         """Know what there is before the first request, where that is wanted; who listens tells if that fails."""
@@ -148,11 +159,26 @@ class Changes:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._task = self._sending = None
 
-    def _tell(self, entries: Sequence[Entry], *, is_whole: bool = False) -> None:
+    def _check_open(self) -> None:
+        if self._closed:
+            raise LimiterClosedError("the limiter is closed")
+
+    def _written_now(self, log: MemoryChanges, edits: Sequence[Edit]) -> list[tuple[bool, Entry]]:
+        with self._told_in_order:  # what one thread writes is told before what another writes next
+            written = log.write_now(edits)
+            for _, entry in written:
+                self._listeners[_kind_of(entry.name)]((entry,), None)
+            return written
+
+    async def _tell(self, entries: Sequence[Entry], *, is_whole: bool = False) -> None:
+        """Tell who listens, in parts, so that decisions get their turn between them."""
         for kind, listener in self._listeners.items():
-            own = [entry for entry in entries if entry.name.partition(":")[0] == kind]
-            if own or is_whole:
-                listener(own, is_whole)
+            own = [entry for entry in entries if _kind_of(entry.name) == kind]
+            if is_whole:
+                listener((), {entry.name for entry in own})
+            for first in range(0, len(own), TOLD_AT_ONCE):
+                listener(own[first : first + TOLD_AT_ONCE], None)
+                await asyncio.sleep(0)
 
     def _begin_or_end(self) -> None:
         """Have the task running if it is to; called on the loop."""
@@ -162,9 +188,12 @@ class Changes:
             self._task = loop.create_task(self._listen())
         elif is_running and task is not None and not self.is_listening:
             task.cancel()
+            self._task = None  # so that another can begin before it has ended
 
     async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
+            asked_s = loop.time()
             try:
                 await self.refresh()
                 self._note_heard()
@@ -176,6 +205,7 @@ class Changes:
                 continue
             try:
                 await self._log.wait()
+                await asyncio.sleep(max(0.0, asked_s + GATHER_S - loop.time()))
                 self._interrupted = 0
             except LimiterClosedError:
                 return
@@ -208,5 +238,10 @@ class Changes:
                     await self.write(edits)
                 except SluicegateError as error:  # it is in force here, and nowhere else
                     self._logger.warning("changes.unsent", changes=len(edits), error=str(error))
+                await asyncio.sleep(GATHER_S)
         finally:
             self._sending = None
+
+
+def _kind_of(name: str) -> str:
+    return name.partition(":")[0]

@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from sluicegate.ratelimit.stores.store import Member, Promise, Store
     from sluicegate.utils import Clock
 
-__all__ = ["DENY_CACHE_US", "Engine", "forget_parent_after_fork", "in_order"]
+__all__ = ["ANSWER_LENGTH", "DENY_CACHE_US", "Engine", "forget_parent_after_fork", "in_order"]
 
 DENY_CACHE_US = 1_000_000  # how long a denial is believed, at most, after another process gave units back
-ANSWER_LENGTH = 4
+ANSWER_LENGTH = 4  # granted, remaining, retry_after_us, reset_after_us
 
 Owner = TypeVar("Owner")
 
@@ -80,6 +80,7 @@ class Engine:
         self.features = Features()
         self.denials = DenyCache(clock, longest_us=deny_cache_us)
         self.ruling = Ruling(store, clock, logger)
+        self._overruled = self.ruling.by_key  # one look-up nearer
         self.ask_there = _never_asked if store.at_once else store.ask
         self.leases = LeaseBook(clock, self.sleep, self.ask_there, self.give_back, leases_max=lease_keys_max)
         self.leases.renewals.post = _post
@@ -106,7 +107,7 @@ class Engine:
         plan = limit.plan
         if plan.holds:
             raise not_acquirable(limit)
-        if self.ruling.by_key:
+        if self._overruled:
             ruled = self.ruling.ruled(limit, key, cost)
             if isinstance(ruled, Decision):
                 self.check_open()
@@ -117,7 +118,7 @@ class Engine:
             decision = self._spend(limit, key, cost)
         if decision is None and self.denials.denials:  # units in hand may have come after a denial
             decision, column = self.denials.find(limit, key, cost), CACHED
-        if decision is None:
+        if decision is None or (limit.beside and column == CACHED):  # what is known of that is for joint requests
             return _request_of(Request, (ACQUIRE, ((limit, key, cost),), None, 1))
         if self.closed:
             raise LimiterClosedError("the limiter is closed")
@@ -144,6 +145,7 @@ class Engine:
         self.ruling.changes.switch(on=features.changes)
         if isinstance(self.store, RedisStore):
             self.store.coalesces = features.coalescing
+            self.store.marks = features.carrying
 
     async def ask(self, request: Request) -> Reply:
         """Ask the store, for verbs that nothing can answer in its place.
@@ -284,7 +286,7 @@ class Engine:
     def peek_here(self, request: Request) -> Decision | Request:
         """Return what a ban or a lease says to a peek; or what is to be asked of the store."""
         ((limit, key, cost),) = request.members
-        if self.ruling.by_key:
+        if self._overruled:
             ruled = self.ruling.ruled(limit, key, cost)
             if isinstance(ruled, Decision):
                 return ruled

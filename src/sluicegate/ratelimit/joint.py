@@ -5,7 +5,7 @@ not when the caller is cancelled meanwhile, for then nobody knows. What a store 
 a leased limit: where nothing of it is in hand it is asked first, and given back like what was in hand.
 
 A limit that is asked beside another (`comparing`) decides as if that one were not there: its denial neither ends
-the request here nor puts back what was spent of the one beside it.
+the request here, unless both are known to deny, nor puts back what was spent of the one beside it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sluicegate.ratelimit.checking import checked_refund
 from sluicegate.ratelimit.comparing import compare, itself_denies, without_those_beside
 from sluicegate.ratelimit.decision import BANNED, NOTHING_TAKEN, Decision
+from sluicegate.ratelimit.engine import ANSWER_LENGTH
 from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.stages import deny_cache, lease_book
 from sluicegate.ratelimit.stores.store import ACQUIRE, APART_ACCEPTED, Reply, Request
@@ -50,7 +51,7 @@ class Joint:
         self._members = request.members
         self._spent: dict[int, Decision] = {}
         self._ahead: list[int] = []  # the places of what is asked before the rest, the next at the end
-        self._beside = {at for at, (limit, _, _) in enumerate(request.members) if limit.beside}
+        self._beside = {at for at, (limit, _, _) in enumerate(request.members) if limit.beside and at}
         self._places: Sequence[int] = range(len(request.members))  # of those that are left, in the order asked
         self.left: Request | None = request
         self.decisions: tuple[Decision, ...] = ()
@@ -75,6 +76,8 @@ class Joint:
         if self._ahead:
             self._settle_ahead(answers[0])
             return
+        if self._beside and isinstance(outcome, Reply):
+            self._remember_those_beside(answers, outcome)
         if not self._spent:
             self._end(answers)
             return
@@ -101,17 +104,17 @@ class Joint:
 
     def _deny(self) -> bool:
         """End it when one of the limits is known to deny; what remains of the others is then not known."""
-        # Whether the one beside it would deny as well, only the store knows.
-        known = [
-            None if at in self._spent or at + 1 in self._beside else self._denial_of(*member)
-            for at, member in enumerate(self._members)
-        ]
+        known = [None if at in self._spent else self._denial_of(*member) for at, member in enumerate(self._members)]
+        for at in self._beside:
+            known[at - 1 : at + 1] = _of_both(*known[at - 1 : at + 1])
         if all(denial is None for denial in known):
             return False
-        self._end_with([self._spent.get(at, denial) for at, denial in enumerate(known)], deny_cache.SOURCE)
+        found = [self._spent.get(at, denial) for at, denial in enumerate(known)]
+        compared = [denial for denial in known if denial is not None]
+        self._end_with(found, deny_cache.SOURCE, compared=compared)
         return True
 
-    def _end_with(self, found: Sequence[Decision | None], source: str) -> None:
+    def _end_with(self, found: Sequence[Decision | None], source: str, *, compared: Sequence[Decision] = ()) -> None:
         """End it with what was found, of which at least one denies; the others were not asked."""
         at_us = next(each.decided_at_us for each in found if each is not None and not each.allowed)
         self.left = None
@@ -119,7 +122,15 @@ class Joint:
             _untold(*member, at_us, source) if each is None else each
             for each, member in zip(found, self._members, strict=True)
         )
-        self._end(decisions, were_asked=False)
+        self._end(decisions, compared=compared)
+
+    def _remember_those_beside(self, answers: Sequence[Decision], reply: Reply) -> None:
+        """Remember what a shadow would have denied, so that whom both deny costs the store nothing."""
+        for number, decision in enumerate(answers):
+            if decision.shadow_denied and decision.limit.beside and reply.sent_us:
+                wait_us = reply.answers[ANSWER_LENGTH * number + 2]
+                denial = decision._replace(allowed=False, retry_after_us=wait_us, shadow_denied=False)
+                self._engine.denials.remember(denial, reply.sent_us)
 
     def _denial_of(self, limit: Limit, key: str, cost: int) -> Decision | None:
         """Return a known denial, unless units that came after it are in hand."""
@@ -196,15 +207,21 @@ class Joint:
                 allowed=decision.limit.shadow, remaining=remaining, serial=NOTHING_TAKEN
             )
 
-    def _end(self, decisions: tuple[Decision, ...], *, were_asked: bool = True) -> None:
-        """Count how it ended."""
+    def _end(self, decisions: tuple[Decision, ...], *, compared: Sequence[Decision] | None = None) -> None:
+        """Count how it ended; of limits beside others what *compared* says, by default all."""
         self.decisions = decisions
         if not self._beside:
             self._engine.counted(decisions)
             return
         self._engine.counted(without_those_beside(decisions))
-        if were_asked:
-            compare(decisions, self._engine.counters.row)
+        compare(decisions if compared is None else compared, self._engine.counters.row)
+
+
+def _of_both(own: Decision | None, beside: Decision | None) -> tuple[Decision | None, Decision | None]:
+    """Return what is known of a limit and of the one beside it: only where both deny need the store not be asked."""
+    if own is None or beside is None:
+        return None, None
+    return own, beside._replace(allowed=True, retry_after_us=0, shadow_denied=True)
 
 
 def _untold(limit: Limit, key: str, cost: int, at_us: int, source: str) -> Decision:

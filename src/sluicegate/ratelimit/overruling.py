@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from sluicegate.ratelimit.rate import Rate
     from sluicegate.ratelimit.ruling import Ruling
+    from sluicegate.ratelimit.stores.change_log import Entry
 
     Keys = str | Sequence[str]
     AnyRate = str | int | Rate | Sequence[Rate]
@@ -119,7 +121,7 @@ class Bans:
             InvalidInputError: An argument is refused.
         """
         entry = self._ruling.overrides.ban(checked_key(key), _name_of(limit) or "")
-        return ban_of(entry) if entry is not None else None
+        return next(iter(_readable([entry], ban_of)), None) if entry is not None else None
 
     async def in_force(self, *, most: int = SHOWN) -> tuple[Ban, ...]:
         """Return the bans that are in force, read anew, those that end first before the others.
@@ -133,7 +135,7 @@ class Bans:
         """
         _check_most(most)
         await self._ruling.changes.refresh()
-        bans = [ban_of(entry) for entry in self._ruling.overrides.entries(BAN)]
+        bans = _readable(self._ruling.overrides.entries(BAN), ban_of)
         return tuple(sorted(bans, key=lambda ban: (ban.until is None, ban.until or 0, ban.key))[:most])
 
 
@@ -148,8 +150,8 @@ class RateOverrides:
     async def set(self, limit: Limit, key: str, rate: AnyRate, *, seconds: float | None = None) -> Override:
         """Give *key* another rate: in force here when it comes back, and soon in every process that listens.
 
-        What the key has used stays, under the limit's name: only the rate by which it is judged is another. All limits
-        of that name have it, such as those of plans and of other hours.
+        What the key has used is carried over as the limit's ``on_change`` says. All limits of that name have the rate,
+        such as those of plans and of other hours.
 
         Args:
             limit: Of which limit; its algorithm and everything else stay.
@@ -192,7 +194,7 @@ class RateOverrides:
         """
         _required(limit)
         entry = self._ruling.overrides.override(checked_key(key), limit.name)
-        return override_of(entry) if entry is not None else None
+        return next(iter(_readable([entry], override_of)), None) if entry is not None else None
 
     def limit_for(self, limit: Limit, key: str) -> Limit:
         """Return the limit by which *key* is judged in this process: *limit*, or what an override makes of it.
@@ -214,7 +216,7 @@ class RateOverrides:
         """
         _check_most(most)
         await self._ruling.changes.refresh()
-        overrides = [override_of(entry) for entry in self._ruling.overrides.entries(OVERRIDE)]
+        overrides = _readable(self._ruling.overrides.entries(OVERRIDE), override_of)
         return tuple(sorted(overrides, key=lambda each: (each.until is None, each.until or 0, each.key))[:most])
 
 
@@ -280,6 +282,15 @@ class BlockingRateOverrides:
         """Return the overrides that are in force; see `RateOverrides.in_force`."""
         overrides: tuple[Override, ...] = self._run(self._overrides.in_force(most=most))
         return overrides
+
+
+def _readable(entries: Sequence[Entry], read: Callable[[Entry], Result]) -> list[Result]:
+    """Return what entries tell; what only a newer version can read is in force, but cannot be told."""
+    told = []
+    for entry in entries:
+        with suppress(ValueError, KeyError, TypeError):
+            told.append(read(entry))
+    return told
 
 
 def _checked_keys(keys: object) -> list[str]:

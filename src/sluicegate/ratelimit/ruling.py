@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Ruling"]
 
+QUIET_US = 1_000_000  # between two lines about keys that were banned by rule
+
 
 class Ruling:
     """The bans and overrides of one limiter.
@@ -42,6 +44,8 @@ class Ruling:
         self._clock = clock
         self._logger = logger
         self._strikes = Strikes(clock)
+        self._untold = 0
+        self._quiet_until_us = clock.monotonic_us()
         self.overrides = Overrides(clock, logger)
         self.by_key = self.overrides.known
         self.ruled = self.overrides.judge
@@ -62,8 +66,17 @@ class Ruling:
         edit = rule_edit(key, limit.name, rule)
         if self.changes.is_shared:  # in force here at once, and as the fleet says when it has been told
             self.overrides.note(self._foreseen(edit, key, limit.name))
-        self._logger.warning("key.banned", limit=limit.name, after=rule.after, within_s=rule.within)
         self.changes.post(edit)
+        self._tell(limit)
+
+    def _tell(self, limit: Limit) -> None:
+        """Have the log say that keys were banned by rule, once a second: an attack must not fill it."""
+        self._untold += 1
+        now_us = self._clock.monotonic_us()
+        if now_us >= self._quiet_until_us:
+            self._quiet_until_us = now_us + QUIET_US
+            self._logger.warning("keys.banned", keys=self._untold, last_under=limit.name)
+            self._untold = 0
 
     def after_fork(self) -> None:
         """Share nothing with the parent; what was in force there is in force here."""

@@ -1,4 +1,4 @@
-"""Drives a limit through the requests of a log, on a clock that shows when each was made.
+"""Drives the limit of a rule through the requests of a log, on a clock that shows when each was made.
 
 The decisions are those of the library's own limiter, asked as a live service asks it. Keys do not
 touch each other, so they come one after the other, each to a limiter without a state.
@@ -18,9 +18,9 @@ from sluicegate.ratelimit import BlockingLimiter
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from sluicegate.ratelimit import Limit
     from sluicegate.replay.keyed_times import KeyedTimes
     from sluicegate.replay.ordering import Entry
+    from sluicegate.replay.terms import Terms
     from sluicegate.replay.timeline import Timeline
 
 __all__ = ["TOP_DENIED_MAX", "DeniedKey", "LimitRun", "Outcome", "run_limit"]
@@ -85,29 +85,31 @@ class _LogClock:
 
 
 class LimitRun:
-    """One limit on a limiter of its own, for one key after the other.
+    """The limit of a rule on a limiter of its own, for one key after the other.
 
     Args:
-        limit: The limit; not one of ``concurrency``, for no log tells when requests end.
+        terms: What decides; no limit of ``concurrency``, for no log tells when requests end.
     """
 
-    __slots__ = ("_clock", "_limit", "_limiter")
+    __slots__ = ("_clock", "_limiter", "_terms")
 
-    def __init__(self, limit: Limit) -> None:
-        self._limit = limit
+    def __init__(self, terms: Terms) -> None:
+        self._terms = terms
         self._clock = _LogClock()
         # State in memory holds nothing that would have to be closed.
         self._limiter = BlockingLimiter(clock=self._clock, keys_max=1)
 
     def answers(self, pieces: Iterable[array[int]]) -> Iterator[tuple[int, bool]]:
         """Yield the time of each request of one key, and whether it fits the limit, shadow or not."""
-        clock, limit, acquire = self._clock, self._limit, self._limiter.acquire
+        clock, acquire = self._clock, self._limiter.acquire
+        limit, cost, limit_at = self._terms.limit, self._terms.cost, self._terms.limit_at
+        is_scheduled = self._terms.schedule is not None
         clock.at_us = 0  # before any request, so that the last key's state has not expired unseen
         self._limiter.reset(limit, _KEY)
         for piece in pieces:
             for at_us in piece:
                 clock.at_us = at_us
-                decision = acquire(limit, _KEY)
+                decision = acquire(limit_at(at_us) if is_scheduled else limit, _KEY, cost)
                 yield at_us, decision.allowed and not decision.shadow_denied
 
     def denied(self, pieces: Iterable[array[int]]) -> int:
@@ -116,18 +118,18 @@ class LimitRun:
 
 
 def run_limit(
-    limit: Limit, entries: Iterable[Entry], *, tape: KeyedTimes, over_time: Timeline, progress: Callable[[int], None]
+    terms: Terms, entries: Iterable[Entry], *, tape: KeyedTimes, over_time: Timeline, progress: Callable[[int], None]
 ) -> Outcome:
     """Decide all requests of one rule.
 
     Args:
-        limit: What decides.
+        terms: What decides.
         entries: The rule's requests, ordered by key and time.
         tape: Where the times are put down, to be decided again under other limits.
         over_time: An empty timeline that holds all requests.
         progress: Told now and then how many were decided.
     """
-    run = LimitRun(limit)
+    run = LimitRun(terms)
     allowed = denied = 0
     top: list[DeniedKey] = []
     denied_places = array("q")

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from sluicegate.replay.chart import caption, chart
 from sluicegate.replay.wording import (
     clock_time,
+    further_terms,
+    in_proportion_text,
     lines_text,
     malformed_numbers,
     percent,
@@ -115,7 +117,12 @@ def _overview_row(rule: RuleReport, number: int) -> str:
 
 
 def _rule(rule: RuleReport, number: int) -> str:
-    terms = [rule.algorithm, f"per {' and '.join(rule.key)}", *(["shadow"] if rule.shadow else [])]
+    terms = [
+        rule.algorithm,
+        f"per {' and '.join(rule.key)}",
+        *further_terms(rule),
+        *(["shadow"] if rule.shadow else []),
+    ]
     chips = "".join(f"<span>{_text(term)}</span>" for term in terms)
     return f"""<section id="rule-{number}" aria-labelledby="name-{number}">
 <h2 id="name-{number}">{_text(rule.name)}</h2>
@@ -144,12 +151,12 @@ def _rule_content(rule: RuleReport) -> str:
 <div class="scroll" tabindex="0" role="region" aria-label="Picture of requests over time">
 {chart(rule.over_time, title=f"Requests allowed and denied over time by {_text(rule.name)}")}</div>
 </figure>
-{_suggestions(rule.suggestions)}
+{_suggestions(rule.suggestions, in_proportion_text(rule))}
 {_top_denied(rule.top_denied)}
 {_numbers(rule.over_time)}"""
 
 
-def _suggestions(suggestions: Iterable[Suggestion]) -> str:
+def _suggestions(suggestions: Iterable[Suggestion], in_proportion: str) -> str:
     items = ""
     for found in suggestions:
         target = f"{100 * found.target_ratio:g} %"
@@ -159,7 +166,7 @@ def _suggestions(suggestions: Iterable[Suggestion]) -> str:
         items += f"""<li><span class="soft">To deny at most {target}</span>
 <strong>{_text(found.rate or "no such limit")}</strong><span class="soft">{outcome}</span></li>
 """
-    return f'<h3>The smallest limits that would have done</h3><ul class="suggestions">{items}</ul>'
+    return f'<h3>The smallest limits that would have done{in_proportion}</h3><ul class="suggestions">{items}</ul>'
 
 
 def _top_denied(keys: tuple[DeniedKey, ...]) -> str:

@@ -26,6 +26,8 @@ class RuleReport:
         rate: Its rates as text.
         algorithm: Its algorithm.
         key: The descriptors of its key.
+        cost: The units that each request takes.
+        schedule: The rates that hold at other times, each with its times, as text.
         shadow: Whether it only counts in live service; here its denials are counted all the same.
         requests: Requests that it covers: those that match and carry its key.
         without_key: Requests that match, but of which the log does not tell the key.
@@ -42,6 +44,8 @@ class RuleReport:
     rate: str
     algorithm: str
     key: tuple[str, ...]
+    cost: int = 1
+    schedule: tuple[str, ...] = ()
     shadow: bool = False
     requests: int = 0
     without_key: int = 0
@@ -119,6 +123,8 @@ def _rule_as_json(rule: RuleReport) -> dict[str, Any]:
         "rate": rule.rate,
         "algorithm": rule.algorithm,
         "key": list(rule.key),
+        "cost": rule.cost,
+        "schedule": list(rule.schedule),
         "shadow": rule.shadow,
         "skipped": rule.skipped,
         "requests": rule.requests,

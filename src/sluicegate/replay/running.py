@@ -18,6 +18,7 @@ from sluicegate.replay.ordering import REQUESTS_IN_MEMORY_MAX, Ordering
 from sluicegate.replay.reading import LogReader
 from sluicegate.replay.report import Report, RuleReport
 from sluicegate.replay.suggesting import suggestions
+from sluicegate.replay.terms import Terms
 from sluicegate.replay.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress", "no_progress", "replay"]
 
-_COSTS = "each request is replayed as one unit, and this rule takes more"
-_SCHEDULED = "a replay has one rate for all hours, and this rule does not"
 _NO_ENDS = "no log tells when a request ends, so holders cannot be counted"
 _PROGRESS_EVERY_REQUESTS = 4096
 
@@ -152,11 +151,11 @@ def _decide(rules: Rules, ordering: Ordering, span: _Span, progress: Progress) -
 
 
 def _replayed(rule: Rule, entries: Iterable[Entry], span: _Span, progress: Progress) -> RuleReport:
-    name = rule.limit.name
+    name, terms = rule.limit.name, Terms.of(rule)
     over_time = Timeline.over(span.first_us or 0, span.last_us or 0)
     with KeyedTimes() as tape:
         outcome = run_limit(
-            rule.limit,
+            terms,
             entries,
             tape=tape,
             over_time=over_time,
@@ -170,7 +169,7 @@ def _replayed(rule: Rule, entries: Iterable[Entry], span: _Span, progress: Progr
             denied=outcome.denied,
             keys=tape.keys,
             top_denied=outcome.top_denied,
-            suggestions=suggestions(rule.limit, outcome, tape),
+            suggestions=suggestions(terms, outcome, tape),
             over_time=None if span.first_us is None else over_time,
         )
 
@@ -183,14 +182,22 @@ def _report_of(rule: Rule, *, skipped: str | None = None) -> RuleReport:
         rate=rate,
         algorithm=limit.algorithm,
         key=rule.key.parts,
+        cost=rule.cost,
+        schedule=_schedule_of(rule),
         shadow=limit.shadow,
         skipped=skipped,
     )
 
 
+def _schedule_of(rule: Rule) -> tuple[str, ...]:
+    schedule = rule.schedule
+    if schedule is None:
+        return ()
+    return tuple(
+        f"{times} {schedule.time_zone}: {'; '.join(str(rate) for rate in limit.rates)}"
+        for times, limit in schedule.entries
+    )
+
+
 def _why_skipped(rule: Rule) -> str | None:
-    if not rule.limit.rates:
-        return _NO_ENDS
-    if rule.schedule is not None:
-        return _SCHEDULED
-    return _COSTS if rule.cost > 1 else None
+    return None if rule.limit.rates else _NO_ENDS

@@ -1,18 +1,17 @@
 """Finds the smallest limit that would have denied no more than a given share of a log.
 
-The period, and the burst in proportion, stay; the limit is searched for by bisection. A key that one
-limit never denies is never denied by a greater one, so each step looks only at the keys that the
-greatest limit known to be too small has denied.
+The period stays, and burst, other rates and other hours are in proportion; the limit is searched for by
+bisection. A key that one limit never denies is never denied by a greater one, so each step looks only at the
+keys that the greatest limit known to be too small has denied.
 """
 
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isqrt
 from typing import TYPE_CHECKING
 
-from sluicegate.ratelimit import Limit
 from sluicegate.replay.deciding import LimitRun
 from sluicegate.utils import InvalidInputError
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from sluicegate.replay.deciding import Outcome
     from sluicegate.replay.keyed_times import KeyedTimes
+    from sluicegate.replay.terms import Terms
 
 __all__ = ["DENIED_PER_MILLE", "Suggestion", "suggestions"]
 
@@ -34,7 +34,8 @@ class Suggestion:
 
     Attributes:
         target_ratio: The share that may be denied, from 0 to 1.
-        rate: The rate as text; ``None`` when not even the largest limit denies so few.
+        rate: The rate as text, of a schedule that outside of its times; ``None`` when not even the largest limit
+            denies so few.
         denied: Requests that it would have denied.
         denied_ratio: Their share of the rule's requests, from 0 to 1.
     """
@@ -45,28 +46,27 @@ class Suggestion:
     denied_ratio: float
 
 
-def suggestions(limit: Limit, outcome: Outcome, tape: KeyedTimes) -> tuple[Suggestion, ...]:
+def suggestions(terms: Terms, outcome: Outcome, tape: KeyedTimes) -> tuple[Suggestion, ...]:
     """Search for each of `DENIED_PER_MILLE`; nothing is found for a rule without requests.
 
     Args:
-        limit: The limit that was replayed.
+        terms: What decided.
         outcome: What it did.
         tape: The times of its requests.
     """
     if tape.requests == 0:
         return ()
-    search = _Search(limit, outcome, tape)
+    search = _Search(terms, outcome, tape)
     return tuple(search.suggestion(per_mille) for per_mille in DENIED_PER_MILLE)
 
 
 class _Search:
-    def __init__(self, limit: Limit, outcome: Outcome, tape: KeyedTimes) -> None:
-        self._limit = limit
+    def __init__(self, terms: Terms, outcome: Outcome, tape: KeyedTimes) -> None:
+        self._terms = terms
         self._tape = tape
-        self._unit = limit.rates[0].limit
         # What each limit that was tried denies, by the limit of its first rate.
-        self._denied = {self._unit: outcome.denied}
-        self._floor = self._unit
+        self._floor = terms.limit.rates[0].limit
+        self._denied = {self._floor: outcome.denied}
         self._floor_places = outcome.denied_places
 
     def suggestion(self, per_mille: int) -> Suggestion:
@@ -78,14 +78,14 @@ class _Search:
         rate = None
         denied = self._denied[max(self._denied)]
         if units is not None:
-            rate = "; ".join(str(rate) for rate in _scaled(self._limit, units, self._unit).rates)
+            rate = "; ".join(str(rate) for rate in self._terms.scaled(units).limit.rates)
             denied = self._denied[units]
         ratio = per_mille / _PER_MILLE
         return Suggestion(target_ratio=ratio, rate=rate, denied=denied, denied_ratio=denied / requests)
 
     def _smallest(self, denied_max: int) -> int | None:
         """Return the smallest limit that denies at most *denied_max*, or ``None``."""
-        most = self._limit.plan.algorithm.limit_max
+        most = self._terms.limit.plan.algorithm.limit_max
         enough = min((units for units, denied in self._denied.items() if denied <= denied_max), default=None)
         too_few = [units for units, denied in self._denied.items() if denied > denied_max]
         few = max((units for units in too_few if enough is None or units < enough), default=0)
@@ -108,39 +108,26 @@ class _Search:
 
     def _tried(self, units: int, denied_max: int) -> bool:
         """Say whether a limit of *units* denies at most *denied_max*."""
-        limit = _scaled(self._limit, units, self._unit)
+        terms = self._terms.scaled(units)
         places: Iterable[int] = self._floor_places if units >= self._floor else self._tape.places()
-        denied, denied_places = self._denials(limit, places)
+        denied, denied_places = self._denials(terms, places)
         self._denied[units] = denied
         if denied > denied_max:  # whatever is tried from now on is greater
             self._floor, self._floor_places = units, denied_places
         return denied <= denied_max
 
-    def _denials(self, limit: Limit, places: Iterable[int]) -> tuple[int, array[int]]:
-        capacity = limit.plan.capacity
+    def _denials(self, terms: Terms, places: Iterable[int]) -> tuple[int, array[int]]:
+        at_once = terms.at_once
         denied = 0
         denied_places = array("q")
-        if capacity >= self._tape.requests_of_key_max:
+        if at_once >= self._tape.requests_of_key_max:
             return denied, denied_places
-        run = LimitRun(limit)
+        run = LimitRun(terms)
         for place in places:
             # Who asks for no more than fits at one instant is never denied.
-            if not self._tape.is_within(place, capacity):
+            if not self._tape.is_within(place, at_once):
                 denied_of_key = run.denied(self._tape.pieces(place))
                 if denied_of_key:
                     denied += denied_of_key
                     denied_places.append(place)
         return denied, denied_places
-
-
-def _scaled(limit: Limit, units: int, unit: int) -> Limit:
-    """Return *limit* with its first rate's limit made *units*, and everything else in proportion."""
-    rates = tuple(
-        replace(
-            rate,
-            limit=-(-rate.limit * units // unit),
-            burst=None if rate.burst is None else -(-rate.burst * units // unit),
-        )
-        for rate in limit.rates
-    )
-    return Limit(limit.name, rates, algorithm=limit.algorithm, time_zone=limit.time_zone, anchor=limit.anchor)

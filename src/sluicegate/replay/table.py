@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sluicegate.replay.wording import (
+    further_terms,
+    in_proportion_text,
     lines_text,
     malformed_numbers,
     percent,
@@ -69,7 +71,8 @@ def _rules_table(rules: Sequence[RuleReport]) -> RenderableType:
         table.add_column(heading, justify="right", no_wrap=True)
     for rule in rules:
         name = Text.assemble((shown(rule.name), "bold"), "\n", (rule.algorithm, "dim"))
-        rate = Text.assemble(rule.rate, "\n", (f"per {', '.join(rule.key)}", "dim"))
+        per = "\n".join([f"per {', '.join(rule.key)}", *further_terms(rule)])
+        rate = Text.assemble(rule.rate, "\n", (per, "dim"))
         if rule.skipped:
             table.add_row(name, rate, *(Text("-", "dim") for _ in range(4)))
             continue
@@ -99,7 +102,7 @@ def _denials(rule: RuleReport, width_max: int, heights: str) -> list[RenderableT
         parts += [Text(bars, "red"), Text(f"denied over time, {width_text(columns)} a column", "dim")]
     for wanted in rule.suggestions:
         rate = (wanted.rate, "cyan") if wanted.rate else "no limit"
-        outcome = f" ({wanted.denied:,} denied)" if wanted.rate else ""
+        outcome = f"{in_proportion_text(rule)} ({wanted.denied:,} denied)" if wanted.rate else ""
         parts.append(Text.assemble(f"at most {100 * wanted.target_ratio:g} % denied: ", rate, outcome))
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("most denied")

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 __all__ = [
     "SHOWN_LENGTH_MAX",
     "clock_time",
+    "further_terms",
+    "in_proportion_text",
     "lines_text",
     "malformed_numbers",
     "percent",
@@ -89,6 +91,17 @@ def width_text(width_us: int) -> str:
             count = seconds // unit_seconds
             return (f"{'an' if unit == 'hour' else 'a'} {unit}") if count == 1 else f"{count} {unit}s"
     return f"{seconds} seconds"
+
+
+def further_terms(rule: RuleReport) -> list[str]:
+    """Write what a request takes, where that is not one unit, and the rates that hold at other times."""
+    cost = [f"{rule.cost:,} units a request"] if rule.cost > 1 else []
+    return [*cost, *rule.schedule]
+
+
+def in_proportion_text(rule: RuleReport) -> str:
+    """Say what goes with a limit that is suggested; nothing where it stands alone."""
+    return ", and other hours in proportion" if rule.schedule else ""
 
 
 def without_key_text(rule: RuleReport) -> str:

@@ -173,7 +173,7 @@ def _override_paths() -> Json:
             "get": listing("List the overrides that are in force", "Overrides"),
             "post": posting(
                 "Give a key another rate of a limit",
-                "What it has used stays; it is judged by the new rate in every process within a second.",
+                "It is judged by that rate in every process within a second; what it has used is carried over.",
                 "OverrideAsked",
                 {"200": ("It has that rate", "Override"), "409": _DEAF},
                 needs_store=True,
@@ -305,10 +305,20 @@ def _ready_schema() -> Json:
         "status": {"type": "string"},
         "store": {"type": "string", "enum": ["memory", "redis"]},
         "features": {"type": "object", "additionalProperties": {"type": "boolean"}},
+        "rules": {
+            "type": "object",
+            "properties": {
+                "state": {"type": "string", "enum": ["current", "stale"]},
+                "rollouts": {
+                    "type": "array",
+                    "items": {"type": "object"},
+                    "description": "What is being rolled out, how far, and with which differences",
+                },
+            },
+        },
         "changes": object_of(
             {"state": {"type": "string", "enum": ["off", "heard", "away"]}, "keys": {"type": "integer", "minimum": 0}}
         ),
-        "rules": {"type": "object", "properties": {"state": {"type": "string", "enum": ["current", "stale"]}}},
     }
     return {"type": "object", "properties": properties, "required": [*properties]}
 

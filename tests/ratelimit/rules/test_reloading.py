@@ -179,6 +179,58 @@ async def test_rules_that_another_refuses_are_not_asked_by_the_first(file: Path)
     assert rates == {"api": 5, "other": 7}
 
 
+async def test_roll_outs_are_told_as_they_go_on(file: Path) -> None:
+    """The log says what began, how far it went, what it leads to, and that it ended; what stays is not told again."""
+    rule = "  api: {{rate: 5/minute, key: client_address{}}}\n"
+    steps = [
+        (", rollout: {rate: 3/minute, percent: 10}", (None, 10, "api (3/minute gcra)")),
+        (", rollout: {rate: 3/minute, percent: 20}", (10, 20, "api (3/minute gcra)")),
+        (", rollout: {percent: 20, rate: 3/minute}", None),
+        (", rollout: {rate: 4/minute, percent: 20}", (20, 20, "api (4/minute gcra)")),
+        ("", (20, None, "none")),
+    ]
+    text = "version: 1\nlimits:\n" + rule
+    file.write_text(text.format(steps[0][0]), "utf-8")
+    live, logger, _ = live_of(file)
+    for rollout, told in steps:
+        file.write_text(text.format(rollout), "utf-8")
+        assert await live.reload()
+        events = [(each["before"], each["percent"], each["becomes"]) for each in logger.named("rules.rollout")]
+        assert events == ([told] if told else [])
+        logger.events.clear()
+        assert {limit.name for limit in live.current.limits[0].limits} == {"api"}
+
+
+async def test_another_percentage_is_no_change_of_a_limit(file: Path) -> None:
+    """The very limits stay, of both sides, so that what is known of them stays known."""
+    text = "version: 1\nlimits: {{api: {{rate: 5/minute, key: user, rollout: {{mode: leased, percent: {}}}}}}}\n"
+    file.write_text(text.format(0), "utf-8")
+    live, logger, _ = live_of(file)
+    before = {id(limit) for limit in live.current.limits[0].limits}
+    file.write_text(text.format(60), "utf-8")
+    assert await live.reload()
+    assert {id(limit) for limit in live.current.limits[0].limits} == before
+    assert logger.named("rules.reloaded") == [{"limits": 1, "changed": 0, "gone": 0}]
+
+
+async def test_what_is_surely_wrong_is_a_warning_once(file: Path) -> None:
+    """It is told at the start or at the reload that brings it, and again only when it was gone meanwhile."""
+    text = "version: 1\nlimits:\n  api: {{rate: 5/minute, key: client_address, cost: {}}}\n"
+    file.write_text(text.format(9), "utf-8")
+    live, logger, _ = live_of(file)
+    (doubt,) = logger.named("rules.doubtful")
+    assert doubt["found"] == "a cost of 9, which never fits a limit of 5"
+    for content, lines in (
+        ("# moved\n" + text.format(9), 1),
+        (text.format(8), 2),
+        (text.format(5), 2),
+        (text.format(8), 3),
+    ):
+        file.write_text(content, "utf-8")
+        assert await live.reload()
+        assert len(logger.named("rules.doubtful")) == lines
+
+
 async def _nothing(_message: Any) -> None:
     pass
 

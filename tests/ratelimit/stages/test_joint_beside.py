@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from random import Random
 from typing import TYPE_CHECKING
 
 import pytest
 
 from sluicegate import Limit, Limiter, NullLogger
+from sluicegate.ratelimit.comparing import itself_denies
+from tests.conformance.rig import HandClock
 from tests.faults_proxy import FaultProxy
-from tests.ratelimit.stages.fleet import KEY, Fleet, fleet_by_hand, script_calls
+from tests.ratelimit.stages.fleet import KEY, Fleet, fleet_by_hand, limiter_by_hand, script_calls
 
 if TYPE_CHECKING:
     import redis
@@ -57,6 +60,78 @@ async def test_a_known_denial_does_not_answer_for_the_one_beside_it(redis_url: s
         assert script_calls(redis_client) == before
         assert compared(fleet) == (1, 0, 3)
         assert await left_of(fleet, NEXT) == 10_000 - 33
+
+
+@pytest.mark.parametrize("others", [[], [(OTHER, KEY)]])
+async def test_whom_both_deny_costs_the_store_nothing(
+    redis_url: str, redis_client: redis.Redis, others: list[tuple[Limit, str]]
+) -> None:
+    """Both denials are remembered and agreed on; for less than what was denied the store is asked."""
+    now, then = Limit("api", "4 per 10 seconds"), Limit("api", "6 per 12 seconds", candidate=True)
+    members = [*others, (now, KEY, 3), (replace(then, shadow=True, beside=True), KEY, 3)]
+    async with fleet_by_hand(redis_url, redis_client, deny_cache_s=60) as fleet:
+        (limiter,) = fleet.limiters
+        fleet.clock.advance_us(1)
+        for expected in ((1, 0, 0), (1, 0, 1), (2, 0, 1)):
+            await limiter.acquire_all(members)
+            assert compared(fleet) == expected
+        calls = script_calls(redis_client)
+        for agreed in (3, 4, 5):
+            joint = await limiter.acquire_all(members)
+            assert [each.source for each in joint.decisions] == ["deny_cache"] * len(members)
+            assert (joint.allowed, joint.binding.limit) == (False, now)
+            assert (joint.decisions[-1].allowed, joint.decisions[-1].shadow_denied) == (True, True)
+            assert compared(fleet) == (agreed, 0, 1)
+            fleet.clock.advance_us(500_000)
+        assert script_calls(redis_client) == calls
+        assert not await limiter.acquire_all([*members[:-2], *[(limit, key, 2) for limit, key, _ in members[-2:]]])
+        assert script_calls(redis_client) == calls + 1  # less than what was denied
+
+
+async def test_what_is_remembered_of_a_shadow_denies_nobody(redis_url: str, redis_client: redis.Redis) -> None:
+    """Neither a limit on trial in the same request, nor one that is asked by itself though it stands beside others."""
+    trial = Limit("trial", "1/day", shadow=True)
+    beside = Limit("api", "2/day", candidate=True, shadow=True, beside=True)
+    async with fleet_by_hand(redis_url, redis_client, deny_cache_s=60) as fleet:
+        (limiter,) = fleet.limiters
+        fleet.clock.advance_us(1)
+        for _ in range(5):
+            assert await limiter.acquire_all([(trial, KEY), (NOW, KEY), (beside, KEY)])
+            assert await limiter.acquire(beside, KEY)
+            assert await limiter.acquire(trial, KEY)
+        assert compared(fleet) == (1, 4, 0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_what_is_remembered_changes_no_answer(redis_url: str, redis_client: redis.Redis, seed: int) -> None:
+    """With and without the cache a walk of requests is decided and compared alike, whichever limit is in force."""
+    random = Random(seed)
+    now, then = Limit("api", "4 per 10 seconds"), Limit("api", "6 per 12 seconds; 20/minute", candidate=True)
+    tight = Limit("tight", "5 per 7 seconds")
+    clock = HandClock(redis_client)
+    async with (
+        limiter_by_hand(redis_url, clock, deny_cache_s=60) as caching,
+        limiter_by_hand(redis_url, clock) as asking,
+    ):
+        for _ in range(300):
+            clock.advance_us(random.choice((1, 1, 400_000, 900_000)))
+            enforced, shadow = random.choice(((now, then), (then, now)))
+            limits = [enforced, replace(shadow, shadow=True, beside=True)]
+            limits[:0] = random.choice(([], [], [tight]))
+            cost = random.choice((1, 2, 3))
+            joints = [
+                await limiter.acquire_all([(limit, key, cost) for limit in limits])
+                for limiter, key in ((caching, "a"), (asking, "b"))
+            ]
+            assert joints[0].allowed is joints[1].allowed
+            told = [[itself_denies(each) or each.shadow_denied for each in joint.decisions] for joint in joints]
+            untold = [each.remaining is None for each in joints[0].decisions]
+            assert [one or no for one, no in zip(told[0], untold, strict=True)] == [
+                one or no for one, no in zip(told[1], untold, strict=True)
+            ]
+        counts = [limiter.statistics() for limiter in (caching, asking)]
+    assert counts[0].early["api", "deny_cache"] > 10
+    assert sum(counts[0].compared.values()) <= sum(counts[1].compared.values()) == 300
 
 
 async def test_units_in_hand_decide_while_the_other_is_asked(redis_url: str, redis_client: redis.Redis) -> None:

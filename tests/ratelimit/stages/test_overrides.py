@@ -35,8 +35,9 @@ class Known:
     def tell(self, *edits: Edit, is_whole: bool = False) -> list[Entry]:
         """Write, and tell the stage."""
         entries = [entry for _, entry in self.log.write_now(edits)]
-        self.stage.told_of_bans([each for each in entries if each.name.startswith(BAN)], is_whole)
-        self.stage.told_of_overrides([each for each in entries if each.name.startswith(OVERRIDE)], is_whole)
+        names = {entry.name for entry in entries} if is_whole else None
+        self.stage.told_of_bans([each for each in entries if each.name.startswith(BAN)], names)
+        self.stage.told_of_overrides([each for each in entries if each.name.startswith(OVERRIDE)], names)
         return entries
 
 
@@ -95,13 +96,15 @@ def test_what_is_over_is_forgotten_in_time(known: Known) -> None:
     assert known.stage.entries(OVERRIDE) == []
 
 
-def test_what_only_a_newer_version_can_read_is_passed_over(known: Known) -> None:
-    """Entries of other shapes are no bans and no overrides here."""
+def test_what_only_a_newer_version_can_read_is_in_force_as_far_as_it_goes(known: Known) -> None:
+    """A ban's key and limit are its name, whatever else it says; a name of another shape is no ban."""
     (entry,) = known.tell(ban_edit("key", None, life_us=0, reason=""))
-    odd = [entry._replace(payload=payload) for payload in ("{}", "no JSON", "[]", '"text"')]
-    known.stage.told_of_bans([*odd, entry._replace(name="ban")], False)
-    known.stage.told_of_overrides([entry._replace(name="override:api:key", payload='{"key":7}')], False)
-    assert isinstance(known.stage.judge(API, "key", 1), Decision)
+    for payload in ("{}", "no JSON", "[]"):
+        known.stage.told_of_bans([entry._replace(payload=payload), entry._replace(name="ban")])
+        assert isinstance(known.stage.judge(API, "key", 1), Decision)
+    known.stage.told_of_overrides([entry._replace(name="override:api:mine", payload='{"key":7}')])
+    assert known.stage.judge(API, "mine", 1) is API
+    assert len(known.logger.named("override.unusable")) == 1
 
 
 def test_there_is_an_end_to_what_it_notes_itself(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from sluicegate import NullLogger, StoreOverloadedError
 from sluicegate.database import connect
-from sluicegate.ratelimit.stores.change_log import ENTRIES_MAX, Edit, Entry, Escalation
+from sluicegate.ratelimit.stores.change_log import ENTRIES_MAX, Edit, Entry, Escalation, News
 from sluicegate.ratelimit.stores.memory_changes import MemoryChanges, escalated_us
 from sluicegate.ratelimit.stores.redis import RedisStore
 from tests.conformance.rig import CLOCK_KEY, HandClock, manual_changes
@@ -58,6 +58,14 @@ def either(request: pytest.FixtureRequest, clock: HandClock, log: RedisChanges) 
     return MemoryChanges(clock) if request.param == "memory" else log
 
 
+async def heard(log: MemoryChanges | RedisChanges, *, whole: bool = False) -> News | None:
+    """Read, and take in what was told."""
+    news = await log.read(whole=whole)
+    if news is not None:
+        log.heard(news)
+    return news
+
+
 def names(entries: Any) -> list[str]:
     """Return which entries they are."""
     return sorted(entry.name for entry in entries)
@@ -74,9 +82,23 @@ async def test_an_entry_is_as_it_was_written(either: MemoryChanges | RedisChange
         "ban::a", "{}", 0, now_us + 5 * SECOND_US, *[monotonic_us + 5 * SECOND_US] * 3, now_us - monotonic_us
     )
     assert (b.until_us, b.payload, b.ends_us > monotonic_us + 99 * 366 * 86_400 * SECOND_US) == (0, "payload", True)
-    news = await either.read(whole=True)
+    news = await heard(either, whole=True)
     assert news is not None
     assert (news.is_whole, sorted(news.entries)) == (True, sorted([a, b]))
+
+
+async def test_the_servers_clock_says_when_an_entry_ends(
+    log: RedisChanges, other: RedisChanges, clock: HandClock, redis_client: redis.Redis
+) -> None:
+    """A process whose clock is an hour behind keeps it for as long as any other."""
+    redis_client.set(CLOCK_KEY, clock.now_us() + 3_600 * SECOND_US, ex=3600)
+    await log.write([Edit("ban::a", "{}", 5 * SECOND_US)])
+    redis_client.set(CLOCK_KEY, clock.now_us() + 3_602 * SECOND_US, ex=3600)
+    news = await heard(other)
+    assert news is not None
+    (entry,) = news.entries
+    assert entry.until_us == clock.now_us() + 3_605 * SECOND_US
+    assert entry.ends_us == entry.told_us == clock.monotonic_us() + 3 * SECOND_US
 
 
 async def test_dropping_says_whether_there_was_something(either: MemoryChanges | RedisChanges) -> None:
@@ -134,13 +156,13 @@ async def test_both_logs_say_the_same_of_anything(clock: HandClock, log: RedisCh
 async def test_who_reads_again_is_told_only_what_has_changed(log: RedisChanges, other: RedisChanges) -> None:
     """What was dropped is told as well; where nothing was changed there is nothing to tell."""
     await log.write([Edit(f"ban::{number}", "{}", SECOND_US) for number in range(10)])
-    first = await other.read()
+    first = await heard(other)
     assert first is not None
     assert (first.is_whole, len(first.entries)) == (True, 10)
-    assert await other.read() is None
+    assert await heard(other) is None
     await log.write([Edit("ban::3"), Edit("ban::new", "{}", SECOND_US)])
     await log.write([Edit("ban::4", "other", SECOND_US)])
-    second = await other.read()
+    second = await heard(other)
     assert second is not None
     assert second.is_whole is False
     assert {entry.name: entry.payload for entry in second.entries} == {
@@ -150,15 +172,27 @@ async def test_who_reads_again_is_told_only_what_has_changed(log: RedisChanges, 
     }
 
 
+async def test_who_was_told_and_did_not_hear_is_told_again(log: RedisChanges, other: RedisChanges) -> None:
+    """Whoever is cancelled while it takes in what it was told misses nothing."""
+    await log.write([Edit("ban::a", "{}", 0)])
+    told = [await other.read() for _ in range(2)]
+    assert all(news is not None and news.is_whole and names(news.entries) == ["ban::a"] for news in told)
+    await heard(other)
+    await log.write([Edit("ban::b", "{}", 0)])
+    told = [await other.read(), await heard(other)]
+    assert all(news is not None and names(news.entries) == ["ban::b"] for news in told)
+    assert await heard(other) is None
+
+
 async def test_who_has_not_looked_for_long_is_told_all(
     log: RedisChanges, other: RedisChanges, clock: HandClock
 ) -> None:
     """What was dropped is not told for ever."""
     await log.write([Edit("ban::a", "{}", 0), Edit("ban::b", "{}", 0)])
-    await other.read()
+    await heard(other)
     await log.write([Edit("ban::a")])
     clock.advance_us(20 * SECOND_US)
-    news = await other.read()
+    news = await heard(other)
     assert news is not None
     assert (news.is_whole, {entry.name: entry.payload for entry in news.entries}) == (
         True,
@@ -171,20 +205,20 @@ async def test_another_history_is_told_whole(
 ) -> None:
     """An emptied server, one that has taken over, and numbers that have caught up again all lead to it."""
     await log.write([Edit("ban::a", "{}", 0)])
-    await other.read()
+    await heard(other)
     now = redis_client.get(CLOCK_KEY)
     redis_client.flushall()
     redis_client.set(CLOCK_KEY, now, ex=3600)  # type: ignore[arg-type]  # what was there
-    emptied = await other.read()
+    emptied = await heard(other)
     assert emptied is not None
     assert (emptied.is_whole, list(emptied.entries)) == (True, [])
     await log.write([Edit("ban::b", "{}", 0)])
-    again = await other.read()
+    again = await heard(other)
     assert again is not None
     assert (again.is_whole, names(again.entries)) == (True, ["ban::b"])
     other._history = "0" * 40
     await log.write([Edit("ban::c", "{}", 0)])
-    elsewhere = await other.read()
+    elsewhere = await heard(other)
     assert elsewhere is not None
     assert (elsewhere.is_whole, names(elsewhere.entries)) == (True, ["ban::b", "ban::c"])
 
@@ -196,14 +230,26 @@ async def test_a_change_that_was_lost_is_not_taken_for_the_next(
     await log.write([Edit("ban::a", "{}", 0)])
     before = {name: redis_client.dump(name) for name in NAMES}
     await log.write([Edit("ban::lost", "{}", 0)])
-    await other.read()
+    await heard(other)
     for name, value in before.items():
         redis_client.restore(name, 3_600_000, value, replace=True)  # type: ignore[arg-type]  # bytes
     await log.write([Edit("ban::other", "{}", 0)])
     other._history = "0" * 40  # as it is when another server has taken over
-    news = await other.read()
+    news = await heard(other)
     assert news is not None
     assert (news.is_whole, names(news.entries)) == (True, ["ban::a", "ban::other"])
+
+
+async def test_who_wrote_hears_that_it_was_lost(log: RedisChanges, redis_client: redis.Redis, clock: HandClock) -> None:
+    """Also where the server is again as it was when it was heard last."""
+    await heard(log)
+    await log.write([Edit("ban::lost", "{}", 0)])
+    for name in NAMES:
+        redis_client.delete(name)
+    news = await heard(log)
+    assert news is not None
+    assert (news.is_whole, list(news.entries)) == (True, [])
+    assert await heard(log) is None
 
 
 async def test_everything_on_the_server_expires(log: RedisChanges, redis_client: redis.Redis) -> None:
@@ -223,7 +269,7 @@ async def test_there_are_ten_thousand_at_most(either: MemoryChanges | RedisChang
     with pytest.raises(StoreOverloadedError, match="10,000 are in force"):
         await either.write([Edit("ban::5000", "changed", 0), Edit("ban::one more", "{}", 0)])
     ((is_changed, _),) = await either.write([Edit("ban::5000", "again", 0)])
-    news = await either.read(whole=True)
+    news = await heard(either, whole=True)
     assert news is not None
     assert (is_changed, len(news.entries)) == (True, ENTRIES_MAX)
     assert [entry.payload for entry in news.entries if entry.name == "ban::5000"] == ["again"]
@@ -251,9 +297,10 @@ async def test_values_that_nobody_can_have_written_are_no_entries(log: RedisChan
     ((is_changed, _),) = await log.write([Edit("ban::a", "{}", 0)])
     assert is_changed
     redis_client.hset(NAMES[2], "ban::b", "")
-    redis_client.zadd(NAMES[3], {"ban::b": 1})
+    redis_client.hset(NAMES[2], "ban::d", f"{'9' * 5_000} 0 1 0 {{}}")
+    redis_client.zadd(NAMES[3], {"ban::b": 1, "ban::d": 1})
     await log.write([Edit("ban::c", "{}", 0)])
-    news = await log.read(whole=True)
+    news = await heard(log, whole=True)
     assert news is not None
     assert names(news.entries) == ["ban::a", "ban::c"]
 

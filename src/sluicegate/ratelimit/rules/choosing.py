@@ -6,17 +6,20 @@ others are tried each time. And where rules that follow one another count for th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
+
+from sluicegate.ratelimit.rules.scheduling import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from sluicegate.ratelimit.limit import Limit
     from sluicegate.ratelimit.rules.model import KeyTemplate, Rule
+    from sluicegate.ratelimit.rules.rolling import Rollout
     from sluicegate.utils import Clock
 
     Asked = tuple[Limit, str] | tuple[Limit, str, int]
-    Step = tuple[Limit, Callable[[Mapping[str, str]], bool] | None, KeyTemplate, int, Rule | None]
+    Step = tuple[Limit, Callable[[Mapping[str, str]], bool] | None, KeyTemplate, int, Schedule | Rollout | None]
 
 __all__ = ["Choice"]
 
@@ -64,16 +67,18 @@ class Choice:
                 if key is not None:
                     if varying is None:
                         found.append((limit, key) if cost == 1 else (limit, key, cost))
+                    elif type(varying) is Schedule:
+                        chosen = varying.limit_at(clock.now_us()) or limit
+                        found.append((chosen, key) if cost == 1 else (chosen, key, cost))
                     else:
-                        limits = varying.limits_for(key, clock.now_us())
-                        found += [(limit, key) if cost == 1 else (limit, key, cost) for limit in limits]
+                        limits = cast("Rollout", varying).limits_for(key)
+                        found += [(each, key) if cost == 1 else (each, key, cost) for each in limits]
         return found
 
 
 def _step(rule: Rule, template: KeyTemplate) -> Step:
     covers = None if rule.match.is_empty else rule.match.covers
-    varying = rule if rule.schedule is not None or rule.rollout is not None else None
-    return rule.limit, covers, template, rule.cost, varying
+    return rule.limit, covers, template, rule.cost, rule.schedule or rule.rollout
 
 
 def _segments(rule: Rule) -> set[str] | None:

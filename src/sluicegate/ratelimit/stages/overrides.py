@@ -9,15 +9,16 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from threading import Lock
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from sluicegate.ratelimit.bans import BAN, OVERRIDE, ban_of, override_of, target_of
+from sluicegate.ratelimit.bans import BAN, OVERRIDE, override_of, target_of
 from sluicegate.ratelimit.decision import BANNED, NEVER_US, NOTHING_TAKEN, Decision
 from sluicegate.ratelimit.stores.change_log import ENDLESS, ENTRIES_MAX
 from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.limit import Limit
@@ -37,8 +38,11 @@ _decision_of = tuple.__new__  # a third of the cost of the generated constructor
 class _OfKey(NamedTuple):
     """What holds for one key, by the limit's name; never changed, but replaced."""
 
-    bans: dict[str, Entry]
-    overrides: dict[str, Entry]
+    bans: Mapping[str, Entry]
+    overrides: Mapping[str, Entry]
+
+
+_NOTHING: Final = _OfKey(MappingProxyType({}), MappingProxyType({}))  # shared, for nearly every key has only one
 
 
 class Overrides:
@@ -122,28 +126,28 @@ class Overrides:
         places = [of_key.bans if kind == BAN else of_key.overrides for of_key in list(self.known.values())]
         return [entry for place in places for entry in place.values() if now_us < entry.ends_us]
 
-    def told_of_bans(self, entries: Sequence[Entry], is_whole: bool) -> None:  # noqa: FBT001 - a listener's
-        """Take in what a fleet was told of bans."""
-        self._take_in(BAN, entries, is_whole=is_whole)
+    def told_of_bans(self, entries: Sequence[Entry], names: Collection[str] | None = None) -> None:
+        """Take in what a fleet was told of bans; *names* are those that there are, where others are no more."""
+        self._take_in(BAN, entries, names)
 
-    def told_of_overrides(self, entries: Sequence[Entry], is_whole: bool) -> None:  # noqa: FBT001 - a listener's
-        """Take in what a fleet was told of overrides."""
-        self._take_in(OVERRIDE, entries, is_whole=is_whole)
+    def told_of_overrides(self, entries: Sequence[Entry], names: Collection[str] | None = None) -> None:
+        """Take in what a fleet was told of overrides; *names* as for bans."""
+        self._take_in(OVERRIDE, entries, names)
 
     def note(self, entry: Entry) -> None:
         """Know of a ban that the fleet has not been told of yet; where there is no room, it has to wait for that."""
         if len(self.known) < ENTRIES_MAX:
-            self._take_in(BAN, (entry,), is_whole=False)
+            self._take_in(BAN, (entry,), None)
             self._noted.add(entry.name)
 
-    def _take_in(self, kind: str, entries: Sequence[Entry], *, is_whole: bool) -> None:
+    def _take_in(self, kind: str, entries: Sequence[Entry], names: Collection[str] | None) -> None:
         with self._lock:
             now_us = self._monotonic_us()
-            if is_whole:
-                self._drop_all_but({entry.name for entry in entries}, kind)
+            if names is not None:
+                self._drop_all_but(names, kind)
             for entry in entries:
                 self._noted.discard(entry.name)
-                with suppress(ValueError, KeyError, TypeError):  # it is of a kind that only a newer version can read
+                with suppress(ValueError):  # of a name that only a newer version can read
                     self._put(kind, entry, now_us)
             if now_us - self._swept_us >= SWEEP_US:
                 self._swept_us = now_us
@@ -151,24 +155,26 @@ class Overrides:
 
     def _put(self, kind: str, entry: Entry, now_us: int) -> None:
         limit, key = target_of(entry)
-        bans, overrides = self.known.get(key, _OfKey({}, {}))
+        bans, overrides = self.known.get(key, _NOTHING)
         place = dict(bans if kind == BAN else overrides)
         place.pop(limit, None)
         if entry.payload and now_us < entry.known_us:
-            (ban_of if kind == BAN else override_of)(entry)
             place[limit] = entry
         self._replace(key, _OfKey(place, overrides) if kind == BAN else _OfKey(bans, place))
 
-    def _drop_all_but(self, names: set[str], kind: str) -> None:
+    def _drop_all_but(self, names: Collection[str], kind: str) -> None:
         for key, (bans, overrides) in list(self.known.items()):
             held = bans if kind == BAN else overrides
+            if all(entry.name in names for entry in held.values()):
+                continue
             place = {limit: entry for limit, entry in held.items() if entry.name in names or entry.name in self._noted}
             self._replace(key, _OfKey(place, overrides) if kind == BAN else _OfKey(bans, place))
 
     def _sweep(self, now_us: int) -> None:
         for key, of_key in list(self.known.items()):
             left = [{name: entry for name, entry in place.items() if now_us < entry.known_us} for place in of_key]
-            self._replace(key, _OfKey(*left))
+            if sum(map(len, left)) < sum(map(len, of_key)):
+                self._replace(key, _OfKey(*left))
         self._noted &= {entry.name for bans, _ in self.known.values() for entry in bans.values()}
 
     def _replace(self, key: str, of_key: _OfKey) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ENDLESS", "ENTRIES_MAX", "ChangeLog", "Edit", "Entry", "Escalation", "News"]
 
-ENTRIES_MAX: Final = 10_000  # some two megabytes, here and in every process; who bans more has an attack, not a list
+ENTRIES_MAX: Final = 10_000  # seven megabytes in each process, three on the server; more is an attack, not a list
 ENDLESS: Final = 0  # the end of what has none
 
 
@@ -103,10 +103,12 @@ class News(NamedTuple):
     Attributes:
         entries: The entries.
         is_whole: Whether they are all that there are; else only those that have changed.
+        mark: By which the log knows what it has told.
     """
 
     entries: Sequence[Entry]
     is_whole: bool
+    mark: tuple[str, str] = ("", "")
 
 
 class ChangeLog(Protocol):
@@ -129,11 +131,15 @@ class ChangeLog(Protocol):
         ...
 
     async def read(self, *, whole: bool = False) -> News | None:
-        """Return what has changed since it was last read, or all; ``None`` where nothing has.
+        """Return what has changed since what was heard last, or all; ``None`` where nothing has.
 
         Raises:
             StoreError: There is no answer.
         """
+        ...
+
+    def heard(self, news: News) -> None:
+        """Note that *news* is known now: who was cancelled before is told it again."""
         ...
 
     async def wait(self) -> None:

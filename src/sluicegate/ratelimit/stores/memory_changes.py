@@ -76,6 +76,9 @@ class MemoryChanges:
             entries = [_entry(name, kept, now_us, monotonic_us) for name, kept in self._kept.items()]
         return News(entries, is_whole=True)
 
+    def heard(self, news: News) -> None:
+        """Note nothing: all is told each time; see `ChangeLog`."""
+
     async def wait(self) -> None:
         """Come back at once: there is nobody else who writes."""
 

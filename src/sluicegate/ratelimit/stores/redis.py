@@ -81,6 +81,7 @@ class RedisStore:
 
     Attributes:
         coalesces: Whether requests that are alike travel once; may be changed at any time.
+        marks: Whether states say which rule they are of where a limit has it so; may be changed at any time.
         place: Which hash tag the state of a limit and key has, where there are hash tags; see `DistantStore`.
         keyspace: Names the keys.
         on_bound: Called with each event loop that it belongs to from then on, in its thread.
@@ -107,7 +108,7 @@ class RedisStore:
         self.on_bound: Callable[[asyncio.AbstractEventLoop], None] | None = None
         self._deadline_us = deadline_us
         self._batching = batching
-        self.coalesces = True
+        self.coalesces = self.marks = True
         self.place: Callable[[Limit, str], int] | None = self._place if self._keyspace.tags else None
         self._script = script or decide_script()
         self._calendars = CalendarRules()
@@ -271,7 +272,7 @@ class RedisStore:
     ) -> None:
         """Have the requests at these places decided, each part in one call; what comes of it goes to their places."""
         own = [[requests[place] for place in places] for places in parts]
-        encoders = [Encoder(self._keyspace, self._calendars, now_us, coalesces=self.coalesces) for _ in parts]
+        encoders = [self._encoder(now_us) for _ in parts]
         calls = [
             ScriptCall(
                 self._script,
@@ -296,13 +297,16 @@ class RedisStore:
                 outcomes[place] = outcome
 
     async def _decide(self, requests: Sequence[Request], now_us: int, left_us: int) -> Sequence[Outcome]:
-        encoder = Encoder(self._keyspace, self._calendars, now_us, coalesces=self.coalesces)
+        encoder = self._encoder(now_us)
         args = encoder.encode(requests)
         sent_us = self._clock.monotonic_us()
         raw = await self._client.run(
             self._script, encoder.keys, args, read_only=_reads_only(requests), deadline_us=left_us
         )
         return self._told(encoder, raw, requests, sent_us)
+
+    def _encoder(self, now_us: int) -> Encoder:
+        return Encoder(self._keyspace, self._calendars, now_us, coalesces=self.coalesces, marks=self.marks)
 
     def _told(self, encoder: Encoder, raw: list[int], requests: Sequence[Request], sent_us: int) -> Sequence[Outcome]:
         if raw[1]:
@@ -311,13 +315,13 @@ class RedisStore:
 
     def _groups(self, requests: Sequence[Request]) -> Sequence[Sequence[int]]:
         """Return the places of the requests, those of one hash tag together, but no more than go in one call."""
-        place_of, most = self._place, self._batching.requests_max
+        tag, most = self._keyspace.tag, self._batching.requests_max
         groups: dict[int, list[int]] = {}
         are_single = True
-        for at, request in enumerate(requests):
+        for place, request in enumerate(requests):
             members = request[1]
             limit, key, _ = members[0]
-            groups.setdefault(place_of(limit, key), []).append(at)
+            groups.setdefault(tag(key, limit.plan.group), []).append(place)
             are_single = are_single and len(members) == 1
         if are_single and max(map(len, groups.values())) <= most:
             return list(groups.values())

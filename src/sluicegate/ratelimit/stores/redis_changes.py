@@ -7,6 +7,7 @@ server), or the server's history is (another server has taken over, and may have
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,6 +29,8 @@ WAIT_MS = 5_000  # then it looks whether the version still is what it was: a sig
 FAMILIAR_US = 20_000_000  # who has not looked for longer is told all: what was dropped is told for a minute
 _HEAD = 4  # before the entries in an answer
 _OF_EACH = 5  # in the answer to a change: four numbers and the payload
+_DIGITS = 16  # of a number below 2^53
+_READ_AT_ONCE = 250  # a millisecond or two of the event loop, on which decisions wait
 _NUMBERS = 4  # before the payload of an entry: its version, its end, until when it is known, how often in a row
 
 
@@ -78,7 +81,8 @@ class RedisChanges:
         """Know nothing; see `ChangeLog`."""
         self._version = ""
         self._history = ""
-        self._read_us = 0
+        self._asked_us = self._heard_us = 0
+        self._has_written = False  # since it heard: more is known here than the version says
 
     async def write(self, edits: Sequence[Edit]) -> list[tuple[bool, Entry]]:
         """Make changes, all or none; see `ChangeLog`."""
@@ -87,6 +91,7 @@ class RedisChanges:
             factor, most_us, forget_us = escalation or ("", 0, 0)
             args += (name, payload, life_us, str(factor), most_us, forget_us)
         keys = (self._version_key, self._signal_key, self._entries_key, self._order_key)
+        self._has_written = True
         asked_us = self._clock.monotonic_us()
         raw = await self._server.call(self._write, keys, args, read_only=False, deadline_us=DEADLINE_US)
         answered_us = self._clock.monotonic_us()
@@ -108,21 +113,23 @@ class RedisChanges:
         return written
 
     async def read(self, *, whole: bool = False) -> News | None:
-        """Return what has changed since it was last read; see `ChangeLog`."""
+        """Return what has changed since what was heard last; see `ChangeLog`."""
         asked_us = self._clock.monotonic_us()
-        is_familiar = not whole and asked_us - self._read_us < FAMILIAR_US
-        args = (self._version, self._history if is_familiar else "")
+        is_familiar = not whole and asked_us - self._heard_us < FAMILIAR_US
+        args = (self._version, self._history if is_familiar else "", int(self._has_written))
         keys = (self._version_key, self._entries_key, self._order_key)
         raw = await self._server.call(self._read, keys, args, read_only=True, deadline_us=DEADLINE_US)
         answered_us = self._clock.monotonic_us()
-        self._read_us = asked_us
         if len(raw) == 1:
+            self._heard_us = asked_us
             return None
         now_us = int(raw[1])
         entries = []
-        for name, value in zip(raw[_HEAD::2], raw[_HEAD + 1 :: 2], strict=True):
+        for at, (name, value) in enumerate(zip(raw[_HEAD::2], raw[_HEAD + 1 :: 2], strict=True)):
+            if at % _READ_AT_ONCE == _READ_AT_ONCE - 1:
+                await asyncio.sleep(0)
             *numbers, payload = value.split(b" ", _NUMBERS)
-            if len(numbers) != _NUMBERS or not all(number.isdigit() for number in numbers):
+            if len(numbers) != _NUMBERS or not all(number.isdigit() and len(number) <= _DIGITS for number in numbers):
                 continue  # no change can have written it; the next one of its name makes it whole
             _, until_us, kept_us, times = map(int, numbers)
             entries.append(
@@ -134,8 +141,15 @@ class RedisChanges:
                     answered_us=answered_us,
                 )
             )
-        self._version, self._history = raw[0].decode("ascii", "replace"), raw[2].decode("ascii", "replace")
-        return News(entries, is_whole=bool(raw[3]))
+        self._asked_us = asked_us
+        mark = (raw[0].decode("ascii", "replace"), raw[2].decode("ascii", "replace"))
+        return News(entries, is_whole=bool(raw[3]), mark=mark)
+
+    def heard(self, news: News) -> None:
+        """Note which version is known; see `ChangeLog`."""
+        self._version, self._history = news.mark
+        self._has_written = False
+        self._heard_us = self._asked_us
 
     async def wait(self) -> None:
         """Come back at the next signal, or after some seconds; see `ChangeLog`."""

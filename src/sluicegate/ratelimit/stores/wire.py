@@ -74,12 +74,14 @@ class Encoder:
         calendars: Knows the edges of calendar windows.
         now_us: About what time it is; only calendars ask, and the server has the last word.
         coalesces: Whether requests that are alike travel once; else each travels by itself.
+        marks: Whether states say which rule they are of where a limit has it so.
     """
 
     __slots__ = (
         "_calendars",
         "_coalesces",
         "_keyspace",
+        "_marks",
         "_now_us",
         "_plans",
         "_rule_args",
@@ -88,9 +90,18 @@ class Encoder:
         "keys",
     )
 
-    def __init__(self, keyspace: Keyspace, calendars: CalendarRules, now_us: int, *, coalesces: bool = True) -> None:
+    def __init__(
+        self,
+        keyspace: Keyspace,
+        calendars: CalendarRules,
+        now_us: int,
+        *,
+        coalesces: bool = True,
+        marks: bool = True,
+    ) -> None:
         self._keyspace = keyspace
         self._coalesces = coalesces
+        self._marks = marks
         self._calendars = calendars
         self._now_us = now_us
         self._plans: dict[Plan, int] = {}
@@ -257,10 +268,11 @@ class Encoder:
             number = self._plans[plan] = len(self._plans) + 1
             kind = plan.algorithm.kind
             rules = self._calendars.around(plan, self._now_us) if kind == CALENDAR else plan.rules
-            self._rule_args += (kind, int(plan.shadow), plan.tag, len(rules), plan.carry + MARKS * plan.marks)
+            marks = plan.marks and self._marks
+            self._rule_args += (kind, int(plan.shadow), plan.tag, len(rules), plan.carry + MARKS * marks)
             for rule in rules:
                 self._rule_args += rule
-            if plan.marks:
+            if marks:
                 tag, before = plan.was or (0, ())
                 self._rule_args += (tag, len(before), *(number for rule in before for number in rule))
         return number

@@ -1,11 +1,12 @@
 -- Tells what has changed since a version.
--- KEYS: version, entries, order. ARGV: the version that is known, and the history that it was of ('': tell all).
+-- KEYS: version, entries, order. ARGV: the version that is known, the history that it was of ('': tell all), and 1 where
+-- more is known than that version: who wrote it wants to hear whether it was lost.
 -- Returns the version alone where it is the one that is known; else with it the time, the history, whether all is
 -- told or only what has changed, and name and value of each entry.
 local AT_ONCE = 500 -- names in one command
 
 local version = redis.call('GET', KEYS[1]) or ''
-if version == ARGV[1] and ARGV[2] ~= '' then
+if version == ARGV[1] and ARGV[2] ~= '' and ARGV[3] == '0' then
   return { version }
 end
 local now_us = server_time_now_us()
