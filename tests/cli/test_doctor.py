@@ -33,7 +33,7 @@ def test_a_server_that_is_fit_is_told_so(redis_url: str, redis_client: redis.Red
     """Each look has its finding; what is risky has an advice."""
     redis_client.script_flush()
     found = examined("--redis", redis_url)
-    names = ["store", "connection", "version", "user", "tls", "eviction", "clock", "script", "latency"]
+    names = ["store", "flags", "connection", "version", "user", "tls", "eviction", "clock", "script", "latency"]
     assert list(found) == names
     version: Any = redis_client.info("server")
     assert version["redis_version"] in found["version"]["found"] or "Valkey" in found["version"]["found"]
@@ -104,9 +104,12 @@ def test_a_fleet_that_disagrees_is_a_finding_and_a_new_generation_mends_it(
 
 
 def test_memory_needs_no_doctor(capsys: pytest.CaptureFixture[str]) -> None:
-    """There is no server to look at."""
+    """There is no server to look at; which features are on is told all the same, as the settings do."""
     ran = run_here(capsys, "doctor")
     assert (ran.code, "memory" in ran.out) == (0, True)
+    assert "leases, deny_cache, coalescing, carrying, reload on; changes off" in " ".join(ran.out.split())
+    shown = json.loads(run_here(capsys, "config", "show", "--json").out)["settings"]
+    assert {name: row["value"] for name, row in shown.items() if name.startswith("flags.")}["flags.leases"] is True
     assert run_here(capsys, "config", "new-generation").code == 2
 
 

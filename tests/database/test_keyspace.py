@@ -53,11 +53,15 @@ def whole_slot(name: str) -> int:
     return binascii.crc_hqx(name.encode(), 0) % REDIS_CLUSTER_HASH_SLOTS
 
 
-@given(st.lists(st.one_of(KEYS, st.text("abc:1", min_size=1, max_size=9)), min_size=1, max_size=5), st.integers(0, 20))
-def test_names_of_many_are_those_of_each(keys: list[str], tags: int) -> None:
-    """Whether there are tags or not, and whether one of them needs an escape or not."""
+@given(
+    st.lists(st.one_of(KEYS, st.text("abc:1", min_size=1, max_size=9)), min_size=1, max_size=5),
+    st.integers(0, 20),
+    st.integers(0, 2),
+)
+def test_names_of_many_are_those_of_each(keys: list[str], tags: int, group: int) -> None:
+    """Whether there are tags and groups or not, and whether one of them needs an escape or not."""
     keyspace = Keyspace(tags=tags)
-    assert keyspace.names("gcra:api:", keys) == [keyspace.name("gcra:api:", key) for key in keys]
+    assert keyspace.names("gcra:api:", keys, group) == [keyspace.name("gcra:api:", key, group) for key in keys]
 
 
 def test_a_plain_key_can_be_read_on_the_server() -> None:

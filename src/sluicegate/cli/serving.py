@@ -72,7 +72,11 @@ def _serve(environment: str | None, config: str | None, said: dict[str, Any], *,
     settings = load_settings(environment, file=config, **said)
     rules_named(None, settings)
     _log_to_stderr(settings)
-    server.serve(settings, on_listening=_json_greeting if as_json else _greeting)
+    server.serve(
+        settings,
+        on_listening=_json_greeting if as_json else _greeting,
+        read=lambda: load_settings(environment, file=config, **said),
+    )
     return ALLOWED
 
 

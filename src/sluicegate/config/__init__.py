@@ -11,6 +11,7 @@ from sluicegate.config.environments import (
     TestSettings,
 )
 from sluicegate.config.loading import Loaded, load_settings, read_settings
+from sluicegate.config.switching import LiveSettings, features_of
 from sluicegate.config.telling import Row, commented_file, effective, schema, shown_url
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "App",
     "DevelopmentSettings",
     "Finding",
+    "LiveSettings",
     "Loaded",
     "ProductionSettings",
     "Row",
@@ -27,6 +29,7 @@ __all__ = [
     "commented_file",
     "diagnose",
     "effective",
+    "features_of",
     "load_settings",
     "open",
     "parts",

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sluicegate.config.risks import risks_of
+from sluicegate.config.switching import features_of
 from sluicegate.database import Credentials, FilePassword, Keyspace, Password, Tls, connect, tags_for
 from sluicegate.monitoring import Logger, StandardLogger, StructlogLogger
-from sluicegate.ratelimit import Batching, Features, Limiter, RedisStore
+from sluicegate.ratelimit import Batching, Limiter, RedisStore
 from sluicegate.ratelimit.rules import LiveRules
 from sluicegate.utils import ConfigurationError, InvalidInputError, SystemClock
 
@@ -157,8 +158,10 @@ def limiter_of(settings: Settings, *, clock: Clock, logger: Logger, client: Redi
         "lease_keys_max": settings.leases.keys_max,
     }
     if client is None:
-        return Limiter(keys_max=settings.memory.keys_max, **common)
-    redis, batching, flags = settings.redis, settings.batching, settings.flags
+        limiter = Limiter(keys_max=settings.memory.keys_max, **common)
+        limiter.switch(features_of(settings))
+        return limiter
+    redis, batching = settings.redis, settings.batching
     tags = redis.hash_tags if redis.hash_tags is not None else tags_for(redis.url and redis.url.get_secret_value())
     secret = redis.key_secret.get_secret_value().encode() if redis.key_secret else b""
     store = RedisStore(
@@ -172,14 +175,7 @@ def limiter_of(settings: Settings, *, clock: Clock, logger: Logger, client: Redi
         ),
     )
     limiter = Limiter(store=store, **common)
-    features = Features(
-        leases=flags.leases,
-        deny_cache=flags.deny_cache,
-        coalescing=flags.coalescing,
-        carrying=flags.carrying,
-        changes=flags.changes,
-    )
-    limiter.switch(features)
+    limiter.switch(features_of(settings))
     return limiter
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from sluicegate.config.switching import flags_told
 from sluicegate.config.telling import shown_url
 from sluicegate.ratelimit import decide_script
 from sluicegate.utils import ConfigurationError, StoreAuthenticationError, StoreError
@@ -55,9 +56,10 @@ async def diagnose(app: App) -> list[Finding]:
     client = app.client
     if client is None:
         advice = "set redis.url where several processes are to share their limits"
-        return [Finding(name="store", state="ok", found="the memory of the process", advice=advice)]
+        return [Finding(name="store", state="ok", found="the memory of the process", advice=advice), _flags(app)]
     url = app.settings.redis.url
     found = [Finding(name="store", state="ok", found=shown_url(url.get_secret_value()) if url else "a client of yours")]
+    found.append(_flags(app))
     try:
         reached = await _reached(app)
         found.append(reached)
@@ -66,6 +68,10 @@ async def diagnose(app: App) -> list[Finding]:
     finally:
         await app.aclose()
     return found
+
+
+def _flags(app: App) -> Finding:
+    return Finding(name="flags", state="ok", found=flags_told(app.settings))
 
 
 async def _reached(app: App) -> Finding:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sluicegate.config.environments import Settings
     from sluicegate.config.loading import Loaded
 
-__all__ = ["Row", "commented_file", "effective", "schema", "shown_url"]
+__all__ = ["Row", "commented_file", "differing", "effective", "schema", "shown_url"]
 
 HIDDEN = "(set, not shown)"
 WIDTH = 100
@@ -45,6 +45,12 @@ def effective(loaded: Loaded) -> list[Row]:
     return [
         Row(".".join(path), _shown(path, value), loaded.origin(path)) for path, value in _leaves(loaded.settings, ())
     ]
+
+
+def differing(before: Settings, after: Settings) -> list[str]:
+    """Return the names of the settings that differ, joined by dots."""
+    own = dict(_leaves(before, ()))
+    return [".".join(path) for path, value in _leaves(after, ()) if path not in own or own[path] != value]
 
 
 def schema(environment: str) -> dict[str, Any]:

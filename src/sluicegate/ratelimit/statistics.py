@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
+from sluicegate.ratelimit.features import Features
 from sluicegate.ratelimit.outcomes import AGREED, CACHED, COMPARED, EARLY, OUTCOMES
 from sluicegate.ratelimit.stores.memory import MemoryStore
 
@@ -29,6 +30,7 @@ class Statistics:
         lost_keys: Keys that had to be forgotten for want of room while they still had a state.
         compared: Of limits that are rolled out, how often the one in force and the one beside it said the same, by
             limit name and outcome: ``agreed``, ``only_candidate_denied`` or ``only_current_denied``.
+        features: Which features are on now.
     """
 
     decisions: Mapping[tuple[str, str], int]
@@ -36,6 +38,7 @@ class Statistics:
     keys: int
     lost_keys: int
     compared: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    features: Features = field(default_factory=Features)
 
     def comparison(self, name: str) -> dict[str, int]:
         """Return how often a limit that is rolled out and the one beside it agreed, or only one of them denied."""
@@ -50,7 +53,7 @@ class Statistics:
         compared = _named(table, COMPARED, AGREED)
         store = engine.store
         keys, lost = (store.keys, store.lost) if isinstance(store, MemoryStore) else (0, 0)
-        return cls(decisions, early, keys, lost, compared)
+        return cls(decisions, early, keys, lost, compared, engine.features)
 
 
 def _named(table: Mapping[str, tuple[int, ...]], columns: tuple[str, ...], first: int) -> dict[tuple[str, str], int]:

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 
-from sluicegate.config import parts
+from sluicegate.config import LiveSettings, parts
 from sluicegate.server.app import create_app
+from sluicegate.server.reloading import Reloading
 from sluicegate.server.workers import Crew
 from sluicegate.utils import ConfigurationError, InvalidInputError, shape_of
 
@@ -40,7 +41,12 @@ _NAMES_SHOWN_MAX = 20  # a line of them; GET /v1/limits has all
 _RETRY_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)  # then the last one again: a line in the log each
 
 
-def serve(settings: Settings, *, on_listening: Callable[[str, App], None] | None = None) -> None:
+def serve(
+    settings: Settings,
+    *,
+    on_listening: Callable[[str, App], None] | None = None,
+    read: Callable[[], Settings] | None = None,
+) -> None:
     """Serve the HTTP interface until SIGTERM or SIGINT, then finish what is in flight.
 
     After SIGTERM ``/readyz`` says 503 for a while, while everything is still served; then no connection is
@@ -50,6 +56,8 @@ def serve(settings: Settings, *, on_listening: Callable[[str, App], None] | None
     Args:
         settings: What to serve, where, and how long things may take; see `sluicegate.config.load_settings`.
         on_listening: Called once with the service's URL and its parts when it accepts connections.
+        read: Returns what the sources of the settings say now. It is asked on SIGHUP: flags that differ are put in
+            force, and what else differs is named in the log, for it needs a restart. Default: settings stay.
 
     Raises:
         InvalidInputError: The address is taken, or a setting is refused.
@@ -59,19 +67,20 @@ def serve(settings: Settings, *, on_listening: Callable[[str, App], None] | None
     if app.rules is None:
         raise ConfigurationError([InvalidInputError("rules", "nothing", "a file that defines the limits")])
     listening = on_listening or (lambda _url, _app: None)
+    live = LiveSettings(settings, read, app.logger) if read is not None else None
     with _listening(settings.server.host, settings.server.port) as listener:
         _tell_what_answers_without_the_store(app.rules, app.logger)
         _tell_of_bans_that_nobody_hears_of(app)
         url = _url_of(listener, "http" if settings.server.tls_cert_file is None else "https")
         secret = settings.server.secret.get_secret_value() if settings.server.secret is not None else None
         if settings.server.workers == 1:
-            _serve_alone(app, listener, secret, lambda: listening(url, app))
+            _serve_alone(app, listener, secret, lambda: listening(url, app), live=live)
             return
         secret = secret or token_bytes(SECRET_BYTES)  # the same for all of them
         with _server_shared(settings) as shared:
 
             def work(say: int, alive: int) -> None:
-                _serve_alone(parts(shared), listener, secret, lambda: os.write(say, b"."), alive=alive)
+                _serve_alone(parts(shared), listener, secret, lambda: os.write(say, b"."), live=live, alive=alive)
 
             Crew(settings.server.workers, work, app.logger).run(lambda: listening(url, app))
 
@@ -94,6 +103,7 @@ def _serve_alone(
     secret: bytes | None,
     on_serving: Callable[[], object],
     *,
+    live: LiveSettings | None,
     alive: int | None = None,
 ) -> None:
     """Serve in this process, until it is told to end, or until who watches it is gone."""
@@ -117,7 +127,7 @@ def _serve_alone(
     _check_certificate(config)
     running = _Server(config, application.state.health, server.drain_delay_ms / 1_000, on_serving)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(_served(running, listener, app, alive))
+        runner.run(_served(running, listener, app, live, alive))
 
 
 class _Server(uvicorn.Server):
@@ -186,9 +196,12 @@ class _Server(uvicorn.Server):
         asyncio.get_running_loop().call_later(delay_s, setattr, self, "should_exit", True)  # noqa: FBT003 - setattr's
 
 
-async def _served(server: _Server, listener: socket.socket, app: App, alive: int | None) -> None:
-    tasks: list[asyncio.Task[None]] = []
-    with server.signals_caught(), _reloading(app, tasks):
+async def _served(
+    server: _Server, listener: socket.socket, app: App, live: LiveSettings | None, alive: int | None
+) -> None:
+    trying: asyncio.Task[None] | None = None
+    reloading = Reloading(app, live)
+    with server.signals_caught(), reloading.begun():
         if alive is not None:
             asyncio.get_running_loop().add_reader(alive, server.left_alone, alive)
         try:
@@ -196,52 +209,16 @@ async def _served(server: _Server, listener: socket.socket, app: App, alive: int
             if has_store is None:
                 return
             if not has_store:
-                tasks.append(asyncio.create_task(_keep_trying(app.limiter, app.logger)))
+                trying = asyncio.create_task(_keep_trying(app.limiter, app.logger))
             await server.serve([listener])
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            if trying is not None:
+                trying.cancel()
+                await asyncio.gather(trying, return_exceptions=True)
+            await reloading.aclose()
             if alive is not None:
                 asyncio.get_running_loop().remove_reader(alive)
             await app.aclose()
-
-
-@contextlib.contextmanager
-def _reloading(app: App, tasks: list[asyncio.Task[None]]) -> Iterator[None]:
-    """Have SIGHUP, and where that is on each change of the file, put its rules in force."""
-    rules = app.rules
-    assert rules is not None
-    loop = asyncio.get_running_loop()
-    if app.settings.flags.reload:
-        tasks.append(loop.create_task(_watch(rules, app.logger)))
-    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGHUP"):
-        yield
-        return
-
-    def reload() -> None:
-        task = loop.create_task(_reload(rules))
-        tasks.append(task)
-        task.add_done_callback(tasks.remove)
-
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    try:
-        yield
-    finally:
-        loop.remove_signal_handler(signal.SIGHUP)
-
-
-async def _reload(rules: LiveRules) -> None:
-    await rules.reload()
-
-
-async def _watch(rules: LiveRules, logger: Logger) -> None:
-    try:
-        await rules.watch()
-    except ConfigurationError as error:
-        logger.warning("rules.unwatched", error=str(error), instead="SIGHUP reloads them")
-    except OSError as error:
-        logger.warning("rules.unwatched", error=error.strerror or str(error), instead="SIGHUP reloads them")
 
 
 async def _keep_trying(limiter: Limiter, logger: Logger) -> None:
