@@ -185,22 +185,80 @@ def test_several_rates_are_carried_over_one_by_one(rig: Rig, algorithm: str) -> 
     assert rig.acquire(Limit("changing", "1000/day", algorithm=algorithm)).remaining == 80 - 25 - 1
 
 
-@pytest.mark.parametrize("algorithm", COUNTED)
-def test_refunds_and_resets_know_a_changed_rule(rig: Rig, algorithm: str) -> None:
-    """What was taken under the old rule goes back under the new one's state, and a reset forgets it."""
+@pytest.mark.parametrize("algorithm", COUNTED[:3])
+def test_a_refund_goes_back_to_the_rule_that_the_state_is_of(rig: Rig, algorithm: str) -> None:
+    """Whichever rule the units were taken under: nothing is carried over by it, and nothing is lost."""
     old = limit_of(algorithm, 100)
     changed = limit_of(algorithm, 200, "additive").changed_from(old)
     decision = rig.acquire(old, cost=60)
     assert rig.acquire(changed, cost=20).remaining == 120
-    assert rig.refund(decision) == 0  # the old rule finds nothing owed any more, and no more than its own limit left
-    assert rig.peek(changed).remaining == 100
+    assert rig.refund(decision) == 60
+    assert rig.refund(decision) == 60  # once
+    assert rig.peek(changed).remaining == 180
     rig.advance_us(1)  # decisions of one moment are one to the server where nothing else tells them apart
     decision = rig.acquire(changed, cost=50)
-    assert rig.acquire(old, cost=10).remaining == 40
-    assert rig.refund(decision) == 50
-    assert rig.peek(changed).remaining == 90
-    assert rig.reset(changed)
+    assert rig.acquire(old, cost=10).remaining == 90
+    assert rig.refund(decision) == 10  # under the old rule no more is owed
+    assert rig.peek(old).remaining == 100
+    assert rig.peek(changed).remaining == 100  # and what looks like none is no better than it looks
+
+
+@pytest.mark.parametrize("algorithm", COUNTED)
+def test_a_reset_forgets_whatever_rule_it_is_of(rig: Rig, algorithm: str) -> None:
+    """The key begins anew under both."""
+    old = limit_of(algorithm, 100)
+    changed = limit_of(algorithm, 200).changed_from(old)
+    rig.acquire(old, cost=60)
+    rig.acquire(changed, cost=20)
+    assert rig.reset(old)
     assert rig.peek(changed).remaining == 200
+    rig.acquire(changed, cost=20)
+    assert rig.reset(changed)
+    assert rig.peek(old).remaining == 100
+
+
+@pytest.mark.parametrize("periods", [(60, 61), (60, 90), (60, 50), (10, 15), (10, 7)])
+@pytest.mark.parametrize("way", WAYS[:3])
+def test_windows_of_other_lengths_count_each_for_itself(rig: Rig, way: str, periods: tuple[int, int]) -> None:
+    """Over many windows two rules in turn admit no more than both together, however their edges lie."""
+    old, changed = (
+        Limit("changing", f"20 per {seconds} s", algorithm="fixed_window", on_change=way) for seconds in periods
+    )
+    changed = changed.changed_from(old)
+    admitted = 0
+    for step in range(600):
+        rig.advance_us(1_000_000)
+        admitted += rig.acquire(old if step % 2 else changed, cost=2).allowed * 2
+    assert admitted <= sum(limit.most_in(600) for limit in (old, changed))
+    assert admitted >= 20 * 600 // (2 * sum(periods))
+
+
+@pytest.mark.parametrize("algorithm", COUNTED[:3])
+def test_rates_are_carried_over_to_those_of_about_their_length(rig: Rig, algorithm: str) -> None:
+    """Wherever they stand in the text."""
+    one = Limit("changing", "1000/hour", algorithm=algorithm)
+    two = Limit("changing", "10/s; 1000/hour", algorithm=algorithm).changed_from(one)
+    rig.acquire(one, cost=1000)
+    rig.advance_us(2_000_000)
+    assert not rig.acquire(two, cost=5).allowed
+    other = Limit("changing", "2000/hour; 10/s", algorithm=algorithm, on_change="additive").changed_from(two)
+    assert rig.acquire(other, "other", cost=1).remaining == 9
+    rig.acquire(two, "third", cost=1)
+    rig.advance_us(2_000_000)
+    assert rig.acquire(other, "third", cost=10).allowed
+
+
+@pytest.mark.parametrize("algorithm", COUNTED)
+def test_units_of_a_rule_that_says_nothing_count_as_long(rig: Rig, algorithm: str) -> None:
+    """An override that ended and comes again finds what the limit has taken meanwhile."""
+    limit = limit_of(algorithm, 100)
+    override = limit_of(algorithm, 200).changed_from(limit)
+    rig.acquire(override)
+    rig.acquire(limit)
+    rig.advance_us(600_000_000)
+    while rig.acquire(limit, cost=1).allowed:
+        pass
+    assert not rig.acquire(override).allowed
 
 
 def test_rules_of_one_limit_in_one_request_or_batch_take_turns(rig: Rig) -> None:

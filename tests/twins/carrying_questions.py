@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from tests.twins.drawing import Asked
 
-__all__ = ["ask_calendar_quota", "ask_fixed_window", "ask_gcra", "ask_sliding", "ask_units_of"]
+__all__ = ["ask_calendar_quota", "ask_fixed_window", "ask_gcra", "ask_nearest", "ask_sliding", "ask_units_of"]
 
 KEEP, PROPORTIONAL, ADDITIVE, ANEW = range(4)
 
@@ -50,6 +50,14 @@ def ask_units_of(random: Random) -> Asked:
     remaining = min(old, near(random, 0, old, new, abs(old - new), random.randint(0, old)))
     way = random.randrange(4)
     return (way, remaining, old, new), (_units(way, remaining, old, new),)
+
+
+def ask_nearest(random: Random) -> Asked:
+    """Ask which of several rates looks back for about as long as another."""
+    lengths = tuple(rate(random)[1] for _ in range(random.randint(1, 4)))
+    length = random.choice((*lengths, rate(random)[1], 2 * lengths[0]))
+    distances = [max(Fraction(own, length), Fraction(length, own)) for own in lengths]
+    return (lengths, length), (distances.index(min(distances)),)  # type: ignore[return-value] # one is a list
 
 
 def ask_gcra(random: Random) -> Asked:

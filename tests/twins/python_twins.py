@@ -67,8 +67,8 @@ def _counter_answer(algorithm: str, verb: str, args: tuple[int, ...]) -> tuple[i
 
 
 def _carried(function: str, args: tuple[int, ...]) -> tuple[int, ...]:
-    if function == "units_of":
-        return (carrying.units_of(*args),)
+    if function in ("units_of", "nearest"):
+        return (getattr(carrying, function)(*args),)
     first, second, *rest = args
     third = rest.pop(0) if function in ("gcra_carried", "sliding_carried") else 0
     now_us, new_at_us, way, *numbers = rest

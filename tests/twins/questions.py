@@ -13,7 +13,14 @@ from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.oracle import calendar_quota, fixed_window, gcra, sliding_window_counter
-from tests.twins.carrying_questions import ask_calendar_quota, ask_fixed_window, ask_gcra, ask_sliding, ask_units_of
+from tests.twins.carrying_questions import (
+    ask_calendar_quota,
+    ask_fixed_window,
+    ask_gcra,
+    ask_nearest,
+    ask_sliding,
+    ask_units_of,
+)
 from tests.twins.drawing import (
     CAPACITY_US_MAX,
     EXACT_MAX,
@@ -295,6 +302,7 @@ QUESTIONED: dict[str, tuple[Callable[[Random], Asked], int]] = {
     "sliding_window_log_decide": (_ask_sliding_window_log_decide, 1_000),
     "concurrency_decide": (_ask_concurrency_decide, 400),
     "carrying_units_of": (ask_units_of, 600),
+    "carrying_nearest": (ask_nearest, 600),
     "carrying_gcra_carried": (ask_gcra, 3_000),
     "carrying_fixed_window_carried": (ask_fixed_window, 1_500),
     "carrying_calendar_quota_carried": (ask_calendar_quota, 1_500),

@@ -133,8 +133,8 @@ class BlockingLimiter:
         request, order = checked_all(limits)
         joint = Joint(self._engine, request)
         try:
-            while joint.left is not None:
-                joint.settle(self._outcome(joint.left))
+            while joint.left:
+                joint.settle([self._outcome(request) for request in joint.left])
         except SluicegateError:
             joint.put_back()
             raise

@@ -169,8 +169,9 @@ class JointDecision:
         return str(self.binding)
 
 
-def _wait_rank(decision: Decision) -> tuple[bool, int]:
-    return decision.retry_after_us == NEVER_US, decision.retry_after_us
+def _wait_rank(decision: Decision) -> tuple[bool, bool, int]:
+    wait_us = decision.retry_after_us
+    return wait_us == NEVER_US, wait_us != 0, wait_us  # what does not wait is denied along with another
 
 
 def _room_rank(decision: Decision) -> tuple[bool, int]:

@@ -38,7 +38,7 @@ class Joint:
         request: The checked request.
 
     Attributes:
-        left: What the store has to be asked next, or ``None`` when all is decided.
+        left: What the store has to be asked next, all at once; nothing when all is decided.
         decisions: One for each member, when all is decided.
         owed: What has to be given back to the store in the end.
 
@@ -50,15 +50,15 @@ class Joint:
         self._engine = engine
         self._members = request.members
         self._spent: dict[int, Decision] = {}
-        self._ahead: list[int] = []  # the places of what is asked before the rest, the next at the end
+        self._ahead: list[int] = []  # the places of what is asked before the rest
         self._beside = {at for at, (limit, _, _) in enumerate(request.members) if limit.beside and at}
         self._places: Sequence[int] = range(len(request.members))  # of those that are left, in the order asked
-        self.left: Request | None = request
+        self.left: Sequence[Request] = (request,)
         self.decisions: tuple[Decision, ...] = ()
         self.owed: list[Request] = []
         if engine.ruling.by_key:
             self._rule()
-        if engine.store.at_once or self.left is None:
+        if engine.store.at_once or not self.left:
             return
         engine.check_open()
         if engine.denials.denials and self._deny():
@@ -67,15 +67,14 @@ class Joint:
         if any(limit.plan.lease_us for limit, _, _ in self._members):
             self._spend(home)
 
-    def settle(self, outcome: Reply | StoreError) -> None:
-        """End it with what the store answered to what was left, or its failure."""
-        assert self.left is not None
-        engine, asked = self._engine, self.left
-        self.left = None
-        answers = engine.answered(asked, outcome) if isinstance(outcome, Reply) else engine.fallen_back(asked, outcome)
+    def settle(self, outcomes: Sequence[Reply | StoreError]) -> None:
+        """Go on with what the store answered to each that was left, or its failure."""
+        asked, self.left = self.left, ()
+        answered = [self._answers(*each) for each in zip(asked, outcomes, strict=True)]
         if self._ahead:
-            self._settle_ahead(answers[0])
+            self._settle_ahead([answers[0] for answers in answered])
             return
+        (answers,), (outcome,) = answered, outcomes
         if self._beside and isinstance(outcome, Reply):
             self._remember_those_beside(answers, outcome)
         if not self._spent:
@@ -117,7 +116,7 @@ class Joint:
     def _end_with(self, found: Sequence[Decision | None], source: str, *, compared: Sequence[Decision] = ()) -> None:
         """End it with what was found, of which at least one denies; the others were not asked."""
         at_us = next(each.decided_at_us for each in found if each is not None and not each.allowed)
-        self.left = None
+        self.left = ()
         decisions = tuple(
             _untold(*member, at_us, source) if each is None else each
             for each, member in zip(found, self._members, strict=True)
@@ -131,6 +130,10 @@ class Joint:
                 wait_us = reply.answers[ANSWER_LENGTH * number + 2]
                 denial = decision._replace(allowed=False, retry_after_us=wait_us, shadow_denied=False)
                 self._engine.denials.remember(denial, reply.sent_us)
+
+    def _answers(self, asked: Request, outcome: Reply | StoreError) -> tuple[Decision, ...]:
+        engine = self._engine
+        return engine.answered(asked, outcome) if isinstance(outcome, Reply) else engine.fallen_back(asked, outcome)
 
     def _denial_of(self, limit: Limit, key: str, cost: int) -> Decision | None:
         """Return a known denial, unless units that came after it are in hand."""
@@ -163,26 +166,27 @@ class Joint:
     def _ask_next(self) -> None:
         """Leave to ask what comes before the rest, or else the rest, or nothing."""
         if self._ahead:
-            self.left = Request(ACQUIRE, (self._members[self._ahead[-1]],))
+            self.left = [Request(ACQUIRE, (self._members[at],)) for at in self._ahead]
             return
         left = [at for at in range(len(self._members)) if at not in self._spent]
         # One that is asked without the one that it stands beside comes first, for no other may be left out for it.
         self._places = sorted(left, key=lambda at: at not in self._beside or at - 1 in left)
         if left:
-            self.left = Request(ACQUIRE, tuple(self._members[at] for at in self._places))
+            self.left = (Request(ACQUIRE, tuple(self._members[at] for at in self._places)),)
         else:
-            self.left = None
+            self.left = ()
             self._end(tuple(self._spent[at] for at in range(len(self._members))))
 
-    def _settle_ahead(self, decision: Decision) -> None:
-        """Go on after one that was asked before the rest, or end it."""
-        at = self._ahead.pop()
-        self._spent[at] = decision
-        if decision.allowed:
+    def _settle_ahead(self, answers: Sequence[Decision]) -> None:
+        """Go on after those that were asked before the rest, or end it."""
+        told, self._ahead = dict(zip(self._ahead, answers, strict=True)), []
+        self._spent.update(told)
+        if all(answers):
             self._ask_next()
             return
-        self._put_back({at})
-        self._end_with([self._spent.get(place) for place in range(len(self._members))], decision.source)
+        self._put_back({at for at, answer in told.items() if not answer.allowed})
+        source = next(answer.source for answer in answers if not answer.allowed)
+        self._end_with([self._spent.get(place) for place in range(len(self._members))], source)
 
     def put_back(self) -> None:
         """Put back what was taken, because the rest was refused as it stands."""

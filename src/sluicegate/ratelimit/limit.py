@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sluicegate.ratelimit.algorithms import ALGORITHMS, CALENDAR, CONCURRENCY, LOG, Algorithm
+from sluicegate.ratelimit.algorithms.exact import EXACT_MAX
 from sluicegate.ratelimit.ban_rule import BanRule
 from sluicegate.ratelimit.calendar import CalendarPeriod
 from sluicegate.ratelimit.plan import BESIDE, Plan, plain_of
@@ -23,6 +24,7 @@ __all__ = ["Limit"]
 ON_FAILURE = ("closed", "open")
 MODES = ("strict", "leased")
 WAYS = ("keep", "proportional", "additive", "reset")  # as algorithms.carrying numbers them
+TAKEN_OVER_US = 60_000_000  # a fleet has read a file by then, and what is in use was asked for
 GROUP_PARTS_MAX = 8  # as many as a rule may count by
 _OPTIONS = (
     "algorithm",
@@ -163,7 +165,7 @@ class Limit:
         shorter_us = _SHORTER_DAY_US if kind == CALENDAR else 0
         return min(rate.limit * (1 - (-(span_us - 1) // (rate.period_us - shorter_us))) for rate in self.rates)
 
-    def changed_from(self, before: Limit) -> Limit:
+    def changed_from(self, before: Limit, *, at: float | None = None) -> Limit:
         """Return this limit as one that took the place of *before*: states that do not say otherwise are of that one.
 
         They are carried over as `on_change` says, by default ``keep``. From then on states say which rule they are of,
@@ -172,6 +174,9 @@ class Limit:
 
         Args:
             before: A limit of the same name whose state it takes over.
+            at: The time of the change in seconds since the epoch, where others that know nothing of it may already
+                decide by this limit: then states that do not say otherwise are of *before* for a minute only, and
+                later are read as they stand. Default: for ever.
 
         Raises:
             InvalidInputError: *before* has another name, algorithm or group, or no state that could be carried over.
@@ -182,12 +187,20 @@ class Limit:
             raise InvalidInputError("before", str(before), f"a limit that shares its state with {self}")
         if not self.plan.algorithm.carries:
             raise InvalidInputError("limit", self.algorithm, "an algorithm whose state can be carried over")
-        changed = _restored(*self._identity())
-        origin = before.before or before
-        is_own = origin.plan.marks or origin.plan.tag == changed.plan.tag
-        object.__setattr__(changed, "before", None if is_own else origin)
-        object.__setattr__(changed, "plan", replace(changed.plan, **_marking(changed.plan, changed.before)))
-        return changed
+        now_us = 0 if at is None else round(at * 1_000_000)
+        until_us = EXACT_MAX if at is None else now_us + TAKEN_OVER_US
+        origin = before
+        if before.before is not None and before.plan.was is not None and now_us < before.plan.was[2]:
+            origin, until_us = before.before, min(until_us, before.plan.was[2])
+        is_own = origin.plan.marks or origin.plan.tag == self.plan.tag
+        return _marking(_restored(*self._identity()), None if is_own else origin, until_us)
+
+    def without_ban(self) -> Limit:
+        """Return the same limit, which bans nobody."""
+        bare = _restored(*self._identity())
+        for name, value in (("ban", None), ("before", self.before), ("plan", self.plan)):
+            object.__setattr__(bare, name, value)
+        return bare
 
     def decides_like(self, other: Limit) -> bool:
         """Say whether *other*, of the same name, is the same rule and enforced in the same way."""
@@ -211,7 +224,9 @@ class Limit:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Compiled parts hold functions; a copy in another process compiles its own.
-        return _restored, self._identity() if self.before is None else (*self._identity(), self.before)
+        if not self.plan.marks or (self.before is None and self.on_change is not None):
+            return _restored, self._identity()
+        return _restored, (*self._identity(), self.before, self.plan.was and self.plan.was[2])
 
     def _check_truths(self) -> None:
         for name in ("critical", "shadow", "candidate", "beside"):
@@ -335,17 +350,21 @@ def _check_ban(ban: object) -> None:
         raise InvalidInputError("ban", shape_of(ban), "a BanRule, or None")
 
 
-def _marking(plan: Plan, before: Limit | None) -> dict[str, Any]:
-    """Return what a plan has otherwise where it took the place of another."""
-    linear = plan.linear and not plan.algorithm.takes_burst
-    marking: dict[str, Any] = {"marks": True, "simple": False, "plain": None, "linear": linear}
+def _marking(limit: Limit, before: Limit | None, until_us: int) -> Limit:
+    """Have the states of a new *limit* say which rule they are of; those that do not are of *before* for a while."""
+    plan, was = limit.plan, None
     if before is not None:
-        other = before.plan
-        numbers = other.rules or tuple((limit, 0) for limit, _ in other.calendar)
-        marking["was"] = other.tag, numbers
-    return marking
+        numbers = before.plan.rules or tuple((rate.limit, rate.period_us) for rate in before.rates)
+        was = before.plan.tag, numbers, until_us
+    linear = plan.linear and not plan.algorithm.takes_burst
+    object.__setattr__(limit, "before", before)
+    object.__setattr__(limit, "plan", replace(plan, marks=True, simple=False, plain=None, linear=linear, was=was))
+    return limit
 
 
 def _restored(name: str, rate: Any, *options: Any) -> Limit:  # noqa: ANN401 - what __reduce__ gave
     limit = Limit(name, rate, **dict(zip(_OPTIONS, options, strict=False)))
-    return limit.changed_from(options[-1]) if len(options) > len(_OPTIONS) else limit
+    if len(options) == len(_OPTIONS):
+        return limit
+    before, until_us = options[len(_OPTIONS) :]
+    return _marking(limit, before, until_us)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from asyncio import Future, get_running_loop
-from dataclasses import replace
 from typing import TYPE_CHECKING, Self, cast
 
 from sluicegate.database import Keyspace, tags_for
@@ -212,8 +211,8 @@ class Limiter:
         request, order = checked_all(limits)
         joint = Joint(self.engine, request)
         try:
-            while joint.left is not None:
-                joint.settle(await self.engine.outcome(joint.left))
+            while joint.left:
+                joint.settle(await self.engine.outcomes(joint.left))
         except SluicegateError:
             joint.put_back()
             raise
@@ -267,7 +266,7 @@ class Limiter:
         key = checked_acquire(limit, key, cost)
         checked_seconds(timeout, "timeout", at_least=0, at_most=WAIT_SECONDS_MAX)
         if limit.ban is not None:  # who waits when told to is not to be banned for it
-            limit = replace(limit, ban=None)
+            limit = limit.without_ban()
         return await self._lines.wait(
             limit.plan.prefix + key,
             timeout,

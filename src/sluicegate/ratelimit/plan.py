@@ -40,7 +40,8 @@ class Plan:
         group: How many of a key's first parts decide where on a Cluster its state lies; 0 is the whole key.
         carry: How a state of another rule is carried over, as the script numbers the ways.
         marks: Whether states say which rule they are of, so that they can be carried over.
-        was: The rule of the states that do not say so: its tag, and one tuple of whole numbers for each rate.
+        was: The rule of the states that do not say so: its tag, one tuple of whole numbers for each rate, and until
+            when it is so, in microseconds since the epoch.
     """
 
     name: str
@@ -60,7 +61,7 @@ class Plan:
     group: int
     carry: int
     marks: bool
-    was: tuple[int, tuple[tuple[int, ...], ...]] | None
+    was: tuple[int, tuple[tuple[int, ...], ...], int] | None
 
 
 def plain_of(algorithm: Algorithm, rules: tuple[tuple[int, ...], ...]) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING
 
 import pytest
@@ -173,3 +174,52 @@ def test_a_way_that_there_is_not_is_refused(tmp_path: Path) -> None:
     path.write_text(LIMITS + "  api: {rate: 1/s, key: user, algorithm: sliding_window_log, on_change: keep}\n", "utf-8")
     with pytest.raises(ConfigurationError, match=r"limits.api.on_change: found algorithm sliding_window_log"):
         load_rules(path)
+
+
+async def test_states_that_say_nothing_are_taken_for_old_ones_for_a_minute(changing: Changing) -> None:
+    """Later they are those of processes that were started with the new file, which know of no change."""
+    old = changing.live.named["api"]
+    new = await changing.become("rate: 1000/day")
+    fresh = Limit("api", "1000/day")
+    async with Limiter(clock=changing.clock) as limiter:
+        await limiter.acquire(old, "live", 60)
+        await limiter.acquire(old, "idle", 60)
+        assert (await limiter.acquire(new, "live")).remaining == 39
+        changing.clock.advance(60)
+        await limiter.acquire(fresh, "later", 100)
+        assert (await limiter.acquire(new, "later", 0)).remaining == 900
+        assert (await limiter.acquire(new, "idle", 0)).remaining == 400  # as it stands: sixty percent are used
+        assert (await limiter.acquire(new, "live", 0)).remaining == 39
+
+
+async def test_hours_that_change_too_are_no_change_of_a_rate(changing: Changing) -> None:
+    """Of a rate at other hours nobody knows what was before it; at the same hours it follows the one of those hours."""
+    night = "schedule: [{{from: '20:00', to: '{0}', rate: {1}/day}}]"
+    first = await changing.become(f"rate: 100/day, {night.format('06:00', 10)}")
+    assert not first.plan.marks
+    await changing.become(f"rate: 100/day, {night.format('06:00', 5)}")
+    rule = changing.live.find("api")
+    assert rule is not None
+    by_day, by_night = rule.limits
+    assert not by_day.plan.marks
+    assert by_night.before is not None
+    assert by_night.before.rates[0].limit == 10
+    await changing.become(f"rate: 200/day, {night.format('07:00', 6)}")
+    rule = changing.live.find("api")
+    assert rule is not None
+    assert [limit.before for limit in rule.limits] == [None, None]
+
+
+def test_copies_know_what_the_limit_knows() -> None:
+    """In another process, and where a ban is left out."""
+    old = Limit("api", "100/day")
+    for limit in (
+        Limit("api", "200/day").changed_from(old),
+        Limit("api", "200/day").changed_from(old, at=NOON_S),
+        Limit("api", "200/day").changed_from(Limit("api", "100/day", on_change="keep")),
+        old.changed_from(old),
+        Limit("api", "200/day", on_change="reset"),
+    ):
+        for copy in (pickle.loads(pickle.dumps(limit)), limit.without_ban()):
+            assert copy == limit
+            assert (copy.before, copy.plan.was, copy.plan.marks) == (limit.before, limit.plan.was, limit.plan.marks)

@@ -55,6 +55,7 @@ class Algorithm:
         decide: The twin that decides, for kinds whose state is three whole numbers.
         refund: The twin that gives back.
         carry: The twin that carries a state over to another rate.
+        length_of: How long a rate of it looks back, in microseconds.
     """
 
     kind: int
@@ -66,6 +67,7 @@ class Algorithm:
     decide: Callable[[State, int, int, int, Any], tuple[State, int, int, int, int]] = _none
     refund: Callable[[State, int, int, int, int, Any], tuple[State, int, int]] = _none
     carry: Callable[[State, int, int, int, Any, Any], tuple[State, int]] = _none
+    length_of: Callable[[Any], int] = _none
 
     @property
     def carries(self) -> bool:
@@ -81,6 +83,7 @@ _PACED = Algorithm(
     decide=gcra.decide,
     refund=gcra.refund,
     carry=carrying.gcra_carried,
+    length_of=lambda rule: rule.capacity_us,
 )
 
 ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
@@ -96,6 +99,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
             decide=fixed_window.decide,
             refund=fixed_window.refund,
             carry=carrying.fixed_window_carried,
+            length_of=lambda rule: rule[1],
         ),
         "sliding_window_counter": Algorithm(
             kind=_SLIDING_WINDOW_COUNTER,
@@ -104,6 +108,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
             decide=sliding_window_counter.decide,
             refund=sliding_window_counter.refund,
             carry=carrying.sliding_carried,
+            length_of=lambda rule: rule[1],
         ),
         "sliding_window_log": Algorithm(
             kind=LOG, family="sliding_window_log", limit_max=LOG_LIMIT_MAX, rule_of=sliding_window_log.rule_of
@@ -115,6 +120,7 @@ ALGORITHMS: Final[Mapping[str, Algorithm]] = MappingProxyType(
             decide=calendar_quota.decide,
             refund=calendar_quota.refund,
             carry=carrying.calendar_quota_carried,
+            length_of=carrying.calendar_length_of,
         ),
         "concurrency": Algorithm(kind=CONCURRENCY, family="concurrency", limit_max=CONCURRENCY_LIMIT_MAX),
     }

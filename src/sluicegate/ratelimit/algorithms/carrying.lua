@@ -8,6 +8,20 @@ local function carrying_units_of(way, remaining, old, new)
   return math.max(0, remaining + new - old)
 end
 
+local function carrying_ratio(one, other)
+  if one > other then return one / other end
+  return other / one
+end
+
+-- The place, from 0, of the one of several rates that looks back for about as long; of two the first.
+local function carrying_nearest(lengths_us, length_us)
+  local best = 1
+  for at = 2, #lengths_us do
+    if carrying_ratio(lengths_us[at], length_us) < carrying_ratio(lengths_us[best], length_us) then best = at end
+  end
+  return best - 1
+end
+
 -- How much of the next unit is paid for, in whole microseconds.
 local function carrying_part_us(ahead_us, ahead_rem, remaining, interval_us, interval_rem, per, capacity_us, capacity_rem)
   local free_us = capacity_us - ahead_us

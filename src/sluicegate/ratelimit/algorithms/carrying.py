@@ -17,6 +17,8 @@ from sluicegate.ratelimit.algorithms import calendar_quota, gcra, sliding_window
 from sluicegate.ratelimit.algorithms.exact import share_below, share_of, time_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sluicegate.ratelimit.algorithms.calendar_quota import Rule as CalendarRule
     from sluicegate.ratelimit.algorithms.gcra import Rule as GcraRule
     from sluicegate.ratelimit.algorithms.sliding_window_counter import Rule as SlidingRule
@@ -26,9 +28,11 @@ __all__ = [
     "ANEW",
     "KEEP",
     "PROPORTIONAL",
+    "calendar_length_of",
     "calendar_quota_carried",
     "fixed_window_carried",
     "gcra_carried",
+    "nearest",
     "sliding_carried",
     "units_of",
     "window_carried",
@@ -53,6 +57,20 @@ def units_of(way: int, remaining: int, old: int, new: int) -> int:
     if way == PROPORTIONAL:
         return share_below(new, remaining, old)
     return max(0, remaining + new - old)
+
+
+def nearest(lengths_us: Sequence[int], length_us: int) -> int:
+    """Return the place of the one of several rates that looks back for about as long; of two the first."""
+    return min(range(len(lengths_us)), key=lambda at: _ratio(lengths_us[at], length_us))
+
+
+def _ratio(one: int, other: int) -> float:
+    return one / other if one > other else other / one
+
+
+def calendar_length_of(rule: tuple[int, ...]) -> int:
+    """Return how long a window of a calendar is now, or was about, where only that is known of it."""
+    return rule[3] - rule[2] if len(rule) > len(("limit", "length_us")) else rule[1]
 
 
 def gcra_carried(state: State, now_us: int, new_at_us: int, way: int, old: GcraRule, new: GcraRule) -> Carried:

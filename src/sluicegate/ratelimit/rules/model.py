@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["KEY_PARTS_MAX", "Charge", "KeyTemplate", "Rule", "Rules", "group_size", "shares_state", "state_of"]
 
 KEY_PARTS_MAX = 8  # each part lengthens every key; nobody limits by more things at once
+_PART_LENGTH_MAX = KEY_LENGTH_MAX // KEY_PARTS_MAX - 1  # and a separator; the same in every key, so that groups agree
 _DIGEST_BYTES = 16  # two keys of one digest would share a limit: 2^64 long keys until that is likely
 _EVERYBODY: Final = (GLOBAL,)
 _MACHINE: Final = SystemClock()
@@ -72,13 +73,12 @@ class KeyTemplate:
         if len(self.parts) == 1:
             value = descriptors.get(self.parts[0])
             if value:
-                return _escaped(value, "%", KEY_LENGTH_MAX)
+                return _escaped(value, "%", _PART_LENGTH_MAX)
             return GLOBAL if self.parts == _EVERYBODY else None
         values = [descriptors.get(part) for part in self.parts]
         if not all(values):
             return None
-        length_max = KEY_LENGTH_MAX // len(values) - 1  # and its separator
-        return ":".join(_escaped(value or "", "%:", length_max) for value in values)
+        return ":".join(_escaped(value or "", "%:", _PART_LENGTH_MAX) for value in values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -181,7 +181,7 @@ class LiveRules:
     def _loaded(self, path: Path) -> tuple[Rules, tuple[Doubt, ...]]:
         """Return the rules of the file, which everybody here can use; in a thread, for long files take a while."""
         rules, doubts = inspect_rules(path)
-        rules = taken_over(rules, self.current)
+        rules = taken_over(rules, self.current, self._clock.now_us())
         for check in self._checks:
             check(rules)
         return rules, doubts

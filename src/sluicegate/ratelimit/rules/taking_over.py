@@ -10,11 +10,12 @@ if TYPE_CHECKING:
 
     from sluicegate.ratelimit.limit import Limit
     from sluicegate.ratelimit.rules.model import Rule, Rules
+    from sluicegate.ratelimit.rules.scheduling import Times
 
 __all__ = ["taken_over"]
 
 
-def taken_over(rules: Rules, before: Rules) -> Rules:
+def taken_over(rules: Rules, before: Rules, now_us: int) -> Rules:
     """Return *rules* as those that take the place of *before*.
 
     Limits that are the same are the very same, so that what is known of them stays known. Those that have another rate
@@ -32,20 +33,30 @@ def taken_over(rules: Rules, before: Rules) -> Rules:
         if same is not None:
             return same
         name = rule.limit.name
-        earlier = _of_one_state(before.named(plan).get(name) or first.get(name), limit)
+        earlier = _of_one_state(before.named(plan).get(name) or first.get(name), rule, limit)
         if earlier is None or (earlier.plan.tag == limit.plan.tag and not earlier.plan.marks and not limit.plan.marks):
             return limit
-        return limit.changed_from(earlier)
+        return limit.changed_from(earlier, at=now_us / 1_000_000)
 
     return _with(rules, successor)
 
 
-def _of_one_state(rule: Rule | None, limit: Limit) -> Limit | None:
-    """Return the limit of a rule that has the same state, if that can be carried over."""
-    if rule is None or not limit.plan.algorithm.carries:
+def _of_one_state(before: Rule | None, rule: Rule, limit: Limit) -> Limit | None:
+    """Return the limit of a rule that has the same state at the same hours, if that can be carried over."""
+    if before is None or not limit.plan.algorithm.carries:
         return None
     place = limit.plan.prefix, limit.group
-    return next((earlier for earlier in rule.limits if (earlier.plan.prefix, earlier.group) == place), None)
+    hours = _hours_of(before)
+    if hours != _hours_of(rule):  # nobody knows which of its rates was written when
+        return None
+    if hours:
+        earlier = before.limits[rule.limits.index(limit)]
+        return earlier if (earlier.plan.prefix, earlier.group) == place else None
+    return next((earlier for earlier in before.limits if (earlier.plan.prefix, earlier.group) == place), None)
+
+
+def _hours_of(rule: Rule) -> list[Times]:
+    return [times for times, _ in rule.schedule.entries] if rule.schedule is not None else []
 
 
 def _with(rules: Rules, become: Callable[[str, Limit, Rule], Limit]) -> Rules:

@@ -156,7 +156,7 @@ class MemoryStore:
         known = None
         if type(kept) is CounterRecord:
             known = kept if kept.rules is rules else None
-            if known is None and kept.tag:  # another rule's, which is carried over
+            if kept.tag:  # it may be another rule's, which is carried over
                 return None
         before = state_of(kept, rules) if known is None else known.state
         state, granted, remaining, retry_after_us, reset_after_us = plan.decide(before, now_us, cost, 1, rules[0])
@@ -274,8 +274,7 @@ class MemoryStore:
             return known.refunded, 0, 0, 0
         if reset_at_us <= now_us or decided_at_us <= self._void_until_us(name):
             return 0, 0, 0, 0
-        record = self._record(plan, name, now_us)
-        rules = self._rules(plan, now_us)
+        record, rules = self._refunded(plan, name, now_us)
         reset_after_us = 0
         if isinstance(record, LogRecord):
             refunded = record.refund(rules, now_us, cost, decided_at_us)
@@ -286,6 +285,15 @@ class MemoryStore:
             shard.put(name, record.kept(), now_us)
         self._shard(companion).put(companion, Companion(decided_at_us, refunded, reset_at_us), now_us)
         return refunded, 0, 0, reset_after_us
+
+    def _refunded(
+        self, plan: Plan, name: Name, now_us: int
+    ) -> tuple[CounterRecord | LogRecord, Sequence[tuple[int, ...]]]:
+        """Return what units go back to, and the rule that it is of: another's, too, for nothing is to be lost by it."""
+        kept = self._shard(name).get(name)
+        if isinstance(kept, CounterRecord) and kept.tag not in (0, plan.tag) and plan.algorithm.kind != CALENDAR:
+            return (kept, kept.rules) if kept.expires_us > now_us else (CounterRecord(plan.rules), plan.rules)
+        return self._record(plan, name, now_us), self._rules(plan, now_us)
 
     def _companion(self, name: Name, now_us: int) -> Companion | None:
         kept = self._shard(name).get(name)

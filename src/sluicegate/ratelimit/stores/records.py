@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Any
 
 from sluicegate.ratelimit.algorithms import concurrency, sliding_window_log
-from sluicegate.ratelimit.algorithms.carrying import KEEP
+from sluicegate.ratelimit.algorithms.carrying import KEEP, nearest
 from sluicegate.ratelimit.algorithms.exact import EXACT_MAX, time_of
 from sluicegate.ratelimit.algorithms.gcra import Rule as GcraRule
 from sluicegate.ratelimit.stores.expiry import EndOrder
@@ -89,8 +89,11 @@ class CounterRecord:
     @classmethod
     def read(cls, kept: object, plan: Plan, rules: Sequence[tuple[int, ...]], now_us: int) -> CounterRecord:
         """Return what a rule finds in what is *kept*: what is of another rule, and says so, is carried over."""
+        if isinstance(kept, CounterRecord) and kept.tag and kept.expires_us <= now_us:
+            kept = None  # as on a server, where it is gone
         record = cls.of(kept, rules)
-        if kept is not None and record.tag != plan.tag and (record.tag or plan.was is not None):
+        was = plan.was if plan.was is not None and now_us < plan.was[2] else None
+        if kept is not None and record.tag != plan.tag and (record.tag or was is not None):
             return _carried(record, plan, rules, now_us)
         if plan.marks and not record.tag:
             marked = cls(record.rules, record.state, record.expires_us)
@@ -152,17 +155,19 @@ class CounterRecord:
 
 def _carried(record: CounterRecord, plan: Plan, rules: Sequence[tuple[int, ...]], now_us: int) -> CounterRecord:
     """Return what a rule makes of another's; back to the rule from which it came it is kept, so that nobody gains."""
-    came_from, numbers = (record.tag, record.rules) if record.tag or plan.was is None else plan.was
+    came_from, numbers = (record.tag, record.rules) if record.tag or plan.was is None else plan.was[:2]
     way = KEEP if record.tag and record.came_from == plan.tag else plan.carry
-    carried = [
-        plan.algorithm.carry(state, now_us, record.new_at_us, way, old, new)
-        for state, old, new in zip(record.under(numbers), numbers, rules, strict=False)
-    ]
-    states = [state for state, _ in carried]
+    algorithm, states = plan.algorithm, record.under(numbers)
+    lengths_us = [algorithm.length_of(old) for old in numbers]
+    carried = []
+    for new in rules:
+        at = nearest(lengths_us, algorithm.length_of(new))
+        carried.append(algorithm.carry(states[at], now_us, record.new_at_us, way, numbers[at], new))
     made = CounterRecord(rules, expires_us=record.expires_us)
-    made.state, *made.others = [*states, *[NO_STATE] * len(rules)][: len(rules)]
-    made.tag, made.came_from, made.is_carried = plan.tag, came_from, True
+    made.state, *made.others = [state for state, _ in carried]
     made.new_at_us = max(until_us for _, until_us in carried)
+    made.tag, made.is_carried = plan.tag, True
+    made.came_from = came_from if made.new_at_us > now_us else 0
     return made
 
 

@@ -273,7 +273,8 @@ class Encoder:
             for rule in rules:
                 self._rule_args += rule
             if marks:
-                tag, before = plan.was or (0, ())
+                tag, before, until_us = plan.was or (0, (), 0)
+                before = before if self._now_us < until_us else ()
                 self._rule_args += (tag, len(before), *(number for rule in before for number in rule))
         return number
 

@@ -21,7 +21,7 @@
 --
 -- A function around it all, as in state.lua; and what few calls need is made by those alone.
 local function decide()
-  local state_read, state_of_plain, state_under, state_write, state_carried = state_functions()
+  local state_read, state_of_plain, state_under, state_write, state_carried, state_rule = state_functions()
   local logs, holders -- their functions, where a rule needs them
   local companions = {}
   local raws, raws_before = {}, 0 -- what the keys behind that one held before the run
@@ -283,7 +283,12 @@ local function decide()
       local void_us = redis_pcall('GET', marker)
       if type(void_us) == 'table' then return answer(WRONG_TYPE, 0, 0, 0) end
       if void_us and decided_at_us <= (tonumber(void_us) or now_us) then return answer(0, 0, 0, 0) end
-      local record = loaded(at, rule)
+      local record = found(at, rule)
+      if record.marked and record.tag ~= rule.tag and rule.kind ~= CALENDAR then
+        rule = state_rule(record, rule) -- units go back to the rule that it is of, for nothing is to be lost by it
+      else
+        record = loaded(at, rule)
+      end
       local status = status_of(record, rule)
       if status then return answer(status, 0, 0, 0) end
       if reset_at_us <= now_us then return answer(0, 0, 0, 0) end

@@ -7,7 +7,7 @@
 --         windows (start, used; a calendar's may start before 1970), sliding_window_counter (start, previous, current)
 -- marked  MARKED, rule tag, half the tag of the rule that it was carried over from, when it is as good as new,
 --         then for each rate its slot and the numbers of its rule: gcra (interval, remainder, burst), others (limit,
---         period; 0 of a calendar)
+--         period; of a calendar how long its window was)
 --
 -- A record keeps five numbers for each rate: three of state, gcra's denominator of the remainder, the time to reset.
 -- It is made with room for those of one rate.
@@ -81,7 +81,7 @@ local function state_functions()
       else
         record[base + 1], record[base + 2], numbers[slot * 2 + 1], numbers[slot * 2 + 2] =
           struct.unpack('>i7I4I4I7', raw, at)
-        sound = sound and numbers[slot * 2 + 1] > 0
+        sound = sound and numbers[slot * 2 + 1] > 0 and numbers[slot * 2 + 2] > 0
       end
     end
     record.marked = numbers
@@ -152,7 +152,7 @@ local function state_functions()
         else
           packed = packed .. struct.pack('>i7I4', first, second)
         end
-        local period_us = rule.kind == CALENDAR and 0 or rule[at + 2]
+        local period_us = rule.kind == CALENDAR and rule[at + 4] - rule[at + 3] or rule[at + 2]
         if is_marked then packed = packed .. struct.pack('>I4I7', rule[at + 1], period_us) end
       end
     end
@@ -200,12 +200,19 @@ local function state_functions()
     local made = { nil, nil, nil, nil, nil, key = record.key, kind = record.kind, exists = true, changed_by = false,
                    marked = numbers, tag = rule.tag, before = (record.marked and record.tag or rule.was.tag) % HALF,
                    is_carried = true, new_at_us = new_at_us }
-    local length = rule.kind == GCRA and 6 or 2
-    for slot = 0, math.min(rule.slots, #numbers / length) - 1 do
-      local base, of, at, until_us = slot * STRIDE, slot * length, slot * rule.length
-      local first, second, third = record[base + 1] or 0, record[base + 2] or 0, record[base + 3] or 0
+    local length, lengths_us = rule.kind == GCRA and 6 or 2, {}
+    for slot = 0, #numbers / length - 1 do
+      lengths_us[slot + 1] = numbers[slot * length + (rule.kind == GCRA and 5 or 2)]
+    end
+    for slot = 0, rule.slots - 1 do
+      local at, base, until_us = slot * rule.length, slot * STRIDE
+      local length_us = rule.kind == GCRA and rule[at + 5] or rule.kind == CALENDAR and rule[at + 4] - rule[at + 3] or
+        rule[at + 2]
+      local from = carrying_nearest(lengths_us, length_us)
+      local of, old = from * length, from * STRIDE
+      local first, second, third = record[old + 1] or 0, record[old + 2] or 0, record[old + 3] or 0
       if rule.kind == GCRA then
-        if second > 0 and (record[base + 4] ~= numbers[of + 4] or second >= numbers[of + 4]) then
+        if second > 0 and (record[old + 4] ~= numbers[of + 4] or second >= numbers[of + 4]) then
           first, second = first + 1, 0
         end
         first, second, third, until_us = carrying_gcra_carried(first, second, third, now_us, new_at_us, way,
@@ -225,8 +232,18 @@ local function state_functions()
       made[base + 1], made[base + 2], made[base + 3] = first, second, third
       made.new_at_us = math.max(made.new_at_us, until_us)
     end
+    if made.new_at_us <= now_us then made.before = 0 end
     return made
   end
 
-  return state_read, state_of_plain, state_under, state_write, state_carried
+  -- The rule that a marked record is of; not of a calendar, whose windows it does not know.
+  local function state_rule(record, like)
+    local rule, length = {}, like.kind == GCRA and 6 or 2
+    for index, number in ipairs(record.marked) do rule[index] = number end
+    rule.kind, rule.tag, rule.slots, rule.length = like.kind, record.tag, #record.marked / length, length
+    rule.marks, rule.carry, rule.is_plain = true, KEEP, false
+    return rule
+  end
+
+  return state_read, state_of_plain, state_under, state_write, state_carried, state_rule
 end
