@@ -56,7 +56,7 @@ def test_a_changed_file_comes_into_force_and_what_was_counted_stays(tmp_path: Pa
         assert acquired(service)["remaining"] == 4
         path.write_text(RULES.format(9), "utf-8")
         wait_until(lambda: rates_of(service) == ["9/hour"])
-        assert acquired(service)["remaining"] == 3
+        assert acquired(service)["remaining"] == 3  # what was left is kept
         path.write_text(RULES.format("many"), "utf-8")
         wait_until(lambda: rules_state(service)["state"] == "stale")
         state = rules_state(service)
@@ -89,11 +89,11 @@ def test_a_hangup_reloads_where_the_file_is_not_watched(tmp_path: Path) -> None:
 def test_a_hundred_reloads_under_load_drop_and_misjudge_nothing(tmp_path: Path) -> None:
     """Each request is answered, by one rule or the other, and each unit is counted, whatever is in force."""
     path = tmp_path / "rules.yaml"
-    rules = "version: 1\nlimits:\n  api: {{rate: {} per 300 days, algorithm: fixed_window, key: user}}\n"
+    rule = "{{rate: {} per 300 days, algorithm: fixed_window, key: user, on_change: additive}}"
+    rules = f"version: 1\nlimits:\n  api: {rule}\n"
     path.write_text(rules.format(FIRST_RATE), "utf-8")
     done = threading.Event()
     with serving(path, "--drain-delay", "0") as service, ThreadPoolExecutor() as pool, client_of(service) as client:
-        assert acquired(service)["remaining"] == FIRST_RATE - 1  # which the rates that follow carry over
         callers = [pool.submit(ask_until, done, service) for _ in range(2)]
         try:
             for rate in range(FIRST_RATE + 1, FIRST_RATE + RELOADS + 1):
@@ -108,7 +108,7 @@ def test_a_hundred_reloads_under_load_drop_and_misjudge_nothing(tmp_path: Path) 
         service.terminate()
         assert service.ended() == 0
     assert all(number > RELOADS for number in asked)
-    assert left == FIRST_RATE - 1 - sum(asked)
+    assert left == FIRST_RATE + RELOADS - sum(asked)
 
 
 def client_of(service: Serving) -> httpx.Client:

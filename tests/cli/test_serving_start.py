@@ -85,13 +85,15 @@ def test_what_happens_without_the_store_is_said_at_the_start(tmp_path: Path) -> 
         "  mails: {rate: 10/s, key: user, critical: true}\n"
         "  logins: {rate: 10/s, key: user, on_failure: closed}\n"
         "  trial: {rate: 10/s, key: user, on_failure: closed, shadow: true}\n"
+        "  new: {rate: 10/s, key: user, on_failure: closed, shadow: true, rollout: {percent: 5}}\n"
+        "  done: {rate: 10/s, key: user, rollout: {critical: true, percent: 100}}\n"
     )
     with serving(rules, "--drain-delay", "0") as service:
         service.terminate()
         assert service.ended() == 0
     told = [event for event in map(json.loads, service.log) if event["event"] == "limits.without_store"]
     (event,) = told
-    assert (event["level"], event["allow"], event["deny"]) == ("info", "api, trial", "mails, logins")
+    assert (event["level"], event["allow"], event["deny"]) == ("info", "api, trial, new", "mails, logins, new, done")
 
 
 def test_a_thousand_limits_are_still_one_line(tmp_path: Path) -> None:

@@ -131,6 +131,20 @@ async def test_closing_in_the_turn_of_asking_answers_too() -> None:
     assert road.batches == []
 
 
+async def test_closing_starts_nothing_beside_what_is_under_way() -> None:
+    """A batch that was about to go beside another when it was closed does not go: its connection would be closed."""
+    road = Road()
+    batcher = Batcher(road.send, deadline_us=LONG_US, in_flight_max=2)
+    under_way = submitted(batcher, [0])
+    await turn()
+    beside = submitted(batcher, range(1, 300))  # enough for a batch of their own, in the next turn
+    assert batcher._starting
+    await batcher.aclose()
+    await turn()
+    assert errors_of([*under_way, *beside]) == [LimiterClosedError] * 300
+    assert road.batches == [[0]]
+
+
 async def test_idle_it_leaves_nothing_behind() -> None:
     """Once the deadline of the last item is over, no timer and no task of it is left on the loop."""
     road = Road(held=False)

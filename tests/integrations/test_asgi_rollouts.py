@@ -233,6 +233,28 @@ async def test_at_its_end_the_rule_goes_on_from_what_was_counted_beside_it(
     assert [(await visit(app))[0] for _ in range(12)] == [200] * left + [429] * (12 - left)
 
 
+@pytest.mark.parametrize("percent", [0, 100])
+async def test_another_rate_in_the_midst_carries_both_states_over(pair: ByHand, tmp_path: Path, percent: int) -> None:
+    """Whichever side changes, the key keeps what it has there as the rule says, in force and beside it alike."""
+    limiter, _ = pair
+    path = tmp_path / "rules.yaml"
+    text = "version: 1\nlimits:\n  api:\n    {{rate: {}/hour, algorithm: fixed_window, key: client_address, "
+    text += "on_change: additive, rollout: {{rate: {}/hour, percent: {}}}}}\n"
+    path.write_text(text.format(8, 6, percent), "utf-8")
+    live = LiveRules.of_file(path, ManualClock(START), RecordingLogger())
+    app = RateLimitMiddleware(hello, limiter, limits=live)
+    for _ in range(5):
+        await visit(app)
+    for now, then in ((8, 7), (9, 7)):
+        path.write_text(text.format(now, then, percent), "utf-8")
+        assert await live.reload()
+    left = (9 - 5, 7 - 5)[:: -1 if percent else 1]
+    assert (await visit(app))[2][0].remaining == left[0] - 1
+    path.write_text(text.format(9, 7, 100 - percent), "utf-8")
+    assert await live.reload()
+    assert (await visit(app))[2][0].remaining == left[1] - 2
+
+
 async def test_only_the_limit_in_force_bans(pair: ByHand) -> None:
     """What runs beside it may deny as often as it likes; a ban by the one in force ends the request for both."""
     limiter, clock = pair

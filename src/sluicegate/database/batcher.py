@@ -123,6 +123,8 @@ class Batcher(Generic[Item]):
 
     def _start(self) -> None:
         self._starting = False
+        if self._closed:  # who stands in line is answered by the closing
+            return
         waiting, room = len(self._queue), self._in_flight_max - self._under_way
         wanted = min(room, max(waiting // self._share_min, 1))
         for _ in range(wanted):

@@ -72,7 +72,7 @@ class Keyspace:
         return start + base + key
 
     def names(self, base: str, keys: Sequence[str], group: int = 0) -> list[str]:
-        """Return the names of the states of *keys*, which have one base and group."""
+        """Return the names of the states of *keys*, which have one base and group, and one tag where there are tags."""
         together = "".join(keys)
         # What needs an escape is told by a look at all of them: this runs for every decision.
         if (
@@ -81,12 +81,7 @@ class Keyspace:
             or max(map(len, keys)) > KEY_BYTES_MAX
         ):
             return [self.name(base, key, group) for key in keys]
-        if tags := self.tags:
-            start = self._start
-            texts = [group_of(key, group) for key in keys] if group else keys
-            numbers = [crc32(text.encode()) % tags for text in texts]
-            return [f"{start}{{{number}}}:{base}{key}" for number, key in zip(numbers, keys, strict=True)]
-        start = self._start + base
+        start = f"{self._start}{{{self.tag(keys[0], group)}}}:{base}" if self.tags else self._start + base
         return [start + key for key in keys]
 
     @property

@@ -233,10 +233,11 @@ async def _keep_trying(limiter: Limiter, logger: Logger) -> None:
 
 
 def _tell_what_answers_without_the_store(rules: LiveRules, logger: Logger) -> None:
-    limits = list(rules.named.values())
-    denying = [limit.name for limit in limits if limit.on_failure == "closed" and not limit.shadow]
-    allowing = [limit.name for limit in limits if limit.on_failure != "closed" or limit.shadow]
-    logger.info("limits.without_store", allow=_listed(allowing), deny=_listed(denying))
+    limits = [limit for rule in rules.current.all for limit in rule.in_force]
+    # One that is being rolled out, or that plans change, may do both.
+    denying = dict.fromkeys(limit.name for limit in limits if limit.on_failure == "closed" and not limit.shadow)
+    allowing = dict.fromkeys(limit.name for limit in limits if limit.on_failure != "closed" or limit.shadow)
+    logger.info("limits.without_store", allow=_listed([*allowing]), deny=_listed([*denying]))
 
 
 def _listed(names: list[str]) -> str:

@@ -82,6 +82,7 @@ def test_what_is_in_force_comes_first_and_the_other_beside_it() -> None:
     assert nobody.limits_for("a") == (NOW, replace(candidate, shadow=True, beside=True))
     assert everybody.limits_for("a") == (candidate, replace(NOW, shadow=True, beside=True))
     assert everybody.becomes == candidate
+    assert (nobody.in_force, rolled_out(5).in_force, everybody.in_force) == ((NOW,), (NOW, candidate), (candidate,))
     assert (candidate.name, candidate.plan.prefix) == ("api", "sliding_window:api|candidate:")
     assert candidate.plan.tag != NEXT.plan.tag
 

@@ -124,6 +124,11 @@ class Rule:
         return (self.limit, *(limit for _, limit in (self.schedule.entries if self.schedule else ())))
 
     @property
+    def in_force(self) -> tuple[Limit, ...]:
+        """The limits of which each holds for some keys, at hours for which no other is scheduled."""
+        return (self.limit,) if self.rollout is None else self.rollout.in_force
+
+    @property
     def with_states(self) -> tuple[Limit, ...]:
         """One limit for each state that it has: its own, and that of what it is to become where there is such a one."""
         candidate = self.rollout.candidate if self.rollout is not None else None

@@ -106,6 +106,12 @@ class Rollout:
         return self._inside[0]
 
     @property
+    def in_force(self) -> tuple[Limit, ...]:
+        """The limits of which each holds for some keys: the one as it is, what it is to become, or both."""
+        sides = (self._outside[0], self._inside[0])
+        return sides[:1] if self.percent == 0 else sides[1:] if self.percent == _PERCENT_MAX else sides
+
+    @property
     def limits(self) -> tuple[Limit, ...]:
         """All limits that may be asked, the one as it is first and what it is to become next."""
         return (self._outside[0], *self._inside, *self._outside[1:])
