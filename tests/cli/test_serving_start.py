@@ -106,3 +106,23 @@ def test_a_thousand_limits_are_still_one_line(tmp_path: Path) -> None:
     (event,) = [event for event in map(json.loads, service.log) if event["event"] == "limits.without_store"]
     assert event["allow"].endswith("r19 and 40 more")
     assert event["deny"] == "none"
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_bans_that_other_processes_would_not_hear_of_are_a_warning(
+    tmp_path: Path, redis_url: str, *, heard: bool
+) -> None:
+    """Who bans by rule on a Redis, and does not listen, is told of the flag; who listens is not."""
+    rules, settings = tmp_path / "rules.yaml", tmp_path / "settings.toml"
+    rules.write_text(
+        "version: 1\nlimits:\n  api: {rate: 1/s, key: user, ban: {after: 9, within: 60, for: 600}}\n"
+        "  plain: {rate: 1/s, key: user}\n"
+    )
+    settings.write_text(f"[flags]\nchanges = {str(heard).lower()}\n")
+    with serving(rules, "--drain-delay", "0", "--redis", redis_url, "--config", str(settings)) as service:
+        service.terminate()
+        assert service.ended() == 0
+    told = [event for event in map(json.loads, service.log) if event["event"] == "bans.unheard"]
+    assert [(event["level"], event["limits"], event["mend"]) for event in told] == (
+        [] if heard else [("warning", "api", "flags.changes = true")]
+    )

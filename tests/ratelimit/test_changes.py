@@ -181,6 +181,21 @@ async def test_what_is_known_stays_in_force_while_redis_is_away(own_server: Redi
     assert (len(logger.named("changes.away")), len(logger.named("changes.back"))) == (1, 1)
 
 
+async def test_a_ban_by_rule_while_redis_is_away_is_in_force_here(own_server: RedisServer) -> None:
+    """Denials that need no server count as ever; what cannot be told to the fleet is a line in the log."""
+    logger = RecordingLogger()
+    async with listening(own_server.url, logger=logger, deny_cache_s=60) as limiter:
+        await limiter.acquire(STRICT, "key")
+        assert (await limiter.acquire(STRICT, "key")).source == "redis"
+        own_server.kill()
+        sources = [(await limiter.acquire(STRICT, "key")).source for _ in range(3)]
+        assert sources == ["deny_cache", "deny_cache", "ban"]
+        await until(lambda: logger.named("changes.unsent"))
+        ban = limiter.bans.find("key", limit=STRICT)
+        assert ban is not None
+        assert (ban.times, (await limiter.acquire(STRICT, "key")).banned) == (1, True)
+
+
 async def test_a_server_that_stood_still_is_heard_again(own_server: RedisServer) -> None:
     """Whoever was banned before is banned all the while, and what is changed afterwards is heard."""
     async with listening(own_server.url) as here, listening(own_server.url) as there:

@@ -70,6 +70,7 @@ def serve(
     live = LiveSettings(settings, read, app.logger) if read is not None else None
     with _listening(settings.server.host, settings.server.port) as listener:
         _tell_what_answers_without_the_store(app.rules, app.logger)
+        _tell_of_bans_that_nobody_hears_of(app)
         url = _url_of(listener, "http" if settings.server.tls_cert_file is None else "https")
         secret = settings.server.secret.get_secret_value() if settings.server.secret is not None else None
         if settings.server.workers == 1:
@@ -238,6 +239,14 @@ def _tell_what_answers_without_the_store(rules: LiveRules, logger: Logger) -> No
     denying = dict.fromkeys(limit.name for limit in limits if limit.on_failure == "closed" and not limit.shadow)
     allowing = dict.fromkeys(limit.name for limit in limits if limit.on_failure != "closed" or limit.shadow)
     logger.info("limits.without_store", allow=_listed([*allowing]), deny=_listed([*denying]))
+
+
+def _tell_of_bans_that_nobody_hears_of(app: App) -> None:
+    """Warn where rules ban, and other processes that decide by them would go on serving who is banned."""
+    assert app.rules is not None
+    banning = [limit.name for limit in app.rules.named.values() if limit.ban is not None]
+    if banning and app.client is not None and not app.settings.flags.changes:
+        app.logger.warning("bans.unheard", limits=_listed(banning), mend="flags.changes = true")
 
 
 def _listed(names: list[str]) -> str:

@@ -96,6 +96,18 @@ def test_what_is_over_is_forgotten_in_time(known: Known) -> None:
     assert known.stage.entries(OVERRIDE) == []
 
 
+def test_thousands_that_are_over_go_little_by_little(known: Known) -> None:
+    """Each piece of news takes some of them out, so that none has to wait for all."""
+    keys = [f"key{number}" for number in range(1_000)]
+    known.tell(*(ban_edit(key, None, life_us=SECOND_US, reason="") for key in keys))
+    known.clock.advance(10)
+    left = []
+    for _ in range(5):
+        known.tell(ban_edit("new", None, life_us=0, reason=""))
+        left.append(len(known.stage.known))
+    assert left == [501, 1, 1, 1, 1]  # two looks each time: one for bans, one for overrides
+
+
 def test_what_only_a_newer_version_can_read_is_in_force_as_far_as_it_goes(known: Known) -> None:
     """A ban's key and limit are its name, whatever else it says; a name of another shape is no ban."""
     (entry,) = known.tell(ban_edit("key", None, life_us=0, reason=""))

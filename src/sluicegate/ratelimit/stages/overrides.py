@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from itertools import islice
 from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -18,7 +19,7 @@ from sluicegate.ratelimit.stores.change_log import ENDLESS, ENTRIES_MAX
 from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.limit import Limit
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Overrides"]
 
 MADE_MAX = 1_000  # limits with another rate, half a megabyte: an override has one for each limit of its name
-SWEEP_US = 10_000_000  # between two looks for what is over and was not met
+SWEEP_US = 10_000_000  # between two rounds of looks for what is over and was not met
+SWEPT_AT_ONCE = 250  # keys: a millisecond of the event loop, on which decisions wait
 EVERY_LIMIT: Final = ""  # the name under which a key is banned under all
 
 _decision_of = tuple.__new__  # a third of the cost of the generated constructor
@@ -63,6 +65,7 @@ class Overrides:
         self._made: dict[tuple[Plan, str], Limit] = {}
         self._noted: set[str] = set()  # bans that the fleet has not been told of
         self._swept_us = clock.monotonic_us()
+        self._unswept: Iterator[str] = iter(())
         self._lock = Lock()
 
     def after_fork(self) -> None:
@@ -149,9 +152,7 @@ class Overrides:
                 self._noted.discard(entry.name)
                 with suppress(ValueError):  # of a name that only a newer version can read
                     self._put(kind, entry, now_us)
-            if now_us - self._swept_us >= SWEEP_US:
-                self._swept_us = now_us
-                self._sweep(now_us)
+            self._sweep(now_us)
 
     def _put(self, kind: str, entry: Entry, now_us: int) -> None:
         limit, key = target_of(entry)
@@ -171,11 +172,16 @@ class Overrides:
             self._replace(key, _OfKey(place, overrides) if kind == BAN else _OfKey(bans, place))
 
     def _sweep(self, now_us: int) -> None:
-        for key, of_key in list(self.known.items()):
-            left = [{name: entry for name, entry in place.items() if now_us < entry.known_us} for place in of_key]
-            if sum(map(len, left)) < sum(map(len, of_key)):
+        """Take out of some keys what is over and was not met; of each of them now and then."""
+        if now_us - self._swept_us >= SWEEP_US:
+            self._swept_us = now_us
+            self._unswept = iter(list(self.known))
+        for key in islice(self._unswept, SWEPT_AT_ONCE):
+            of_key = self.known.get(key, _NOTHING)
+            if any(now_us >= entry.known_us for place in of_key for entry in place.values()):
+                left = [{name: entry for name, entry in place.items() if now_us < entry.known_us} for place in of_key]
+                self._noted.difference_update(entry.name for entry in of_key.bans.values() if entry.known_us <= now_us)
                 self._replace(key, _OfKey(*left))
-        self._noted &= {entry.name for bans, _ in self.known.values() for entry in bans.values()}
 
     def _replace(self, key: str, of_key: _OfKey) -> None:
         if of_key.bans or of_key.overrides:
