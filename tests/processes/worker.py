@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from sluicegate import Features, Hold, Limit, Limiter, LimitExceededError, NullLogger, SystemClock
-from sluicegate.database import Script, connect
+from sluicegate.database import Keyspace, Script, connect, tags_for
 from sluicegate.ratelimit.stores.redis import RedisStore, decide_script
 
 KEY = "key"
@@ -116,7 +116,12 @@ async def main(task: dict[str, Any]) -> None:
     limits = [limit_of(**fields) for fields in task["limits"]]
     script = older_script() if task["options"].pop("is_older", False) else None
     store = RedisStore(
-        connect(task["url"]), SystemClock(), NullLogger(), deadline_us=round(DEADLINE_S * 1_000_000), script=script
+        connect(task["url"]),
+        SystemClock(),
+        NullLogger(),
+        keyspace=Keyspace(tags=tags_for(task["url"])),
+        deadline_us=round(DEADLINE_S * 1_000_000),
+        script=script,
     )
     async with Limiter(store=store, logger=NullLogger(), deny_cache_s=0) as limiter:
         limiter.switch(Features(carrying=task["options"].pop("carrying", True)))

@@ -73,8 +73,9 @@ class RedisSettings(Group):
     """Keys the digests of long keys; the same in the whole fleet, up to 64 bytes."""
 
     hash_tags: int | None = Field(default=None, ge=0, le=16_384)
-    """Into how many groups keys are put on a Cluster, each on one server: fewer make larger calls, more spread the load
-    over more servers. 0 puts no tag into keys, which is right for a single server. Default: 5 on a Cluster, else 0."""
+    """Into how many groups keys are put on a Cluster, each on one server: best as many as there are masters. Fewer make
+    larger calls, more can use more servers. 0 puts no tag into keys, which is right for a single server. Default: 3 on
+    a Cluster, else 0."""
 
 
 class PoolSettings(Group):

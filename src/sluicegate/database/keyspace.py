@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from binascii import crc_hqx
+from itertools import count
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -22,7 +24,8 @@ LAYOUT = 1  # of the values and of the names; a newer one reads this one
 KEY_BYTES_MAX = 96  # beyond it a digest is shorter, and says as much
 PREFIX_LENGTH_MAX = 32  # it stands in every key
 SECRET_BYTES_MAX = 64  # what BLAKE2b takes
-TAGS_MAX = 16_384  # slots of a Cluster
+SLOTS = 16_384  # of a Cluster
+TAGS_MAX = SLOTS
 
 _ESCAPES = str.maketrans({"%": "%25", "{": "%7B", "}": "%7D"})
 
@@ -33,6 +36,7 @@ class Keyspace:
     With hash tags they read ``{prefix}:{layout}:{tag}:…`` with the tag in braces, which is what decides the slot: all
     that is kept for one key lies in one slot, and keys of one tag can be decided in one call. A tag is that of a whole
     key, or of as many of its first parts as its limit says (*group*), so that what belongs to one tenant lies together.
+    Tags are numbers that lie evenly among the slots: as many as there are masters, or twice as many, are spread best.
 
     Args:
         prefix: What all its names begin with: 1 to 32 letters, digits, ``-`` or ``_``.
@@ -43,7 +47,7 @@ class Keyspace:
         InvalidInputError: The prefix or the secret is refused.
     """
 
-    __slots__ = ("_secret", "_start", "tags")
+    __slots__ = ("_secret", "_start", "_tags", "tags")
 
     def __init__(self, prefix: str = "sg", *, secret: bytes = b"", tags: int = 0) -> None:
         if not isinstance(prefix, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,32}", prefix, re.ASCII):
@@ -56,6 +60,7 @@ class Keyspace:
         if type(tags) is not int or not 0 <= tags <= TAGS_MAX:
             raise InvalidInputError("tags", shape_of(tags), f"a whole number from 0 to {TAGS_MAX:,}")
         self._secret = secret
+        self._tags = _even_tags(tags)
         self.tags = tags
 
     def name(self, base: str, key: str, group: int = 0) -> str:
@@ -72,7 +77,7 @@ class Keyspace:
         return start + base + key
 
     def names(self, base: str, keys: Sequence[str], group: int = 0) -> list[str]:
-        """Return the names of the states of *keys*, which have one base and group."""
+        """Return the names of the states of *keys*, which have one base and group, and one tag where there are tags."""
         together = "".join(keys)
         # What needs an escape is told by a look at all of them: this runs for every decision.
         if (
@@ -81,12 +86,7 @@ class Keyspace:
             or max(map(len, keys)) > KEY_BYTES_MAX
         ):
             return [self.name(base, key, group) for key in keys]
-        if tags := self.tags:
-            start = self._start
-            texts = [group_of(key, group) for key in keys] if group else keys
-            numbers = [crc32(text.encode()) % tags for text in texts]
-            return [f"{start}{{{number}}}:{base}{key}" for number, key in zip(numbers, keys, strict=True)]
-        start = self._start + base
+        start = f"{self._start}{{{self.tag(keys[0], group)}}}:{base}" if self.tags else self._start + base
         return [start + key for key in keys]
 
     @property
@@ -113,7 +113,7 @@ class Keyspace:
         if not self.tags:
             return 0
         text = group_of(key, group) if group else key
-        return crc32(text.encode("utf-8", "surrogatepass")) % self.tags
+        return self._tags[crc32(text.encode("utf-8", "surrogatepass")) % self.tags]
 
     def companion(self, base: str, key: str, identity: str, group: int = 0) -> str:
         """Return the name of what happens once for the state of *key*, told apart by *identity*."""
@@ -136,3 +136,14 @@ def group_of(key: str, parts: int) -> str:
     """
     first = key.split(":", parts)[:parts]
     return first[0].replace("%3A", ":") if parts == 1 else ":".join(first)
+
+
+def _even_tags(tags: int) -> tuple[int, ...]:
+    """Return as many numbers that lie in as many equal parts of the slots, in each the least that does."""
+    found: dict[int, int] = {}
+    for number in count():
+        if len(found) == tags:
+            break
+        slot = crc_hqx(b"%d" % number, 0) % SLOTS
+        found.setdefault(slot * tags // SLOTS, number)
+    return tuple(found[part] for part in range(tags))

@@ -127,7 +127,7 @@ async def test_all_that_is_kept_for_a_key_has_its_tag(redis_url: str, redis_clie
         await limiter.acquire(LIMIT, "user:1")
         assert await limiter.reset(LIMIT, "user:1")
     names = [name.decode() for name in redis_client.keys("sg:1:*:*")]  # type: ignore[union-attr] # awaited elsewhere
-    tags = {re.match(r"sg:1:(\{\d\}):", name)[1] for name in names}  # type: ignore[index] # each has one
+    tags = {re.match(r"sg:1:(\{\d+\}):", name)[1] for name in names}  # type: ignore[index] # each has one
     assert len(names) == 2
     assert len(tags) == 1
 
@@ -147,10 +147,25 @@ def test_tags_spread_the_keys() -> None:
     """Each of the tags has its share of a thousand keys, and a key keeps its tag."""
     keyspace = Keyspace("sg", tags=16)
     tags = [keyspace.tag(f"user:{number}") for number in range(1_000)]
-    assert set(tags) == set(range(16))
-    assert max(tags.count(tag) for tag in range(16)) < 120
+    assert len(set(tags)) == 16
+    assert max(tags.count(tag) for tag in tags) < 120
     assert keyspace.tag("user:1") == tags[1]
     assert Keyspace("sg").tag("user:1") == 0
+
+
+@pytest.mark.parametrize(("tags", "masters"), [(1, 1), (3, 3), (6, 3), (6, 6), (12, 3), (12, 4), (30, 10), (100, 5)])
+def test_tags_lie_evenly_among_the_masters(tags: int, masters: int) -> None:
+    """Each of several masters with as many slots has as many of them."""
+    keyspace = Keyspace("sg", tags=tags)
+    numbers = {keyspace.tag(str(key)) for key in range(50 * tags)}
+    owners = [key_slot(b"{%d}" % number) * masters // 16_384 for number in numbers]
+    assert [owners.count(owner) for owner in range(masters)] == [tags // masters] * masters
+
+
+def test_there_can_be_as_many_tags_as_slots() -> None:
+    """Each slot has one then."""
+    tags = Keyspace("sg", tags=16_384)._tags
+    assert sorted(key_slot(b"{%d}" % tag) for tag in tags) == list(range(16_384))
 
 
 @pytest.mark.parametrize("tags", [-1, 16_385, 1.5, True, "4"])
