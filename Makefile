@@ -40,7 +40,8 @@ pin: .venv/dev.stamp  ## Pin the Lua files after a change.
 verbs: .venv/dev.stamp  ## Write the table of verbs after a change of its tests.
 	$(BIN)/python tools/verb_table.py
 
-exactness: .venv/dev.stamp  ## Let eight processes hammer one key, twenty times over (RUNS=20).
+exactness: .venv/dev.stamp  ## Let eight processes hammer one key, twenty times over (RUNS=20), and the twins walk 100,000 steps.
+	WALK_STEPS=100000 $(BIN)/python -m pytest -q tests/twins --timeout 3600
 	EXACTNESS_RUNS=$(or $(RUNS),20) $(BIN)/python -m pytest -q -s tests/processes --timeout 3600
 
 .PHONY: mutation
