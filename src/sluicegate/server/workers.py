@@ -52,6 +52,7 @@ class Crew:
     _started_s: dict[int, float] = field(default_factory=dict)
     _ending: bool = False
     _short_lives: int = 0
+    _has_served: bool = False
 
     def run(self, on_serving: Callable[[], None]) -> None:
         """Start all, say when they serve, and come back when they have ended.
@@ -73,7 +74,7 @@ class Crew:
                 if waiting and (told := _read(serving)):
                     waiting -= told
                     if waiting <= 0:
-                        waiting = 0
+                        waiting, self._has_served = 0, True
                         on_serving()
                 self._bury(say, alive, (serving, watched), patient=waiting == 0)
         for pipe in (serving, say, alive, watched):
@@ -126,7 +127,8 @@ class Crew:
         if started_s is None or self._ending:
             return False
         lived_s = time.monotonic() - started_s
-        self._short_lives = self._short_lives + 1 if lived_s < SHORT_LIFE_S else 0
+        # Before all have served once, however long that takes, none that dies has lived.
+        self._short_lives = self._short_lives + 1 if lived_s < SHORT_LIFE_S or not self._has_served else 0
         self.logger.error("worker.died", pid=pid, status=os.waitstatus_to_exitcode(status), lived_s=round(lived_s, 3))
         return True
 

@@ -66,7 +66,7 @@ def test_the_example_has_three_levels() -> None:
 GROUPED = """\
 version: 1
 limits:
-  everybody: {rate: 60000/hour, key: global, mode: leased}
+  everybody: {rate: 60000/hour, algorithm: fixed_window, key: global, mode: leased}
   per-tenant: {rate: 4/hour, key: tenant}
   per-user: {rate: 2/hour, key: [tenant, user], group: tenant}
 """
