@@ -18,7 +18,7 @@ import redis
 import trustme
 
 from sluicegate.database import Password, Tls, connect, least_acl, sentinel_acl
-from tests.servers import RedisServer, SocketServer, free_port, speaks_tls
+from tests.servers import RedisServer, SocketServer, free_cluster_port, free_port, speaks_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,19 +29,12 @@ MASTERS, REPLICAS, SENTINELS = 3, 3, 3
 NODE_TIMEOUT_MS = 2_000
 DOWN_AFTER_MS = 1_000
 READY_SECONDS_MAX = 60.0
+STARTS_MAX = 3  # ports are drawn by many
 SERVICE = "gate"
 PREFIX = "sg"
 TOPOLOGIES = ("standalone", "sentinel", "cluster", "standalone-tls", "sentinel-tls", "cluster-tls", "embedded")
 USER = Password("sluicegate", "a-long-password")
 REPLICATION = ("--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1")
-
-
-def free_cluster_port() -> int:
-    """Return a free port whose bus port, 10,000 above, exists."""
-    while True:
-        port = free_port()
-        if port < 55_000:
-            return port
 
 
 def wait_until(holds: Callable[[], bool], *, seconds: float = READY_SECONDS_MAX) -> None:
@@ -147,7 +140,15 @@ class Fleet:
         raise NotImplementedError
 
     def started(self, options: Sequence[str], port: int) -> RedisServer:
-        """Start one server."""
+        """Start one server; at another port, where somebody else has come to this one meanwhile."""
+        for _ in range(STARTS_MAX - 1):
+            try:
+                return self._started(options, port)
+            except RuntimeError:
+                port = free_cluster_port()
+        return self._started(options, port)
+
+    def _started(self, options: Sequence[str], port: int) -> RedisServer:
         folder = self.folder / str(port)
         folder.mkdir()
         if self.tls:

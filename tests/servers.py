@@ -70,6 +70,24 @@ def free_port() -> int:
         return port
 
 
+def free_cluster_port() -> int:
+    """Return a free port whose bus port, 10,000 above, is free as well."""
+    while True:
+        port = free_port()
+        if port < 55_000 and is_free(port + 10_000):
+            return port
+
+
+def is_free(port: int) -> bool:
+    """Say whether somebody could listen there now."""
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
 @dataclass
 class RedisServer:
     """One redis-server process; a context manager that starts and ends it."""
@@ -102,7 +120,7 @@ class RedisServer:
             [redis_binary(), *self.arguments()], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         deadline = time.monotonic() + START_SECONDS_MAX
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 if self.command("PING") == b"+PONG":
                     return
