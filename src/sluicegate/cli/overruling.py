@@ -150,13 +150,13 @@ class _Direct:
         self._rules = rules
 
     def ban(self, keys: list[str], seconds: float | None, reason: str, limit: str | None, plan: str) -> dict[str, Any]:
-        named = self._named(limit, plan)
+        named = None if limit is None else self._limit(limit, plan)
         with direct_limiter(self._redis) as limiter:
             banned = limiter.bans.add(keys, seconds=seconds, reason=reason, limit=named)
         return {"bans": [asdict(each) for each in banned]}
 
     def lift(self, keys: list[str], limit: str | None, plan: str) -> dict[str, Any]:
-        named = self._named(limit, plan)
+        named = None if limit is None else self._limit(limit, plan)
         with direct_limiter(self._redis) as limiter:
             return {"lifted": limiter.bans.lift(keys, limit=named)}
 
@@ -166,12 +166,12 @@ class _Direct:
         return {"bans": [asdict(each) for each in found]}
 
     def override(self, limit: str, key: str, rate: str, seconds: float | None, plan: str) -> dict[str, Any]:
-        named = rule_named(load_rules(rules_named(self._rules)), limit, plan).limit
+        named = self._limit(limit, plan)
         with direct_limiter(self._redis) as limiter:
             return asdict(limiter.overrides.set(named, key, rate, seconds=seconds))
 
     def drop(self, limit: str, key: str, plan: str) -> dict[str, Any]:
-        named = rule_named(load_rules(rules_named(self._rules)), limit, plan).limit
+        named = self._limit(limit, plan)
         with direct_limiter(self._redis) as limiter:
             return {"dropped": limiter.overrides.drop(named, key)}
 
@@ -180,8 +180,8 @@ class _Direct:
             found = limiter.overrides.in_force()
         return {"overrides": [asdict(each) for each in found]}
 
-    def _named(self, limit: str | None, plan: str) -> Limit | None:
-        return None if limit is None else rule_named(load_rules(rules_named(self._rules)), limit, plan).limit
+    def _limit(self, name: str, plan: str) -> Limit:
+        return rule_named(load_rules(rules_named(self._rules)), name, plan).limit
 
 
 def _shown(told: dict[str, Any], lines: Iterable[str], *, as_json: bool) -> int:

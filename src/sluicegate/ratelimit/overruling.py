@@ -40,6 +40,7 @@ REASON_LENGTH_MAX = 200  # a line; every process keeps it
 SHOWN = 1_000  # what is listed when nobody says how many
 
 Result = TypeVar("Result")
+Ruled = TypeVar("Ruled", Ban, Override)
 
 
 class Bans:
@@ -133,10 +134,7 @@ class Bans:
             StoreError: The store does not answer.
             InvalidInputError: An argument is refused.
         """
-        _check_most(most)
-        await self._ruling.changes.refresh()
-        bans = _readable(self._ruling.overrides.entries(BAN), ban_of)
-        return tuple(sorted(bans, key=lambda ban: (ban.until is None, ban.until or 0, ban.key))[:most])
+        return await _in_force(self._ruling, BAN, ban_of, most)
 
 
 class RateOverrides:
@@ -214,10 +212,7 @@ class RateOverrides:
             StoreError: The store does not answer.
             InvalidInputError: An argument is refused.
         """
-        _check_most(most)
-        await self._ruling.changes.refresh()
-        overrides = _readable(self._ruling.overrides.entries(OVERRIDE), override_of)
-        return tuple(sorted(overrides, key=lambda each: (each.until is None, each.until or 0, each.key))[:most])
+        return await _in_force(self._ruling, OVERRIDE, override_of, most)
 
 
 class BlockingBans:
@@ -282,6 +277,14 @@ class BlockingRateOverrides:
         """Return the overrides that are in force; see `RateOverrides.in_force`."""
         overrides: tuple[Override, ...] = self._run(self._overrides.in_force(most=most))
         return overrides
+
+
+async def _in_force(ruling: Ruling, kind: str, read: Callable[[Entry], Ruled], most: int) -> tuple[Ruled, ...]:
+    """Return what is in force of a kind, read anew, those that end first before the others."""
+    _check_most(most)
+    await ruling.changes.refresh()
+    told = _readable(ruling.overrides.entries(kind), read)
+    return tuple(sorted(told, key=lambda each: (each.until is None, each.until or 0, each.key))[:most])
 
 
 def _readable(entries: Sequence[Entry], read: Callable[[Entry], Result]) -> list[Result]:

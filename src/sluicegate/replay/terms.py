@@ -32,9 +32,9 @@ class Terms:
         """Return those of a rule, without bans; of one that is being rolled out the limit as it is."""
         schedule = rule.schedule
         if schedule is not None:
-            entries = tuple((times, replace(limit, ban=None)) for times, limit in schedule.entries)
+            entries = tuple((times, limit.without_ban()) for times, limit in schedule.entries)
             schedule = replace(schedule, entries=entries)
-        return cls(limit=replace(rule.limit, ban=None), cost=rule.cost, schedule=schedule)  # only state is replayed
+        return cls(limit=rule.limit.without_ban(), cost=rule.cost, schedule=schedule)  # only state is replayed
 
     @property
     def at_once(self) -> int:

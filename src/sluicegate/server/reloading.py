@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from sluicegate.config import features_of
-from sluicegate.utils import ConfigurationError
+from sluicegate.utils import ConfigurationError, in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -67,7 +67,7 @@ class Reloading:
 
     async def _reload(self) -> None:
         async with self._one_at_a_time:
-            if self._settings is not None and await asyncio.to_thread(self._settings.reread):
+            if self._settings is not None and await in_thread(self._settings.reread):
                 current = self._settings.current
                 self._app.limiter.switch(features_of(current))
                 self._watch(on=current.flags.reload)

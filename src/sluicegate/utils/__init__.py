@@ -1,4 +1,4 @@
-"""What every layer may use: errors, clocks and validation; standard library only, no I/O, no globals."""
+"""What every layer may use: errors, clocks, validation and threads; standard library only, no I/O, no globals."""
 
 from sluicegate.utils.clock import Clock, SystemClock
 from sluicegate.utils.errors import (
@@ -18,6 +18,7 @@ from sluicegate.utils.errors import (
     StoreUnavailableError,
     shape_of,
 )
+from sluicegate.utils.threads import in_thread
 from sluicegate.utils.validation import (
     COST_MAX,
     KEY_LENGTH_MAX,
@@ -52,5 +53,6 @@ __all__ = [
     "checked_key",
     "checked_name",
     "checked_seconds",
+    "in_thread",
     "shape_of",
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sluicegate import Limit
 from tests.ratelimit.by_hand import redis_by_hand
 from tests.ratelimit.stores.test_corrupt import KEEP_MS, START_US, STRINGS, horizon_us, name_of
 from tests.recording import RecordingLogger
@@ -15,7 +16,6 @@ from tests.recording import RecordingLogger
 if TYPE_CHECKING:
     import redis
 
-    from sluicegate import Limit
 
 SLOTS = {"gcra": 37, "fixed_window": 22, "sliding_window": 26, "calendar_quota": 22}
 FILLS = (b"\xff", b"\x7f", b"\x80", b"\x00", b"\x01")
@@ -82,3 +82,20 @@ async def test_a_time_that_cannot_be_is_no_state(redis_url: str, redis_client: r
         async with redis_by_hand(redis_url, redis_client, logger) as (limiter, _):
             assert (await limiter.acquire(limit, "key")).remaining == remaining
     assert len(logger.named("state.unreadable")) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "length"), [("gcra", 51), ("fixed_window", 36), ("sliding_window_counter", 40), ("calendar_quota", 36)]
+)
+async def test_a_mark_costs_what_the_docs_say(
+    redis_url: str, redis_client: redis.Redis, kind: str, length: int
+) -> None:
+    """So many bytes a value, and some fifty more a key than one that says nothing of its rule."""
+    plain = STRINGS[kind]
+    marking = Limit("own", plain.rate, algorithm=plain.algorithm, on_change="keep")
+    async with redis_by_hand(redis_url, redis_client) as (limiter, _):
+        for limit, key in ((plain, "saying nothing"), (marking, "being marked !")):
+            await limiter.acquire(limit, key)
+    assert redis_client.strlen(name_of(plain, "being marked !")) == length
+    least, more = (redis_client.memory_usage(name_of(plain, key)) for key in ("saying nothing", "being marked !"))
+    assert 0 < int(more) - int(least) <= 64  # type: ignore[arg-type] # awaited elsewhere

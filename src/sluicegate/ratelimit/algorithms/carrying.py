@@ -70,7 +70,7 @@ def _ratio(one: int, other: int) -> float:
 
 def calendar_length_of(rule: tuple[int, ...]) -> int:
     """Return how long a window of a calendar is now, or was about, where only that is known of it."""
-    return rule[3] - rule[2] if len(rule) > len(("limit", "length_us")) else rule[1]
+    return rule.edge_2_us - rule.edge_1_us if isinstance(rule, calendar_quota.Rule) else rule[1]
 
 
 def gcra_carried(state: State, now_us: int, new_at_us: int, way: int, old: GcraRule, new: GcraRule) -> Carried:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, inspect_rules
 from sluicegate.ratelimit.rules.taking_over import taken_over
-from sluicegate.utils import ConfigurationError, InvalidInputError
+from sluicegate.utils import ConfigurationError, InvalidInputError, in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,11 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveRules", "RulesState"]
 
-Result = TypeVar("Result")
-
 WAKING_MS = 1_000  # how long the end of the watch may take to be noticed
-CEDING_EVERY_S = 0.01  # while rules are read in a thread, and the event loop is busy
-CEDED_S = 0.0002  # several times what a thread takes to wake up; then it runs for a switch interval, five milliseconds
 SETTLING_S = 0.05  # a file that is just being written is read when it has been left alone for so long
 PROBLEMS_TOLD_MAX = 20  # in a health answer; the log has all
 
@@ -130,12 +125,12 @@ class LiveRules:
         if path is None:
             return True
         async with self._lock:
-            content = await _in_thread(self._read)
+            content = await in_thread(self._read)
             if if_changed and content == self._content:
                 return not self.state.stale
             self._content = content
             try:
-                rules, doubts = await _in_thread(self._loaded, path)
+                rules, doubts = await in_thread(self._loaded, path)
             except (ConfigurationError, InvalidInputError) as error:
                 self._refuse(error.problems if isinstance(error, ConfigurationError) else [error])
                 return False
@@ -221,16 +216,3 @@ class LiveRules:
         self.state = RulesState(stale=True, since_us=since_us, problems=told[:PROBLEMS_TOLD_MAX])
         for problem in told:
             self._logger.error("rules.refused", problem=problem, still="the last good rules")
-
-
-async def _in_thread(function: Callable[..., Result], *args: object) -> Result:
-    """Call *function* in a thread, which gets on also where the event loop never rests.
-
-    A loop that always has something to do gives up the interpreter only for the microsecond in which it asks for
-    events. A thread that waits for the interpreter is woken by that, comes too late, and begins to wait anew, so that
-    it may get nothing for minutes. So the loop rests now and then.
-    """
-    running = asyncio.get_running_loop().run_in_executor(None, function, *args)
-    while not (await asyncio.wait({running}, timeout=CEDING_EVERY_S))[0]:
-        time.sleep(CEDED_S)  # noqa: ASYNC251 - the loop is to stand still
-    return running.result()

@@ -285,7 +285,7 @@ local function decide()
       if void_us and decided_at_us <= (tonumber(void_us) or now_us) then return answer(0, 0, 0, 0) end
       local record = found(at, rule)
       if record.marked and record.tag ~= rule.tag and rule.kind ~= CALENDAR then
-        rule = state_rule(record, rule) -- units go back to the rule that it is of, for nothing is to be lost by it
+        rule = state_rule(record.marked, record.tag, rule) -- units go back to the rule that it is of, for nothing is to be lost by it
       else
         record = loaded(at, rule)
       end

@@ -190,59 +190,55 @@ local function state_functions()
     end
   end
 
+  -- The rule of such numbers; of a calendar only how long a window was, not where it lies.
+  local function state_rule(numbers, tag, like)
+    local length = like.kind == GCRA and 6 or 2
+    local rule = { kind = like.kind, tag = tag, slots = #numbers / length, length = length, marks = true, carry = KEEP,
+                   is_plain = false }
+    for index, number in ipairs(numbers) do rule[index] = number end
+    return rule
+  end
+
   -- What a rule makes of a record of another rule: it is carried over rate by rate. Back to the rule from which it
   -- came it is kept: who alternates with another gains nothing.
   local function state_carried(record, rule)
-    local numbers = record.marked or rule.was
     if not record.marked and record.tag and record.tag ~= rule.was.tag then return record end
+    local old = record.marked and state_rule(record.marked, record.tag, rule) or state_rule(rule.was, rule.was.tag, rule)
     local way = record.marked and record.before == rule.tag % HALF and KEEP or rule.carry
     local new_at_us = record.new_at_us or 0
     local made = { nil, nil, nil, nil, nil, key = record.key, kind = record.kind, exists = true, changed_by = false,
-                   marked = numbers, tag = rule.tag, before = (record.marked and record.tag or rule.was.tag) % HALF,
-                   is_carried = true, new_at_us = new_at_us }
-    local length, lengths_us = rule.kind == GCRA and 6 or 2, {}
-    for slot = 0, #numbers / length - 1 do
-      lengths_us[slot + 1] = numbers[slot * length + (rule.kind == GCRA and 5 or 2)]
+                   marked = old, tag = rule.tag, before = old.tag % HALF, is_carried = true, new_at_us = new_at_us }
+    local lengths_us = {}
+    for slot = 0, old.slots - 1 do
+      lengths_us[slot + 1] = old[slot * old.length + (rule.kind == GCRA and 5 or 2)]
     end
     for slot = 0, rule.slots - 1 do
       local at, base, until_us = slot * rule.length, slot * STRIDE
       local length_us = rule.kind == GCRA and rule[at + 5] or rule.kind == CALENDAR and rule[at + 4] - rule[at + 3] or
         rule[at + 2]
       local from = carrying_nearest(lengths_us, length_us)
-      local of, old = from * length, from * STRIDE
-      local first, second, third = record[old + 1] or 0, record[old + 2] or 0, record[old + 3] or 0
+      local of = from * old.length
+      local first, second, third = state_under(record, old, from)
       if rule.kind == GCRA then
-        if second > 0 and (record[old + 4] ~= numbers[of + 4] or second >= numbers[of + 4]) then
-          first, second = first + 1, 0
-        end
         first, second, third, until_us = carrying_gcra_carried(first, second, third, now_us, new_at_us, way,
-          numbers[of + 1], numbers[of + 2], numbers[of + 3], numbers[of + 4], numbers[of + 5], numbers[of + 6],
+          old[of + 1], old[of + 2], old[of + 3], old[of + 4], old[of + 5], old[of + 6],
           rule[at + 1], rule[at + 2], rule[at + 3], rule[at + 4], rule[at + 5], rule[at + 6])
         made[base + 4] = rule[at + 4]
       elseif rule.kind == SLIDING_WINDOW_COUNTER then
         first, second, third, until_us = carrying_sliding_carried(first, second, third, now_us, new_at_us, way,
-          numbers[of + 1], numbers[of + 2], rule[at + 1], rule[at + 2])
+          old[of + 1], old[of + 2], rule[at + 1], rule[at + 2])
       elseif rule.kind == FIXED_WINDOW then
         first, second, third, until_us = carrying_fixed_window_carried(first, second, now_us, new_at_us, way,
-          numbers[of + 1], numbers[of + 2], rule[at + 1], rule[at + 2])
+          old[of + 1], old[of + 2], rule[at + 1], rule[at + 2])
       else
         first, second, third, until_us = carrying_calendar_quota_carried(first, second, now_us, new_at_us, way,
-          numbers[of + 1], rule[at + 1], rule[at + 2], rule[at + 3], rule[at + 4], rule[at + 5])
+          old[of + 1], rule[at + 1], rule[at + 2], rule[at + 3], rule[at + 4], rule[at + 5])
       end
       made[base + 1], made[base + 2], made[base + 3] = first, second, third
       made.new_at_us = math.max(made.new_at_us, until_us)
     end
     if made.new_at_us <= now_us then made.before = 0 end
     return made
-  end
-
-  -- The rule that a marked record is of; not of a calendar, whose windows it does not know.
-  local function state_rule(record, like)
-    local rule, length = {}, like.kind == GCRA and 6 or 2
-    for index, number in ipairs(record.marked) do rule[index] = number end
-    rule.kind, rule.tag, rule.slots, rule.length = like.kind, record.tag, #record.marked / length, length
-    rule.marks, rule.carry, rule.is_plain = true, KEEP, false
-    return rule
   end
 
   return state_read, state_of_plain, state_under, state_write, state_carried, state_rule
