@@ -17,7 +17,7 @@ import pytest
 import redis
 import trustme
 
-from sluicegate.database import Password, Tls, connect, least_acl, sentinel_acl
+from sluicegate.database import Access, Password, Tls, connect, least_acl, sentinel_acl
 from tests.servers import RedisServer, SocketServer, free_cluster_port, free_port, speaks_tls
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Fleet:
         """Return a client, not connected yet."""
         own = self.certificates
         tls = Tls(ca_file=own.ca, cert_file=own.cert, key_file=own.key) if self.tls else None
-        return connect(self.url, credentials=self.user, tls=tls)
+        return connect(self.url, Access(credentials=self.user, tls=tls))
 
     def allow(self, line: str = "") -> None:
         """Make a user on every server as a line of an ACL file says, by default the least; clients are it from now."""

@@ -58,12 +58,14 @@ def run(*arguments: str, stdin: str | None = None, **variables: str) -> Ran:
     return Ran(done.returncode, done.stdout, done.stderr)
 
 
-def run_here(captured: pytest.CaptureFixture[str], *arguments: str) -> Ran:
+def run_here(captured: pytest.CaptureFixture[str], *arguments: str, **variables: str) -> Ran:
     """Run ``sluicegate ARGUMENTS`` in this process, which is quicker by a start of Python."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["sluicegate", *arguments])
         for name in [name for name in os.environ if name.startswith("SLUICEGATE_")]:
             patch.delenv(name)
+        for name, value in variables.items():
+            patch.setenv(name, value)
         with pytest.raises(SystemExit) as ended:
             main()
     assert isinstance(ended.value.code, int)

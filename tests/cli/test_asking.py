@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import redis
 
 from sluicegate.ratelimit.rules import load_rules
 from tests.cli.command import RULES, run, run_here, serving
-from tests.servers import free_port
+from tests.servers import RedisServer, free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +55,40 @@ def test_redis_is_asked_directly(capsys: pytest.CaptureFixture[str], redis_url: 
     assert json.loads(answers[1].out)["source"] == "redis"
     assert json.loads(run_here(capsys, "peek", "api", "k", *options).out)["remaining"] == 4
     assert json.loads(run_here(capsys, "reset", "api", "k", *options).out) == {"reset": True}
+
+
+def test_redis_is_asked_as_the_settings_say(
+    capsys: pytest.CaptureFixture[str], rules_file: Path, tmp_path: Path
+) -> None:
+    """Whoever changes something by hand is who the service is, and means the keys that it means."""
+    (tmp_path / "password").write_text("right\n", "utf-8")
+    with RedisServer() as server:
+        server.command("CONFIG", "SET", "requirepass", "right")
+        own = {
+            "SLUICEGATE_REDIS__URL": server.url,
+            "SLUICEGATE_REDIS__PASSWORD_FILE": str(tmp_path / "password"),
+            "SLUICEGATE_REDIS__KEY_PREFIX": "own",
+            "SLUICEGATE_REDIS__HASH_TAGS": "4",
+            "SLUICEGATE_RULES": str(rules_file),
+        }
+        assert run_here(capsys, "acquire", "api", "k", "--cost", "6", **own).code == 0
+        assert run_here(capsys, "ban", "someone", "--seconds", "60", **own).code == 0
+        assert run_here(capsys, "acquire", "api", "someone", "--redis", server.url, **own).out.endswith("(banned)\n")
+        with redis.Redis(port=server.port, password="right") as plain:
+            keys: Any = plain.keys("*")
+            assert [key for key in keys if not key.startswith(b"own:1:")] == []
+            assert [key for key in keys if key.startswith(b"own:1:{") and key.endswith(b"api:k")]
+
+
+def test_what_answers_for_a_redis_that_is_away_is_as_the_settings_say(
+    capsys: pytest.CaptureFixture[str], rules_file: Path
+) -> None:
+    """Where the rule does not say it; the exit code says that nobody has counted."""
+    options = ("--redis", f"redis://127.0.0.1:{free_port()}", "--rules", str(rules_file), "--json")
+    for fallback, allowed in (("open", True), ("closed", False)):
+        own = {"SLUICEGATE_POOL__CONNECT_TIMEOUT_MS": "50", "SLUICEGATE_FALLBACK__ON_FAILURE": fallback}
+        answer = run_here(capsys, "acquire", "api", "k", *options, **own)
+        assert (answer.code, json.loads(answer.out)["allowed"]) == (3, allowed)
 
 
 def test_a_rule_says_what_a_request_takes_and_what_it_becomes(

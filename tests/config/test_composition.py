@@ -13,6 +13,7 @@ import redis
 import sluicegate
 from sluicegate import Limit, Limiter, NullLogger
 from sluicegate.config import load_settings, parts
+from sluicegate.config.composition import client_of
 from sluicegate.testing import ManualClock
 from tests.recording import RecordingLogger
 from tests.servers import RedisServer
@@ -105,6 +106,41 @@ async def test_a_client_of_ones_own_is_asked_and_closed() -> None:
     async with sluicegate.open(load_settings("test"), client=Own()) as app:  # type: ignore[arg-type] # a part of one
         assert app.limiter.engine.store.source == "redis"
     assert asked == ["start", "SET", "aclose"]
+
+
+async def test_what_answers_for_a_server_that_is_away_is_a_setting(bare: Path) -> None:
+    """For limits of the rules that do not say it themselves."""
+    (bare / "rules.yaml").write_text(
+        "version: 1\nlimits:\n  api: {rate: 3/hour, key: tenant}\n  pay: {rate: 3/hour, key: tenant, critical: true}\n",
+        "utf-8",
+    )
+    settings = load_settings(
+        "test",
+        rules="rules.yaml",
+        redis={"url": "redis://127.0.0.1:1"},
+        pool={"connect_timeout_ms": 100},
+        fallback={"on_failure": "closed", "on_failure_critical": "open"},
+    )
+    async with sluicegate.open(settings, logger=RecordingLogger()) as app:
+        assert app.rules is not None
+        limits = app.rules.named
+        answers = {name: (await app.limiter.acquire(limits[name], "t")).allowed for name in ("api", "pay")}
+    assert answers == {"api": False, "pay": True}
+
+
+async def test_how_a_server_is_reached_is_a_setting() -> None:
+    """The most connections and the pauses are those of the settings, in the unit that their names say."""
+    settings = load_settings(
+        "test",
+        redis={"url": "redis://127.0.0.1:1"},
+        pool={"connect_timeout_ms": 100, "connections_max": 3},
+        resilience={"reconnect_min_ms": 20, "reconnect_max_ms": 30, "refused_pause_ms": 40},
+    )
+    client: Any = client_of(settings)
+    access = client._access
+    await client.aclose()
+    assert (access.connect_timeout, access.connections_max) == (0.1, 3)
+    assert (access.reconnect_pause_min, access.reconnect_pause_max, access.refused_pause) == (0.02, 0.03, 0.04)
 
 
 async def test_a_graph_is_built_without_any_io() -> None:

@@ -28,6 +28,7 @@ BESIDE: dict[str, dict[str, Any]] = {  # what a setting needs beside it
     "redis.tls_cert_file": {"url": "rediss://127.0.0.1", "tls_key_file": "key"},
     "server.tls_cert_file": {"tls_key_file": "key"},
     "server.tls_key_file": {"tls_cert_file": "cert"},
+    "resilience.reconnect_min_ms": {"reconnect_max_ms": "600000"},
     "redis.tls_key_file": {"url": "rediss://127.0.0.1", "tls_cert_file": "cert"},
 }
 

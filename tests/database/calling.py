@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sluicegate.database import Script
+from sluicegate.database import Access, Script
 from sluicegate.database.standalone import StandaloneClient
 from sluicegate.utils import StoreError
 
@@ -29,7 +29,7 @@ LOOK = Script.of("look", "return tonumber(redis.call('GET', KEYS[1]) or 0)")
 @asynccontextmanager
 async def connected(url: str, *, connect_timeout: float = 2.0) -> AsyncIterator[StandaloneClient]:
     """A client that is closed in the end."""
-    client = StandaloneClient(url, connect_timeout=connect_timeout)
+    client = StandaloneClient(url, Access(connect_timeout=connect_timeout))
     try:
         yield client
     finally:

@@ -25,10 +25,10 @@ REDIS, UNIX, NOTHING = "a URL that begins with 'redis'", "a URL that begins with
 ANOTHER_OPTION = "an option that is none of these"
 
 
-def refusal_of(url: str, **arguments: Any) -> InvalidInputError:
+def refusal_of(url: str) -> InvalidInputError:
     """Return the error with which an address is refused: one line that shows nothing of the password ``hunter2``."""
     with pytest.raises(InvalidInputError) as caught:
-        connect(url, **arguments)
+        connect(url)
     shown = "".join(traceback.format_exception(caught.value))
     assert "hunter2" not in shown.replace(f'connect("{url}"', "")
     assert str(caught.value).isprintable()
@@ -140,13 +140,6 @@ def test_no_text_is_anything_but_an_address_or_refused(before: str, secret: str,
         else:
             continue
         assert "hunter2" not in told
-
-
-@pytest.mark.parametrize("seconds", [0, 0.009, 60.1, float("nan"), True, "2"])
-def test_a_wrong_connect_timeout_is_refused(seconds: float) -> None:
-    """The time-out for a connection has a range, which the line names."""
-    error = refusal_of("redis://h", connect_timeout=seconds)
-    assert (error.where, error.accepted) == ("connect_timeout", "a number of seconds from 0.01 to 60")
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

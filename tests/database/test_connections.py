@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sluicegate.database.connections import CONNECTIONS_MAX
+from sluicegate.database import Access
 from sluicegate.database.standalone import StandaloneClient
 from sluicegate.utils import (
     LimiterClosedError,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     import redis
 
+CONNECTIONS_MAX = Access().connections_max
 DEADLINE_US = 50_000
 STORM_S = 1.0
 # After each failure the pause doubles from 0.05 s, at least half of it: at 0, 25, 75, 175, 375 and 775 ms.
@@ -263,7 +264,7 @@ async def test_what_the_server_pushes_is_no_reply(redis_url: str, redis_client: 
 
 async def test_a_client_that_is_dropped_closes_its_connections(redis_url: str, redis_client: redis.Redis) -> None:
     """Who forgets to close is warned, and the server is left no connection."""
-    client = StandaloneClient(redis_url)
+    client = StandaloneClient(redis_url, Access())
     await count(client)
     # Whether it goes at once or with the collector, and how many of its parts warn, depends on who holds whom by then.
     with warnings.catch_warnings(record=True) as told:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sluicegate import StoreAuthenticationError, StoreError
-from sluicegate.database import FilePassword, Password, connect
+from sluicegate.database import Access, FilePassword, Password, connect
 from tests.database.calling import COUNT, DEADLINE_US, KEY
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ async def test_a_password_in_a_file_may_change_without_a_restart(
     """Open connections go on; a new one takes what the file says then."""
     path = tmp_path / "password"
     path.write_text(f"{FIRST}\nand more\n", "utf-8")
-    client = connect(redis_url, credentials=FilePassword(path, username=user))
+    client = connect(redis_url, Access(credentials=FilePassword(path, username=user)))
     await client.start()
     assert await count(client) == 1
     redis_client.execute_command("ACL", "SETUSER", user, f">{SECOND}")
@@ -69,7 +69,7 @@ async def test_a_file_without_a_password_is_a_refusal_of_credentials(
     path = tmp_path / "password"
     if content is not None:
         path.write_bytes(content)
-    client = connect(redis_url, credentials=FilePassword(path, username=user))
+    client = connect(redis_url, Access(credentials=FilePassword(path, username=user)))
     with pytest.raises(StoreAuthenticationError) as caught:
         await client.start()
     assert "xxx" not in str(caught.value)
@@ -90,7 +90,7 @@ async def test_credentials_go_before_those_of_the_url(
 ) -> None:
     """Whatever stands in the URL; and no message shows a password."""
     url = redis_url.replace("redis://", f"redis://{user}:{SECOND if credentials else FIRST}@")
-    client = connect(url, credentials=credentials)
+    client = connect(url, Access(credentials=credentials))
     if works:
         await client.start()
     else:

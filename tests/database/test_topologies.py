@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sluicegate import Limit, Limiter, NullLogger, OutcomeUnknownError, ScriptError, StoreError, SystemClock
-from sluicegate.database import Keyspace, RedisClient, Script, ScriptCall, Tls, connect, tags_for
+from sluicegate.database import Access, Keyspace, RedisClient, Script, ScriptCall, Tls, connect, tags_for
 from sluicegate.ratelimit import RedisStore
 from tests.fleets import DOWN_AFTER_MS, NODE_TIMEOUT_MS, TOPOLOGIES, role_of, wait_until
 
@@ -220,7 +220,7 @@ async def test_who_is_not_vouched_for_is_refused(fleets: Mapping[str, Fleet], na
     fleet = fleets[name]
     own = fleet.certificates
     for tls in (None, Tls(ca_file=own.ca), Tls(cert_file=own.cert, key_file=own.key)):
-        client = connect(fleet.url, tls=tls, connect_timeout=1.0)
+        client = connect(fleet.url, Access(tls=tls, connect_timeout=1.0))
         with pytest.raises(StoreError):
             await client.start()
         await client.aclose()

@@ -17,6 +17,7 @@ import pytest
 import redis
 import uvloop
 
+from sluicegate.database import Access
 from sluicegate.database.standalone import StandaloneClient
 from sluicegate.utils import OutcomeUnknownError
 from tests.database.calling import KEY, connected, connection_id, connections_of, count, counted, until
@@ -160,7 +161,7 @@ def test_a_command_that_had_left_in_part_is_never_whole(
 @pytest.mark.parametrize("road", ROADS)
 def test_an_ended_loop_leaves_nothing_to_warn_of(road: str, urls: dict[str, str], admin: redis.Redis) -> None:
     """Connections that an ended loop left behind are let go of, and the next loop has its own."""
-    client = StandaloneClient(urls[road])
+    client = StandaloneClient(urls[road], Access())
     for number in range(1, 4):
         assert asyncio.run(count(client)) == number
         client.after_fork()  # as a limiter does when it meets another loop
@@ -173,7 +174,7 @@ def test_an_answer_that_came_while_the_loop_was_held_up_counts(run: Run, listeni
     """A deadline that passes while somebody keeps the loop from its sockets is no deadline that the server missed."""
 
     async def story() -> None:
-        client = StandaloneClient(listening[0].url)
+        client = StandaloneClient(listening[0].url, Access())
         await client.start()
         asking = asyncio.create_task(client.execute("PING", deadline_us=SHORT_US))
         while client._node._connections._idle:  # noqa: ASYNC110 - until it is under way

@@ -11,12 +11,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from sluicegate.cli.defaults import direct_limiter, rules_named, where_to_ask
+from sluicegate.cli.defaults import direct_limiter, rules_here, where_to_ask
 from sluicegate.cli.exits import ALLOWED, DENIED, UNANSWERED
 from sluicegate.cli.output import printable
 from sluicegate.cli.remote import Service
 from sluicegate.integrations import decision_json
-from sluicegate.ratelimit.rules import load_rules
 from sluicegate.utils import InvalidInputError, SystemClock, shape_of
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ def _source(url: str | None, redis: str | None, rules: str | None) -> Source:
     service, redis = where_to_ask(url, redis)
     if redis is None:
         return Service(service)
-    return _Direct(redis, load_rules(rules_named(rules)))
+    return _Direct(redis, rules_here(rules))
 
 
 def rule_named(rules: Rules, name: str, plan: str) -> Rule:

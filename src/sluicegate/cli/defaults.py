@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sluicegate.monitoring import NullLogger
-from sluicegate.ratelimit import BlockingLimiter
+from sluicegate.ratelimit.rules import load_rules
 from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
     from sluicegate.config import Settings
+    from sluicegate.ratelimit import BlockingLimiter
+    from sluicegate.ratelimit.rules import Rules
 
-__all__ = ["direct_limiter", "rules_named", "settings_here", "where_to_ask"]
+__all__ = ["direct_limiter", "rules_here", "rules_named", "settings_here", "where_to_ask"]
 
-_DEADLINE_SECONDS = 2.0  # somebody waits at a terminal, not a request
+_DEADLINE_MS = 2_000  # somebody waits at a terminal, not a request
 _SERVICE = "http://127.0.0.1:8000"
 
 
@@ -35,16 +37,24 @@ def where_to_ask(url: str | None, redis: str | None) -> tuple[str, str | None]:
 
 
 def direct_limiter(redis: str) -> BlockingLimiter:
-    """Return a limiter in this process whose state is in Redis, under the prefix and secret that the settings say."""
-    own = settings_here().redis
-    return BlockingLimiter.connect(
-        redis,
-        deadline=_DEADLINE_SECONDS,
-        key_prefix=own.key_prefix,
-        key_secret=own.key_secret.get_secret_value().encode() if own.key_secret is not None else b"",
-        changes=True,
-        logger=NullLogger(),  # what goes wrong is told once, by the answer or by the error
-    )
+    """Return a limiter in this process whose state is in Redis; all but where that is, is as the settings say."""
+    from sluicegate.config import blocking_limiter, load_settings  # noqa: PLC0415 - as above
+
+    settings = load_settings(redis={"url": redis}, pool={"deadline_ms": _DEADLINE_MS}, flags={"changes": True})
+    return blocking_limiter(settings, logger=NullLogger())  # what goes wrong is told by the answer or by the error
+
+
+def rules_here(option: str | None) -> Rules:
+    """Return the rules of the file that the option names, or else the settings.
+
+    Raises:
+        InvalidInputError: Neither names one.
+        ConfigurationError: The file is refused.
+    """
+    from sluicegate.config import fallback_of  # noqa: PLC0415 - as above
+
+    settings = settings_here()
+    return load_rules(rules_named(option, settings), fallback=fallback_of(settings))
 
 
 def rules_named(option: str | None, settings: Settings | None = None) -> str:

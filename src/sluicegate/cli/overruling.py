@@ -13,11 +13,10 @@ from rich.console import Console
 from rich.text import Text
 
 from sluicegate.cli.asking import Json, Key, LimitName, PlanName, Redis, RulesFile, Url, rule_named
-from sluicegate.cli.defaults import direct_limiter, rules_named, where_to_ask
+from sluicegate.cli.defaults import direct_limiter, rules_here, where_to_ask
 from sluicegate.cli.exits import ALLOWED
 from sluicegate.cli.output import printable
 from sluicegate.cli.remote import Service
-from sluicegate.ratelimit.rules import load_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -181,7 +180,7 @@ class _Direct:
         return {"overrides": [asdict(each) for each in found]}
 
     def _limit(self, name: str, plan: str) -> Limit:
-        return rule_named(load_rules(rules_named(self._rules)), name, plan).limit
+        return rule_named(rules_here(self._rules), name, plan).limit
 
 
 def _shown(told: dict[str, Any], lines: Iterable[str], *, as_json: bool) -> int:

@@ -1,6 +1,6 @@
 """Settings for each environment, and the one place that builds a process from them."""
 
-from sluicegate.config.composition import App, open, parts  # noqa: A004 - read as sluicegate.open
+from sluicegate.config.composition import App, blocking_limiter, fallback_of, open, parts  # noqa: A004 - read as sluicegate.open
 from sluicegate.config.diagnosis import Finding, diagnose
 from sluicegate.config.environments import (
     ENVIRONMENTS,
@@ -26,9 +26,11 @@ __all__ = [
     "Settings",
     "StagingSettings",
     "TestSettings",
+    "blocking_limiter",
     "commented_file",
     "diagnose",
     "effective",
+    "fallback_of",
     "features_of",
     "load_settings",
     "open",

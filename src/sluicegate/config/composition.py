@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from sluicegate.config.risks import risks_of
 from sluicegate.config.switching import features_of
-from sluicegate.database import Credentials, FilePassword, Keyspace, Password, Tls, connect, tags_for
+from sluicegate.database import Access, Credentials, FilePassword, Keyspace, Password, Tls, connect, tags_for
 from sluicegate.monitoring import Logger, StandardLogger, StructlogLogger
-from sluicegate.ratelimit import Batching, Limiter, RedisStore
-from sluicegate.ratelimit.rules import LiveRules
+from sluicegate.ratelimit import Batching, BlockingLimiter, Limiter, RedisStore
+from sluicegate.ratelimit.rules import Fallback, LiveRules
 from sluicegate.utils import ConfigurationError, InvalidInputError, SystemClock
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from sluicegate.database import RedisClient
     from sluicegate.utils import Clock
 
-__all__ = ["App", "client_of", "limiter_of", "logger_of", "open", "parts"]
+__all__ = ["App", "blocking_limiter", "client_of", "fallback_of", "logger_of", "open", "parts"]
+
+AnyLimiter = TypeVar("AnyLimiter", Limiter, BlockingLimiter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +86,9 @@ def parts(
     """
     clock = clock or SystemClock()
     logger = logger or logger_of(settings)
-    rules = LiveRules.of_file(settings.rules, clock, logger) if settings.rules is not None else None
+    rules = _rules_of(settings, clock, logger)
     client = client or client_of(settings)
-    limiter = limiter_of(settings, clock=clock, logger=logger, client=client)
+    limiter = _limiter_of(Limiter, settings, clock, logger, client)
     return App(settings=settings, clock=clock, logger=logger, client=client, rules=rules, limiter=limiter)
 
 
@@ -138,33 +140,65 @@ def logger_of(settings: Settings) -> Logger:
 
 def client_of(settings: Settings) -> RedisClient | None:
     """Return the client for the servers that *settings* name, or ``None`` where they name none."""
-    redis, pool = settings.redis, settings.pool
+    redis, pool, resilience = settings.redis, settings.pool, settings.resilience
     if redis.url is None:
         return None
-    return connect(
-        redis.url.get_secret_value(),
+    access = Access(
         connect_timeout=pool.connect_timeout_ms / 1_000,
+        connections_max=pool.connections_max,
+        reconnect_pause_min=resilience.reconnect_min_ms / 1_000,
+        reconnect_pause_max=resilience.reconnect_max_ms / 1_000,
+        refused_pause=resilience.refused_pause_ms / 1_000,
         credentials=_credentials_of(settings),
         tls=Tls(ca_file=redis.tls_ca_file, cert_file=redis.tls_cert_file, key_file=redis.tls_key_file),
     )
+    return connect(redis.url.get_secret_value(), access)
 
 
-def limiter_of(settings: Settings, *, clock: Clock, logger: Logger, client: RedisClient | None) -> Limiter:
-    """Return the limiter that *settings* describe, on *client* or in memory."""
-    common: dict[str, Any] = {
-        "clock": clock,
-        "logger": logger,
-        "deny_cache_s": settings.deny_cache.duration_ms / 1_000,
-        "lease_keys_max": settings.leases.keys_max,
-    }
-    if client is None:
-        limiter = Limiter(keys_max=settings.memory.keys_max, **common)
-        limiter.switch(features_of(settings))
-        return limiter
+def blocking_limiter(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    logger: Logger | None = None,
+    client: RedisClient | None = None,
+) -> BlockingLimiter:
+    """Return the limiter that *settings* describe for programs that do not await, to be used as ``with``.
+
+    Args:
+        settings: What to make.
+        clock: Another clock than the machine's.
+        logger: Another logger than the settings say.
+        client: Another client than the settings say; it is closed with the limiter.
+
+    Raises:
+        ConfigurationError: A package is missing.
+        InvalidInputError: The address of the server is refused.
+    """
+    clock, logger = clock or SystemClock(), logger or logger_of(settings)
+    return _limiter_of(BlockingLimiter, settings, clock, logger, client or client_of(settings))
+
+
+def _limiter_of(
+    kind: type[AnyLimiter], settings: Settings, clock: Clock, logger: Logger, client: RedisClient | None
+) -> AnyLimiter:
+    """Return a limiter as *settings* describe it, on *client* or in memory."""
+    limiter = kind(
+        clock=clock,
+        keys_max=settings.memory.keys_max,
+        store=None if client is None else _store_of(settings, clock, logger, client),
+        logger=logger,
+        deny_cache_s=settings.deny_cache.duration_ms / 1_000,
+        lease_keys_max=settings.leases.keys_max,
+    )
+    limiter.switch(features_of(settings))
+    return limiter
+
+
+def _store_of(settings: Settings, clock: Clock, logger: Logger, client: RedisClient) -> RedisStore:
     redis, batching = settings.redis, settings.batching
     tags = redis.hash_tags if redis.hash_tags is not None else tags_for(redis.url and redis.url.get_secret_value())
     secret = redis.key_secret.get_secret_value().encode() if redis.key_secret else b""
-    store = RedisStore(
+    return RedisStore(
         client,
         clock,
         logger,
@@ -174,9 +208,19 @@ def limiter_of(settings: Settings, *, clock: Clock, logger: Logger, client: Redi
             requests_max=batching.requests_max, in_flight_max=batching.in_flight_max, queue_max=batching.queue_max
         ),
     )
-    limiter = Limiter(store=store, **common)
-    limiter.switch(features_of(settings))
-    return limiter
+
+
+def _rules_of(settings: Settings, clock: Clock, logger: Logger) -> LiveRules | None:
+    """Return the rules of the file that *settings* name, or ``None`` where they name none."""
+    if settings.rules is None:
+        return None
+    return LiveRules.of_file(settings.rules, clock, logger, fallback=fallback_of(settings))
+
+
+def fallback_of(settings: Settings) -> Fallback:
+    """Return what answers in the store's place where a rule does not say it."""
+    usual = settings.fallback
+    return Fallback(ordinary=usual.on_failure, critical=usual.on_failure_critical)
 
 
 def _credentials_of(settings: Settings) -> Credentials | None:

@@ -12,6 +12,7 @@ from sluicegate.config.groups import (
     BatchingSettings,
     DenyCacheSettings,
     DistributedSettings,
+    FallbackSettings,
     FlagSettings,
     LeaseSettings,
     MemorySettings,
@@ -19,6 +20,7 @@ from sluicegate.config.groups import (
     Names,
     PoolSettings,
     RedisSettings,
+    ResilienceSettings,
     ServerSettings,
 )
 from sluicegate.config.sources import PREFIX, sources_of
@@ -66,6 +68,8 @@ class Settings(BaseSettings):
     batching: BatchingSettings = BatchingSettings()
     deny_cache: DenyCacheSettings = DenyCacheSettings()
     leases: LeaseSettings = LeaseSettings()
+    fallback: FallbackSettings = FallbackSettings()
+    resilience: ResilienceSettings = ResilienceSettings()
     monitoring: MonitoringSettings = MonitoringSettings()
     distributed: DistributedSettings = DistributedSettings()
     server: ServerSettings = ServerSettings()

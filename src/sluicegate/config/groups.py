@@ -15,6 +15,7 @@ __all__ = [
     "BatchingSettings",
     "DenyCacheSettings",
     "DistributedSettings",
+    "FallbackSettings",
     "FlagSettings",
     "Group",
     "LeaseSettings",
@@ -23,6 +24,7 @@ __all__ = [
     "Names",
     "PoolSettings",
     "RedisSettings",
+    "ResilienceSettings",
     "ServerSettings",
 ]
 
@@ -87,6 +89,9 @@ class PoolSettings(Group):
     deadline_ms: float = Field(default=50, ge=1, le=10_000)
     """Time until every verb has an answer, in milliseconds; later the limit's on_failure answers."""
 
+    connections_max: int = Field(default=8, ge=1, le=64)
+    """The most connections to each server; decisions travel in batches, so a few do for many thousands a second."""
+
 
 class MemorySettings(Group):
     """State in the memory of the process, where there is no Redis."""
@@ -120,6 +125,30 @@ class LeaseSettings(Group):
 
     keys_max: int = Field(default=10_000, ge=1, le=1_000_000)
     """The most keys that have a lease at once."""
+
+
+class FallbackSettings(Group):
+    """What answers when the server cannot, where a rule does not say it; closed denies, open allows."""
+
+    on_failure: Literal["open", "closed"] = "open"
+    """For limits that are not marked critical."""
+
+    on_failure_critical: Literal["open", "closed"] = "closed"
+    """For limits that are."""
+
+
+class ResilienceSettings(Group):
+    """How soon a server that could not be reached is tried again; until then the fallback answers at once."""
+
+    reconnect_min_ms: int = Field(default=50, ge=1, le=60_000)
+    """The pause after a first failure, in milliseconds; twice as long after each further one, less up to half by
+    chance."""
+
+    reconnect_max_ms: int = Field(default=1_000, ge=1, le=600_000)
+    """The most that the pause grows to, in milliseconds."""
+
+    refused_pause_ms: int = Field(default=30_000, ge=1, le=3_600_000)
+    """The pause after user or password were refused, in milliseconds: no account is locked and no audit log flooded."""
 
 
 class MonitoringSettings(Group):

@@ -97,6 +97,10 @@ def _contradictions(settings: Settings) -> Iterator[InvalidInputError]:
             yield InvalidInputError("waivers", shape_of(name), accepted)
     if (settings.server.tls_cert_file is None) != (settings.server.tls_key_file is None):
         yield InvalidInputError("server.tls_cert_file", "a certificate without its key, or the reverse", "both or none")
+    least_ms, most_ms = settings.resilience.reconnect_min_ms, settings.resilience.reconnect_max_ms
+    if least_ms > most_ms:
+        accepted = f"reconnect_min_ms or more, which is {least_ms}"
+        yield InvalidInputError("resilience.reconnect_max_ms", str(most_ms), accepted)
     yield from _redis_contradictions(settings)
 
 

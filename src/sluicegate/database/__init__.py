@@ -1,5 +1,6 @@
 """The only place that speaks to Redis: clients, scripts, names and the gathering of calls into batches."""
 
+from sluicegate.database.access import Access
 from sluicegate.database.acl import least_acl, sentinel_acl
 from sluicegate.database.batcher import BATCH_MAX, IN_FLIGHT_MAX, QUEUE_MAX, Batcher
 from sluicegate.database.client import Argument, DividedSlot, Identity, RedisClient, ScriptCall
@@ -11,6 +12,7 @@ __all__ = [
     "BATCH_MAX",
     "IN_FLIGHT_MAX",
     "QUEUE_MAX",
+    "Access",
     "Argument",
     "Batcher",
     "Credentials",
@@ -33,9 +35,7 @@ __all__ = [
 CLUSTER_TAGS = 3  # one for each master of the least Cluster: more use more servers, and each is a call of its own
 
 
-def connect(
-    url: str, *, connect_timeout: float = 2.0, credentials: Credentials | None = None, tls: Tls | None = None
-) -> RedisClient:
+def connect(url: str, access: Access | None = None) -> RedisClient:
     """Return a client for the servers at *url*; nothing is sent before it is used.
 
     Args:
@@ -43,15 +43,13 @@ def connect(
             master that sentinels watch; ``redis+cluster://host:port,…`` for a Cluster; ``rediss+…`` with TLS;
             ``embedded://`` for a server of this process and those that it forks, ``embedded:///path`` for one that all
             processes share which name the directory.
-        connect_timeout: Seconds allowed for a connection, from 0.01 to 60.
-        credentials: Who connects, in place of what the URL says; asked anew for each connection.
-        tls: Whom connections with TLS trust, and what they show of themselves. Default: the system's certificates.
+        access: How they are reached. Default: as is usual; see `Access`.
 
     Raises:
         InvalidInputError: The URL cannot be read.
         ConfigurationError: The extra ``redis`` is not installed.
     """
-    from sluicegate.utils import ConfigurationError, InvalidInputError, checked_seconds  # noqa: PLC0415 - only here
+    from sluicegate.utils import ConfigurationError, InvalidInputError  # noqa: PLC0415 - only here
 
     try:
         from sluicegate.database.addresses import address_of  # noqa: PLC0415 - needs the extra
@@ -62,18 +60,17 @@ def connect(
     except ImportError as error:
         problem = InvalidInputError("redis", f"no package {error.name}", "pip install 'sluicegate[redis]'")
         raise ConfigurationError([problem]) from None
+    access = access or Access()
     scheme, _, rest = url.partition("://")
     if scheme == "embedded":
         from sluicegate.database.embedded import EmbeddedClient  # noqa: PLC0415 - as above
 
-        return EmbeddedClient(rest or None, connect_timeout=connect_timeout)
+        return EmbeddedClient(rest or None, access)
     if "+" not in scheme:
-        return StandaloneClient(url, connect_timeout=connect_timeout, credentials=credentials, tls=tls)
-    checked_seconds(connect_timeout, "connect_timeout", at_least=0.01, at_most=60)
+        return StandaloneClient(url, access)
     address = address_of(url)
     kind = SentinelDirectory if address.kind == "sentinel" else ClusterDirectory
-    directory = kind(address, connect_timeout, credentials=credentials, tls=tls)
-    return RoutedClient(directory, connect_timeout_s=connect_timeout)
+    return RoutedClient(kind(address, access), connect_timeout_s=access.connect_timeout)
 
 
 def tags_for(url: object) -> int:

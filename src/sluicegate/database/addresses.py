@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Connection
 
-    from sluicegate.database.credentials import Credentials, Tls
+    from sluicegate.database.access import Access
+    from sluicegate.database.credentials import Credentials
 
 __all__ = ["Address", "Endpoint", "address_of", "maker_of"]
 
@@ -111,9 +112,7 @@ def address_of(url: str) -> Address:
     )
 
 
-def maker_of(
-    url: str, connect_timeout_s: float, *, credentials: Credentials | None = None, tls: Tls | None = None
-) -> tuple[str, Callable[[], Connection]]:
+def maker_of(url: str, access: Access) -> tuple[str, Callable[[], Connection]]:
     """Return the name in messages of the one server at *url*, and what makes connections to it.
 
     Raises:
@@ -123,18 +122,18 @@ def maker_of(
         "retry": Retry(NoBackoff(), 0),
         "retry_on_error": [],
         "socket_timeout": None,  # every call brings its own deadline
-        "socket_connect_timeout": connect_timeout_s,
+        "socket_connect_timeout": access.connect_timeout,
         "health_check_interval": 0,
         "decode_responses": False,
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
     try:
         _check_options(url, ours)
-        if tls is not None and url.startswith("rediss:"):
-            ours |= tls.options()
-        if credentials is not None:
+        if access.tls is not None and url.startswith("rediss:"):
+            ours |= access.tls.options()
+        if access.credentials is not None:
             url = _without_userinfo(url)
-            ours["credential_provider"] = _Provider(credentials)
+            ours["credential_provider"] = _Provider(access.credentials)
         factory = ConnectionPool.from_url(url, **ours)
         factory.make_connection()  # type: ignore[no-untyped-call] # a value that no option takes is found here
     except InvalidInputError:

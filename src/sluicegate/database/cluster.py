@@ -15,9 +15,9 @@ from sluicegate.utils import StoreError, StoreTopologyError, StoreUnavailableErr
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from sluicegate.database.access import Access
     from sluicegate.database.addresses import Address, Endpoint
     from sluicegate.database.client import Argument
-    from sluicegate.database.credentials import Credentials, Tls
 
 __all__ = ["ClusterDirectory"]
 
@@ -31,18 +31,12 @@ class ClusterDirectory:
 
     Args:
         address: What the URL says.
-        connect_timeout_s: Seconds allowed for a connection.
-        credentials: Who connects, in place of what the URL says.
-        tls: Whom the connections trust.
+        access: How the servers are reached.
     """
 
-    def __init__(
-        self, address: Address, connect_timeout_s: float, *, credentials: Credentials | None, tls: Tls | None
-    ) -> None:
+    def __init__(self, address: Address, access: Access) -> None:
         self._address = address
-        self._timeout_s = connect_timeout_s
-        self._credentials = credentials
-        self._tls = tls
+        self._access = access
         self._nodes: dict[Endpoint, Node] = {}
         self._slots: dict[int, Endpoint] = {}
         self._renewing = Renewing(self._look, pause_s=LOOK_PAUSE_S)
@@ -71,8 +65,7 @@ class ClusterDirectory:
         node = self._nodes.get(endpoint)
         if node is None:
             url = self._address.url_of(endpoint)
-            name, make = maker_of(url, self._timeout_s, credentials=self._credentials, tls=self._tls)
-            node = self._nodes[endpoint] = Node(name, make, timeout_s=self._timeout_s, stays=True)
+            node = self._nodes[endpoint] = Node(*maker_of(url, self._access), self._access, stays=True)
         return node
 
     def moved(self, slot: int, endpoint: Endpoint) -> None:

@@ -30,14 +30,10 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Connection
 
+    from sluicegate.database.access import Access
     from sluicegate.database.channel import Channel
 
-__all__ = ["CONNECTIONS_MAX", "Connections", "awaited"]
-
-CONNECTIONS_MAX = 8  # decisions travel in batches: more sockets would only wait for the same core
-BACKOFF_MIN_S = 0.05  # after a failed attempt: no storm of reconnects ...
-BACKOFF_MAX_S = 1.0  # ... and back within a second of the server
-BACKOFF_REFUSED_S = 30.0  # after wrong credentials: no account is locked and no audit log flooded by us
+__all__ = ["Connections", "awaited"]
 
 
 class Connections:
@@ -45,18 +41,18 @@ class Connections:
 
     Args:
         make: Makes a connection that is not opened yet.
-        timeout_s: Seconds allowed for opening one.
+        access: How many there are at most, and how soon another attempt is made.
     """
 
-    def __init__(self, make: Callable[[], Connection], *, timeout_s: float) -> None:
+    def __init__(self, make: Callable[[], Connection], access: Access) -> None:
         self._make = make
-        self._timeout_s = timeout_s
+        self._access = access
         self._all: dict[Channel, Connection] = {}  # who lets go of a connection has it closed, with a warning
         self._idle: list[Channel] = []
         self._opening: asyncio.Task[None] | None = None
         self._unopened: Connection | None = None
         self._retry_at_s = 0.0
-        self._backoff_s = BACKOFF_MIN_S
+        self._pause_s = access.reconnect_pause_min
         self._failure: StoreError | None = None
         self._closed = False
 
@@ -82,8 +78,8 @@ class Connections:
             channel = self.idle()
             if channel is not None:
                 return channel
-            if len(self._all) >= CONNECTIONS_MAX:
-                raise StoreOverloadedError(operation, f"all {CONNECTIONS_MAX} connections are in use")
+            if len(self._all) >= self._access.connections_max:
+                raise StoreOverloadedError(operation, f"all {self._access.connections_max} connections are in use")
             await self._opened(operation)
         raise LimiterClosedError("the client is closed")
 
@@ -138,7 +134,7 @@ class Connections:
     async def _open(self) -> None:
         connection = self._unopened = self._make()
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(self._access.connect_timeout):
                 await connection.connect()  # type: ignore[no-untyped-call] # redis-py's own
             channel = await taken_over(connection)
         except BaseException as error:
@@ -150,18 +146,19 @@ class Connections:
         finally:
             self._unopened = None
         self._failure = None
-        self._backoff_s = BACKOFF_MIN_S
+        self._pause_s = self._access.reconnect_pause_min
         self._all[channel] = connection
         self._idle.append(channel)
 
     def _failed(self, error: Exception) -> StoreError:
         failure = classified(error, "connect", sent=False)
         if isinstance(error, TimeoutError):
-            failure = StoreUnavailableError("connect", f"no connection within {self._timeout_s:g} s")
-        backoff_s = BACKOFF_REFUSED_S if isinstance(failure, StoreAuthenticationError) else self._backoff_s
-        self._backoff_s = min(BACKOFF_MAX_S, self._backoff_s * 2)
+            failure = StoreUnavailableError("connect", f"no connection within {self._access.connect_timeout:g} s")
+        refused = isinstance(failure, StoreAuthenticationError)
+        pause_s = self._access.refused_pause if refused else self._pause_s
+        self._pause_s = min(self._access.reconnect_pause_max, self._pause_s * 2)
         jitter = random.uniform(0.5, 1.0)  # noqa: S311 - so that processes do not come back together; no secret
-        self._retry_at_s = asyncio.get_running_loop().time() + backoff_s * jitter
+        self._retry_at_s = asyncio.get_running_loop().time() + pause_s * jitter
         self._failure = failure
         return failure
 

@@ -27,6 +27,7 @@ from sluicegate.utils import ConfigurationError, InvalidInputError, StoreError, 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from sluicegate.database.access import Access
     from sluicegate.database.client import Argument, Identity, ScriptCall
     from sluicegate.database.scripts import Script
 
@@ -65,14 +66,14 @@ class EmbeddedClient:
     Args:
         folder: The directory that its users share, made where it is missing. Default: one of this process and those
             that it forks, which is removed in the end.
-        connect_timeout: Seconds allowed for a connection, 0.01 to 60.
+        access: How it is reached.
 
     Raises:
-        InvalidInputError: The directory's name is too long, or the time-out is out of its range.
+        InvalidInputError: The directory's name is too long.
         ConfigurationError: The extra ``embedded`` is not installed.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None = None, *, connect_timeout: float = 2.0) -> None:
+    def __init__(self, folder: str | os.PathLike[str] | None, access: Access) -> None:
         self._binary = _binary()
         self._is_private = folder is None
         self._folder = Path(tempfile.mkdtemp(prefix="sluicegate-")) if folder is None else Path(folder)
@@ -81,7 +82,7 @@ class EmbeddedClient:
             raise InvalidInputError(
                 "redis url", "a directory with a long name", f"at most {SOCKET_PATH_MAX - 12} bytes"
             )
-        self._inner = StandaloneClient(f"unix://{self._socket}", connect_timeout=connect_timeout)
+        self._inner = StandaloneClient(f"unix://{self._socket}", access)
         self._users: int | None = None
         self._starting: asyncio.Task[None] | None = None
         self._revived_s = float("-inf")

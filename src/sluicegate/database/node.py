@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from redis.asyncio import Connection
 
+    from sluicegate.database.access import Access
     from sluicegate.database.client import Argument, ScriptCall
     from sluicegate.database.scripts import Script
 
@@ -57,7 +58,7 @@ class Node:
     Args:
         address: Its name in messages, without credentials.
         make: Makes a connection that is not opened yet.
-        timeout_s: Seconds allowed for opening one.
+        access: How it is reached.
         stays: Whether the address leads to this server for ever; else a server that is the wrong one is left, and
             the name is looked up anew.
 
@@ -65,11 +66,11 @@ class Node:
         address: Its name in messages.
     """
 
-    def __init__(self, address: str, make: Callable[[], Connection], *, timeout_s: float, stays: bool = False) -> None:
+    def __init__(self, address: str, make: Callable[[], Connection], access: Access, *, stays: bool = False) -> None:
         self.address = address
         self._stays = stays
-        self._timeout_s = timeout_s
-        self._connections = Connections(make, timeout_s=timeout_s)
+        self._timeout_s = access.connect_timeout
+        self._connections = Connections(make, access)
         self._known: set[str] = set()  # SHA-1 of scripts that this server has confirmed
         self._loading: dict[str, asyncio.Task[None]] = {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sluicegate.database.addresses import maker_of
@@ -14,9 +15,9 @@ from sluicegate.utils import StoreError, StoreTopologyError, StoreUnavailableErr
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sluicegate.database.access import Access
     from sluicegate.database.addresses import Address, Endpoint
     from sluicegate.database.client import Argument
-    from sluicegate.database.credentials import Credentials, Tls
 
 __all__ = ["SentinelDirectory"]
 
@@ -30,18 +31,12 @@ class SentinelDirectory:
 
     Args:
         address: What the URL says.
-        connect_timeout_s: Seconds allowed for a connection.
-        credentials: Who connects to the master, in place of what the URL says.
-        tls: Whom the connections trust.
+        access: How the servers are reached.
     """
 
-    def __init__(
-        self, address: Address, connect_timeout_s: float, *, credentials: Credentials | None, tls: Tls | None
-    ) -> None:
+    def __init__(self, address: Address, access: Access) -> None:
         self._address = address
-        self._timeout_s = connect_timeout_s
-        self._credentials = credentials
-        self._tls = tls
+        self._access = access
         self._nodes: dict[Endpoint, Node] = {}
         self._master: Endpoint | None = None
         self._renewing = Renewing(self._look, pause_s=LOOK_PAUSE_S)
@@ -71,8 +66,7 @@ class SentinelDirectory:
         node = self._nodes.get(endpoint)
         if node is None:
             url = self._address.url_of(endpoint)
-            name, make = maker_of(url, self._timeout_s, credentials=self._credentials, tls=self._tls)
-            node = self._nodes[endpoint] = Node(name, make, timeout_s=self._timeout_s, stays=True)
+            node = self._nodes[endpoint] = Node(*maker_of(url, self._access), self._access, stays=True)
         return node
 
     def moved(self, _slot: int, _endpoint: Endpoint) -> None:
@@ -107,8 +101,8 @@ class SentinelDirectory:
         self._renewing.after_fork()
 
     def _sentinel_at(self, endpoint: Endpoint) -> Node:
-        name, make = maker_of(self._address.sentinel_url_of(endpoint), self._timeout_s, tls=self._tls)
-        return Node(name, make, timeout_s=self._timeout_s, stays=True)
+        access = replace(self._access, credentials=None)  # they have users of their own, which the URL says
+        return Node(*maker_of(self._address.sentinel_url_of(endpoint), access), access, stays=True)
 
     async def _look(self) -> None:
         """Ask one sentinel after another, and the one that answered first the next time."""

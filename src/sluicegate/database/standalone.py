@@ -19,15 +19,14 @@ from sluicegate.utils import (
     StoreError,
     StoreOverloadedError,
     StoreUnavailableError,
-    checked_seconds,
     shape_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sluicegate.database.access import Access
     from sluicegate.database.client import ScriptCall
-    from sluicegate.database.credentials import Credentials, Tls
     from sluicegate.database.scripts import Script
 
 __all__ = ["StandaloneClient", "all_settled", "check_facts", "facts_when_loaded", "identity_of", "patiently"]
@@ -41,25 +40,15 @@ class StandaloneClient:
 
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://``, with user, password and database where needed.
-        connect_timeout: Seconds allowed for the first connection in `start`, and for each later one, 0.01 to 60.
-        credentials: Who connects, in place of what the URL says.
-        tls: Whom a ``rediss://`` URL trusts.
+        access: How it is reached; `start` waits for it as long as for a connection.
 
     Raises:
-        InvalidInputError: The URL cannot be read, or the time-out is out of its range.
+        InvalidInputError: The URL cannot be read.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        connect_timeout: float = 2.0,
-        credentials: Credentials | None = None,
-        tls: Tls | None = None,
-    ) -> None:
-        self._connect_timeout_s = checked_seconds(connect_timeout, "connect_timeout", at_least=0.01, at_most=60)
-        name, make = maker_of(url, connect_timeout, credentials=credentials, tls=tls)
-        self._node = Node(name, make, timeout_s=connect_timeout)
+    def __init__(self, url: str, access: Access) -> None:
+        self._access = access
+        self._node = Node(*maker_of(url, access), access)
 
     async def run(
         self, script: Script, keys: Sequence[Argument], args: Sequence[Argument], *, read_only: bool, deadline_us: int
@@ -96,7 +85,7 @@ class StandaloneClient:
             ConfigurationError: It is older than 7.0.
         """
         self._node.retry_now()
-        check_facts(await patiently(lambda: facts_when_loaded(self._node), self._connect_timeout_s))
+        check_facts(await patiently(lambda: facts_when_loaded(self._node), self._access.connect_timeout))
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sluicegate.database import connect
+from sluicegate.database import Access, connect
 from sluicegate.monitoring import Logger, StandardLogger
 from sluicegate.ratelimit.engine import Engine
 from sluicegate.ratelimit.features import Features
@@ -91,11 +91,10 @@ def _check_parts(clock: object, store: object, logger: object) -> None:
 def store_at(url: str, *, deadline: float, connect_timeout: float, keyspace: Keyspace, logger: Logger) -> RedisStore:
     """Return the store in Redis that a limiter is connected to; the arguments are those of `Limiter.connect`."""
     checked_seconds(deadline, "deadline", at_least=0.001, at_most=10)
-    checked_seconds(connect_timeout, "connect_timeout", at_least=0.01, at_most=60)
     if not isinstance(url, str):
         raise InvalidInputError("redis url", shape_of(url), "text such as redis://127.0.0.1:6379")
     return RedisStore(
-        connect(url, connect_timeout=connect_timeout),
+        connect(url, Access(connect_timeout=connect_timeout)),
         SystemClock(),
         logger,
         keyspace=keyspace,

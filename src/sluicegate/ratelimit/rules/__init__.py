@@ -3,6 +3,7 @@
 from sluicegate.ratelimit.rules.conditions import Match
 from sluicegate.ratelimit.rules.descriptors import DESCRIPTORS, checked_descriptor
 from sluicegate.ratelimit.rules.doubting import Doubt
+from sluicegate.ratelimit.rules.fallback import Fallback
 from sluicegate.ratelimit.rules.globs import Glob
 from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, inspect_rules, load_rules, parse_rules
 from sluicegate.ratelimit.rules.matching import PathPattern
@@ -26,6 +27,7 @@ __all__ = [
     "RULES_FILE_BYTES_MAX",
     "Charge",
     "Doubt",
+    "Fallback",
     "Glob",
     "KeyTemplate",
     "LimitProvider",

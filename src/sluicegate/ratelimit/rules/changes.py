@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.rules.fields import Field, rule_fields
 from sluicegate.ratelimit.rules.problems import entries_of
 from sluicegate.ratelimit.rules.rolling import PERCENT_ACCEPTED, Rollout, checked_percent
@@ -16,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from typing import Any
 
+    from sluicegate.ratelimit.limit import Limit
     from sluicegate.ratelimit.rules.document import Entry, Node, Place
+    from sluicegate.ratelimit.rules.fallback import Fallback
     from sluicegate.ratelimit.rules.problems import Problems
 
 __all__ = ["PERCENT", "ROLLOUT_FIELDS", "Change", "read_change", "rollout_of"]
@@ -80,13 +81,16 @@ def read_change(node: Node, path: str, problems: Problems) -> Change | None:
     return Change(values=values, percent=percent, places=_places(entries), path=path)
 
 
-def rollout_of(change: Change, limit: Limit, options: Mapping[str, Any], problems: Problems) -> Rollout | None:
+def rollout_of(
+    change: Change, limit: Limit, options: Mapping[str, Any], fallback: Fallback, problems: Problems
+) -> Rollout | None:
     """Return the roll-out of a rule, or ``None`` where a field does not go with the rest.
 
     Args:
         change: What was read.
         limit: The rule's own limit.
         options: All that makes a limit of it.
+        fallback: What answers in the store's place where nothing says it.
         problems: Where to note what is wrong.
 
     Raises:
@@ -98,7 +102,7 @@ def rollout_of(change: Change, limit: Limit, options: Mapping[str, Any], problem
     if change.values.get("algorithm", limit.algorithm) != limit.algorithm:  # these are of the one that is left
         kept = {name: value for name, value in options.items() if name not in _OF_CALENDARS}
     try:
-        candidate = Limit(limit.name, **{**kept, "shadow": False, **change.values})
+        candidate = fallback.limit(limit.name, **{**kept, "shadow": False, **change.values})
     except InvalidInputError as error:
         field = next((word for word in error.where.split() if word in change.places), next(iter(change.places)))
         problems.add(change.places[field], f"{change.path}.{field}", error.found, error.accepted)

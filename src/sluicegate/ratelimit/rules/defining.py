@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from unicodedata import normalize
 
-from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.rules.changes import read_change, rollout_of
 from sluicegate.ratelimit.rules.conditions import Match
 from sluicegate.ratelimit.rules.descriptors import HEADER_PREFIX, checked_descriptor
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sluicegate.ratelimit.rules.document import Entry, Node
+    from sluicegate.ratelimit.rules.fallback import Fallback
     from sluicegate.ratelimit.rules.fields import Field
     from sluicegate.ratelimit.rules.problems import Problems
 
@@ -63,11 +63,13 @@ class Reader:
 
     Args:
         declared: The descriptors that the file declares.
+        fallback: What answers in the store's place where a rule does not say it.
         problems: Where to note what is wrong.
     """
 
-    def __init__(self, declared: tuple[str, ...], problems: Problems) -> None:
+    def __init__(self, declared: tuple[str, ...], fallback: Fallback, problems: Problems) -> None:
         self._declared = declared
+        self._fallback = fallback
         self._problems = problems
         self._fields = rule_fields(declared)
         self._first: dict[str, Defined] = {}
@@ -145,12 +147,12 @@ class Reader:
         try:
             if "group" in options:
                 options["group"] = group_size(values["key"], options["group"])
-            limit = Limit(name, **options)
+            limit = self._fallback.limit(name, **options)
             if _ROLLOUT in values:
-                more[_ROLLOUT] = rollout_of(values[_ROLLOUT], limit, options, self._problems)
+                more[_ROLLOUT] = rollout_of(values[_ROLLOUT], limit, options, self._fallback, self._problems)
             if _SCHEDULE in values:
                 del options["rate"]
-                more[_SCHEDULE] = schedule_of(values[_SCHEDULE], limit, options, self._problems)
+                more[_SCHEDULE] = schedule_of(values[_SCHEDULE], name, options, self._fallback, self._problems)
             return Rule(limit=limit, **more)
         except InvalidInputError as error:  # fields that are right alone but not together
             field = next((word for word in error.where.split() if word in entries), "")

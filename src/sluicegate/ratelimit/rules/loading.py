@@ -15,10 +15,11 @@ what is accepted, and the nearest name where one was misspelt.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from sluicegate.ratelimit.rules.document import Node, Place, read_toml, read_yaml
 from sluicegate.ratelimit.rules.doubting import Doubt, doubts_of
+from sluicegate.ratelimit.rules.fallback import Fallback
 from sluicegate.ratelimit.rules.problems import Problems, shown
 from sluicegate.ratelimit.rules.reading import rules_of
 from sluicegate.utils import ConfigurationError, InvalidInputError, shape_of
@@ -30,38 +31,41 @@ if TYPE_CHECKING:
 
 __all__ = ["RULES_FILE_BYTES_MAX", "inspect_rules", "load_rules", "parse_rules"]
 
+AS_USUAL: Final = Fallback()
 RULES_FILE_BYTES_MAX = 256 * 1024  # room for a thousand rules; PyYAML reads about 100 KB a second
 
 _READERS: Mapping[str, Callable[[str, str], Node]] = {".yaml": read_yaml, ".yml": read_yaml, ".toml": read_toml}
 _FILE_ACCEPTED = "a readable file of rules, named .yaml, .yml or .toml"
 
 
-def load_rules(path: str | Path) -> Rules:
+def load_rules(path: str | Path, *, fallback: Fallback = AS_USUAL) -> Rules:
     """Read the rules in the file at *path*.
 
     Args:
         path: A file of at most 256 KiB, ``.yaml`` or ``.yml`` for YAML, ``.toml`` for TOML.
+        fallback: What answers in the store's place where a rule does not say it. Default: as for `Limit`.
 
     Raises:
         ConfigurationError: The file cannot be read or used; its `problems` name every reason.
     """
-    return _loaded(path)[0]
+    return _loaded(path, fallback)[0]
 
 
-def inspect_rules(path: str | Path) -> tuple[Rules, tuple[Doubt, ...]]:
+def inspect_rules(path: str | Path, *, fallback: Fallback = AS_USUAL) -> tuple[Rules, tuple[Doubt, ...]]:
     """Read the rules in the file at *path*, with what is legal in it but surely wrong.
 
     Args:
         path: As for `load_rules`.
+        fallback: As for `load_rules`.
 
     Raises:
         ConfigurationError: The file cannot be read or used; its `problems` name every reason.
     """
-    rules, doubts = _loaded(path)
+    rules, doubts = _loaded(path, fallback)
     return rules, doubts()
 
 
-def _loaded(path: str | Path) -> tuple[Rules, Callable[[], tuple[Doubt, ...]]]:
+def _loaded(path: str | Path, fallback: Fallback) -> tuple[Rules, Callable[[], tuple[Doubt, ...]]]:
     path = Path(path)
     source = shown(str(path))
     if path.suffix.lower() not in _READERS:
@@ -72,7 +76,7 @@ def _loaded(path: str | Path) -> tuple[Rules, Callable[[], tuple[Doubt, ...]]]:
     except (OSError, ValueError) as error:
         found = getattr(error, "strerror", None) or str(error)
         raise ConfigurationError([InvalidInputError(source, found, _FILE_ACCEPTED)]) from None
-    return _parsed(content, path.suffix.lower().lstrip("."), source)
+    return _parsed(content, path.suffix.lower().lstrip("."), source, fallback)
 
 
 def parse_rules(content: bytes | str, *, notation: str = "yaml", source: str = "rules") -> Rules:
@@ -86,17 +90,19 @@ def parse_rules(content: bytes | str, *, notation: str = "yaml", source: str = "
     Raises:
         ConfigurationError: It cannot be used; its `problems` name every reason, up to 100.
     """
-    return _parsed(content, notation, source)[0]
+    return _parsed(content, notation, source, AS_USUAL)[0]
 
 
-def _parsed(content: bytes | str, notation: str, source: str) -> tuple[Rules, Callable[[], tuple[Doubt, ...]]]:
+def _parsed(
+    content: bytes | str, notation: str, source: str, fallback: Fallback
+) -> tuple[Rules, Callable[[], tuple[Doubt, ...]]]:
     reader = _READERS.get(f".{notation}")
     if reader is None:
         raise InvalidInputError("notation", shape_of(notation), "yaml, yml or toml")
     problems = Problems(source)
     text = _text_of(content, problems)
     problems.raise_if_any()
-    reading = rules_of(reader(text, source), problems)
+    reading = rules_of(reader(text, source), fallback, problems)
     problems.raise_if_any()
     return reading.rules, lambda: doubts_of(reading, problems)
 

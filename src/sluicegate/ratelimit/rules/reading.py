@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sluicegate.ratelimit.rules.conditions import Match
     from sluicegate.ratelimit.rules.document import Node
+    from sluicegate.ratelimit.rules.fallback import Fallback
     from sluicegate.ratelimit.rules.problems import Problems
 
 __all__ = ["LISTED_MAX", "TOP_FIELDS", "Reading", "rules_of"]
@@ -38,11 +39,12 @@ class Reading:
     paths: Mapping[str, tuple[str, ...]]
 
 
-def rules_of(root: Node, problems: Problems) -> Reading:
+def rules_of(root: Node, fallback: Fallback, problems: Problems) -> Reading:
     """Return the rules that *root* describes, as far as nothing is wrong with them.
 
     Args:
         root: The document.
+        fallback: What answers in the store's place where a rule does not say it.
         problems: Where to note what is wrong; if anything is, what is returned is not to be used.
     """
     top = entries_of(root, "", TOP_FIELDS, problems)
@@ -54,7 +56,7 @@ def rules_of(root: Node, problems: Problems) -> Reading:
     declared = _declared(top["descriptors"].node, problems) if "descriptors" in top else ()
     if "limits" not in top and "plans" not in top and root.entries is not None:
         problems.add(root.place, "limits", "nothing", "limits: and at least one named rule below it")
-    reader = Reader(declared, problems)
+    reader = Reader(declared, fallback, problems)
     common = reader.rules(top["limits"].node, "limits") if "limits" in top else {}
     plans = plans_of(top["plans"].node, common, reader, problems) if "plans" in top else {}
     lists = {name: _listed(top[name].node, name, reader, problems) for name in ("allow", "deny") if name in top}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sluicegate.ratelimit.rules.loading import RULES_FILE_BYTES_MAX, inspect_rules
+from sluicegate.ratelimit.rules.loading import AS_USUAL, RULES_FILE_BYTES_MAX, inspect_rules
 from sluicegate.ratelimit.rules.taking_over import taken_over
 from sluicegate.utils import ConfigurationError, InvalidInputError, in_thread
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.limit import Limit
     from sluicegate.ratelimit.rules.doubting import Doubt
+    from sluicegate.ratelimit.rules.fallback import Fallback
     from sluicegate.ratelimit.rules.model import Rule, Rules
     from sluicegate.ratelimit.rules.rolling import Rollout
     from sluicegate.utils import Clock
@@ -51,6 +52,7 @@ class LiveRules:
         clock: Tells since when they are in force.
         logger: Told of each change, and of each file that is refused.
         path: The file that they are of; without one they stay.
+        fallback: What answers in the store's place where a rule of the file does not say it. Default: as for `Limit`.
 
     Attributes:
         current: The rules; replaced as a whole.
@@ -58,7 +60,16 @@ class LiveRules:
         state: Whether they are those of the file.
     """
 
-    def __init__(self, rules: Rules, clock: Clock, logger: Logger, *, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        clock: Clock,
+        logger: Logger,
+        *,
+        path: Path | None = None,
+        fallback: Fallback = AS_USUAL,
+    ) -> None:
+        self._fallback = fallback
         self._path = path
         self._clock = clock
         self._logger = logger
@@ -70,14 +81,14 @@ class LiveRules:
         self._tell_rollouts({})
 
     @classmethod
-    def of_file(cls, path: str | Path, clock: Clock, logger: Logger) -> LiveRules:
-        """Return the rules of a file.
+    def of_file(cls, path: str | Path, clock: Clock, logger: Logger, *, fallback: Fallback = AS_USUAL) -> LiveRules:
+        """Return the rules of a file; the arguments are those of the class.
 
         Raises:
             ConfigurationError: The file is refused; its `problems` name every reason.
         """
-        rules, doubts = inspect_rules(path)
-        live = cls(rules, clock, logger, path=Path(path))
+        rules, doubts = inspect_rules(path, fallback=fallback)
+        live = cls(rules, clock, logger, path=Path(path), fallback=fallback)
         live._tell_doubts(doubts)
         return live
 
@@ -175,7 +186,7 @@ class LiveRules:
 
     def _loaded(self, path: Path) -> tuple[Rules, tuple[Doubt, ...]]:
         """Return the rules of the file, which everybody here can use; in a thread, for long files take a while."""
-        rules, doubts = inspect_rules(path)
+        rules, doubts = inspect_rules(path, fallback=self._fallback)
         rules = taken_over(rules, self.current, self._clock.now_us())
         for check in self._checks:
             check(rules)

@@ -7,7 +7,6 @@ from datetime import time
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from sluicegate.ratelimit.limit import Limit
 from sluicegate.ratelimit.rules.fields import RATE_FIELD, ZONE_FIELD, Field
 from sluicegate.ratelimit.rules.problems import entries_of, suggestion
 from sluicegate.ratelimit.rules.scheduling import DAYS, Schedule, Times
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sluicegate.ratelimit.rules.document import Node, Place
+    from sluicegate.ratelimit.rules.fallback import Fallback
     from sluicegate.ratelimit.rules.problems import Problems
 
 __all__ = ["ENTRIES_MAX", "SCHEDULE_FIELDS", "Timetable", "read_timetable", "schedule_of"]
@@ -69,19 +69,22 @@ def read_timetable(node: Node, path: str, problems: Problems) -> Timetable:
     return tuple(slots)
 
 
-def schedule_of(timetable: Timetable, limit: Limit, options: Mapping[str, Any], problems: Problems) -> Schedule | None:
+def schedule_of(
+    timetable: Timetable, name: str, options: Mapping[str, Any], fallback: Fallback, problems: Problems
+) -> Schedule | None:
     """Return the schedule of a rule, or ``None`` where a rate does not go with the rest of it.
 
     Args:
         timetable: What was read.
-        limit: The rule's own limit.
+        name: What the rule's limit is called.
         options: All else that makes a limit of it, but for the rate.
+        fallback: What answers in the store's place where the options do not say it.
         problems: Where to note what is wrong.
     """
     entries = []
     for slot in timetable:
         try:
-            entries.append((slot.times, Limit(limit.name, slot.rate, **options)))
+            entries.append((slot.times, fallback.limit(name, rate=slot.rate, **options)))
         except InvalidInputError as error:
             problems.add(slot.place, f"{slot.path}.rate", error.found, error.accepted)
     return Schedule(timetable[0].time_zone, tuple(entries)) if len(entries) == len(timetable) else None
