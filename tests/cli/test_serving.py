@@ -32,9 +32,13 @@ def wait_for_status(url: str, status: int) -> None:
         time.sleep(0.02)
 
 
-def test_a_newcomer_is_told_what_to_try(rules_file: Path) -> None:
+@pytest.mark.parametrize(
+    ("redis", "kept"),
+    [((), "in the memory of this process"), (("--redis", "embedded://"), "in a server of this machine's own and gone")],
+)
+def test_a_newcomer_is_told_what_to_try(rules_file: Path, redis: tuple[str, ...], kept: str) -> None:
     """The lines that it prints are the ones that work: a request that passes, and a loop that meets a 429."""
-    command = [sys.executable, "-m", "sluicegate.cli", "serve", "--rules", str(rules_file), "--port", "0"]
+    command = [sys.executable, "-m", "sluicegate.cli", "serve", "--rules", str(rules_file), "--port", "0", *redis]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT, env=environment()
     ) as process:
@@ -49,7 +53,7 @@ def test_a_newcomer_is_told_what_to_try(rules_file: Path) -> None:
         loop = subprocess.run(shown["for"], shell=True, capture_output=True, text=True, check=True)
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS_MAX) == 0
-    assert "state is kept in the memory of this process" in lines[0]
+    assert f"state is kept {kept}" in lines[0]
     assert allowed.stdout.startswith("HTTP/1.1 200")
     statuses = loop.stdout.split()
     assert statuses[0] == "200"

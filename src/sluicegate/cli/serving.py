@@ -90,10 +90,23 @@ def _milliseconds(seconds: float | None) -> int | None:
     return None if seconds is None else round(seconds * 1_000)
 
 
+def _whereabouts(settings: Settings) -> str:
+    """Return where state is kept, and for how long."""
+    if settings.redis.url is None:
+        return "in the memory of this process, and gone with it (--redis shares and keeps it)"
+    scheme, _, folder = settings.redis.url.get_secret_value().partition("://")
+    if scheme != "embedded":
+        return "in Redis"
+    others = ", shared by all who name its directory," if folder else ""
+    return (
+        f"in a server of this machine's own{others} and gone with it (--redis redis://… shares it with other machines)"
+    )
+
+
 def _greeting(url: str, app: App) -> None:
     console = Console(soft_wrap=True, highlight=False)
-    kept = "in Redis" if app.client else "in the memory of this process, and gone with it (--redis shares and keeps it)"
-    console.print(Text.assemble(("Sluicegate", "bold"), " decides at ", (url, "bold cyan"), f"; state is kept {kept}."))
+    kept = f"; state is kept {_whereabouts(app.settings)}."
+    console.print(Text.assemble(("Sluicegate", "bold"), " decides at ", (url, "bold cyan"), kept))
     rules = app.rules.limits if app.rules is not None else ()
     rated = next((rule.limit for rule in rules if rule.limit.rates), None)
     if rated is not None:
