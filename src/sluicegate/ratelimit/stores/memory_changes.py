@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING, NamedTuple
 
-from sluicegate.ratelimit.stores.change_log import ENDLESS, ENTRIES_MAX, Edit, Entry, News
+from sluicegate.ratelimit.stores.change_log import ENDLESS, Edit, Entry, News, room_for
 from sluicegate.utils import StoreOverloadedError
 
 if TYPE_CHECKING:
@@ -33,12 +33,11 @@ class MemoryChanges:
 
     Args:
         clock: The time by which entries end.
-        entries_max: The most of them.
     """
 
-    def __init__(self, clock: Clock, *, entries_max: int = ENTRIES_MAX) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._entries_max = entries_max
+        self._sweep_at_us = clock.monotonic_us()  # before that there is nothing that a rule could make room of
         self._kept: dict[str, _Kept] = {}
         self._lock = Lock()
 
@@ -50,7 +49,7 @@ class MemoryChanges:
         """Make changes, all or none; see `ChangeLog.write`."""
         with self._lock:
             now_us, monotonic_us = self._clock.now_us(), self._clock.monotonic_us()
-            self._make_room({edit.name for edit in edits if edit.payload} - self._kept.keys(), now_us)
+            self._make_room(edits, now_us, monotonic_us)
             written = []
             for edit in edits:
                 before = self._kept.get(edit.name)
@@ -82,12 +81,17 @@ class MemoryChanges:
     async def wait(self) -> None:
         """Come back at once: there is nobody else who writes."""
 
-    def _make_room(self, new: set[str], now_us: int) -> None:
-        if len(self._kept) + len(new) <= self._entries_max:
+    def _make_room(self, edits: Sequence[Edit], now_us: int, monotonic_us: int) -> None:
+        most, pause_us = room_for(edits)
+        new = {edit.name for edit in edits if edit.payload} - self._kept.keys()
+        if not new or len(self._kept) + len(new) <= most:
             return
-        self._kept = {name: kept for name, kept in self._kept.items() if kept.is_in_force(now_us)}
-        if len(self._kept) + len(new) > self._entries_max:
-            raise StoreOverloadedError("write changes", f"{self._entries_max:,} are in force")
+        if not pause_us or monotonic_us >= self._sweep_at_us:
+            names = {edit.name for edit in edits}
+            self._kept = {name: kept for name, kept in self._kept.items() if name in names or kept.is_in_force(now_us)}
+            self._sweep_at_us = monotonic_us + pause_us
+        if len(self._kept) + len(new) > most:
+            raise StoreOverloadedError("write changes", f"{most:,} are in force")
 
 
 def _changed(before: _Kept | None, edit: Edit, now_us: int) -> _Kept | None:
