@@ -77,7 +77,8 @@ local function changed(old, payload, life_us, factor, longest_us, forget_us)
     local ends_us = life_us > 0 and now_us + life_us or 0
     return { ends_us = ends_us, kept_us = math.max(ends_us, life_us > 0 and 0 or now_us + MOST_US), times = 0, payload = payload }
   end
-  if old and is_in_force(old) then
+  -- What comes by a rule and lies further ahead than its longest is of before the clock was set back, or of another rule.
+  if old and is_in_force(old) and not (old.times > 0 and old.ends_us > now_us + longest_us) then
     return nil
   end
   local times = old and old.kept_us > now_us and math.min(old.times + 1, TIMES_MOST) or 1
