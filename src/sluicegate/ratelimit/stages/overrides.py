@@ -132,10 +132,7 @@ class Overrides:
     def keys_in_force(self) -> int:
         """Return for how many keys a ban or an override is in force, and not only known of; a millisecond or two."""
         now_us = self._monotonic_us()
-        return sum(
-            any(now_us < entry.ends_us for place in of_key for entry in place.values())
-            for of_key in list(self.known.values())
-        )
+        return sum(_lasts(bans, now_us) or _lasts(overrides, now_us) for bans, overrides in list(self.known.values()))
 
     def told_of_bans(self, entries: Sequence[Entry], names: Collection[str] | None = None) -> None:
         """Take in what a fleet was told of bans; *names* are those that there are, where others are no more."""
@@ -213,6 +210,13 @@ class Overrides:
                 self._made.clear()
             self._made[at] = made
         return made
+
+
+def _lasts(place: Mapping[str, Entry], now_us: int) -> bool:
+    for entry in place.values():  # noqa: SIM110 - any() costs twice as much, and there are thousands
+        if now_us < entry.ends_us:
+            return True
+    return False
 
 
 def _denial(ban: Entry, limit: Limit, key: str, cost: int, now_us: int) -> Decision:
