@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from sluicegate.database.acl import SENTINEL_CHANNELS
 from sluicegate.database.channel import cut, let_go
+from sluicegate.database.connections import OPENED_S_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +29,6 @@ __all__ = ["Announcements"]
 
 WORDS: Final = 7  # slave NAME IP PORT @ SERVICE …
 RETRY_PAUSE_S = 1.0  # to a sentinel that is away: the others announce as well
-CONNECTED_S_MAX = 0.25  # for one that is just being opened: asyncio leaks a socket whose handshake is cancelled
 REFUSED_PAUSE_S = 30.0  # to one that does not let us listen: masters are looked up all the same
 
 
@@ -64,7 +64,7 @@ class Announcements:
             if task not in self._connecting:
                 task.cancel()
         if tasks:
-            _, late = await asyncio.wait(tasks, timeout=CONNECTED_S_MAX)
+            _, late = await asyncio.wait(tasks, timeout=OPENED_S_MAX)
             for task in late:
                 task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
