@@ -7,7 +7,7 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sluicegate.database.addresses import maker_of
+from sluicegate.database.making import maker_of
 from sluicegate.database.node import Call, Node
 from sluicegate.database.renewing import Renewing
 from sluicegate.utils import StoreError, StoreTopologyError, StoreUnavailableError
