@@ -16,10 +16,12 @@ CANARY = "canary-zq7v-0123456789"
 
 
 def test_a_file_is_written_once_and_taken(tmp_path: Path) -> None:
-    """Init writes what check finds valid, and never over a file that is there."""
+    """Init writes what check finds valid for what it was written for, and never over a file that is there."""
     path = tmp_path / "settings.toml"
     assert run("config", "init", "production", "--output", str(path)).code == 0
-    assert run("config", "check", "--config", str(path), SLUICEGATE_ENV="production").out.startswith("valid for prod")
+    assert run("config", "check", "--config", str(path)).out.startswith("valid for production")
+    lax = run("config", "check", "--config", str(path), SLUICEGATE_ENV="development")
+    assert (lax.code, "SLUICEGATE_ENV: found 'development'" in lax.err) == (2, True)
     before = path.read_text("utf-8")
     again = run("config", "init", "test", "--output", str(path))
     assert (again.code, path.read_text("utf-8")) == (2, before)

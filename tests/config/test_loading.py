@@ -48,6 +48,32 @@ def test_the_variable_chooses_and_the_argument_overrules_it(monkeypatch: pytest.
     assert type(load_settings("development")) is DevelopmentSettings
 
 
+@pytest.mark.parametrize(("name", "content"), [("s.toml", 'environment = "{}"\n'), ("s.yaml", "environment: {}\n")])
+def test_a_file_says_for_which_environment_it_is(
+    name: str, content: str, bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the variable says another one nothing starts, for one of them is laxer; an argument overrules both."""
+    (bare / name).write_text(content.format("production"), "utf-8")
+    assert type(load_settings(file=name)) is ProductionSettings
+    monkeypatch.setenv("SLUICEGATE_ENV", "development")
+    (problem,) = problems_of(file=name)
+    assert problem.startswith("SLUICEGATE_ENV: found 'development'; accepted: production")
+    assert type(load_settings("development", file=name)) is DevelopmentSettings
+    monkeypatch.setenv("SLUICEGATE_ENV", "production")
+    assert type(load_settings(file=name)) is ProductionSettings
+    (bare / name).write_text(content.format("prod"), "utf-8")
+    assert problems_of(file=name)[0].startswith(f"environment ({name}): found 'prod'")
+
+
+def test_only_a_file_says_it_under_that_name(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable, or a line of .env, that looks like it is refused."""
+    monkeypatch.setenv("SLUICEGATE_ENVIRONMENT", "production")
+    assert problems_of()[0].startswith("SLUICEGATE_ENVIRONMENT")
+    monkeypatch.delenv("SLUICEGATE_ENVIRONMENT")
+    (bare / ".env").write_text("SLUICEGATE_ENVIRONMENT=production\n", "utf-8")
+    assert problems_of()[0].upper().startswith("SLUICEGATE_ENVIRONMENT")
+
+
 @pytest.mark.parametrize("given", [True, False])
 def test_an_environment_that_is_not_known_is_refused(given: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says who named it, and which there are."""

@@ -12,7 +12,7 @@ from pydantic_settings import SettingsError
 from sluicegate.config.environments import ENVIRONMENTS, Settings
 from sluicegate.config.problems import origin_of, problems_of, unknown_names
 from sluicegate.config.risks import Risk, contradictions, risks_of
-from sluicegate.config.sources import PREFIX, Reading, environment_named
+from sluicegate.config.sources import PREFIX, Reading, environment_in, environment_named
 from sluicegate.utils import ConfigurationError, InvalidInputError, shape_of
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def load_settings(
 
     Args:
         environment: ``development``, ``test``, ``staging`` or ``production``. Default: what the variable
-            ``SLUICEGATE_ENV`` says, or else ``development``.
+            ``SLUICEGATE_ENV`` says, or the file as ``environment``; where neither does, ``development``. Where they
+            contradict each other they are refused.
         file: A file of settings, TOML or YAML. Default: the one that ``SLUICEGATE_CONFIG`` names, if it is set.
         env_file: A file of variables. Default: ``.env`` in the working directory, if there is one.
         secrets_dir: A directory with one file for each secret, such as ``redis__password``. Default: the one
@@ -82,11 +83,11 @@ def read_settings(
     **values: Any,  # noqa: ANN401 - the fields of the settings
 ) -> Loaded:
     """Return the settings of this process with their sources; see `load_settings`."""
-    settings_class = _class_of(environment)
     reading = Reading.of(file=file, env_file=env_file, secrets_dir=secrets_dir)
     settings = None
     problems: list[InvalidInputError] = []
     with _unreadable_told(reading):
+        settings_class = _class_of(environment, reading)
         try:
             settings = settings_class(_secrets_dir=reading, **values)  # type: ignore[call-arg] # the one way in
         except ValidationError as error:
@@ -103,14 +104,23 @@ def read_settings(
     return Loaded(settings, tuple(reading.said), tuple(risks))
 
 
-def _class_of(environment: str | None) -> type[Settings]:
-    given = environment is not None
-    name = environment if environment is not None else environment_named() or DEFAULT_ENVIRONMENT
-    known = ENVIRONMENTS.get(name) if isinstance(name, str) else None
-    if known is None:
-        where = "environment" if given else f"{PREFIX}ENV"
-        raise ConfigurationError([InvalidInputError(where, shape_of(name), ", ".join(ENVIRONMENTS))])
-    return known
+def _class_of(environment: str | None, reading: Reading) -> type[Settings]:
+    """Return the settings of the environment that was named: by the caller, the variable, or the file.
+
+    Raises:
+        ConfigurationError: It is not known; or variable and file name different ones, of which one may be laxer.
+    """
+    own = (f"environment ({reading.file})", environment_in(reading))
+    first = ("environment", environment) if environment is not None else (f"{PREFIX}ENV", environment_named())
+    said = [(where, name) for where, name in (first, own) if name is not None]
+    for where, name in said:
+        if not isinstance(name, str) or name not in ENVIRONMENTS:
+            raise ConfigurationError([InvalidInputError(where, shape_of(name), ", ".join(ENVIRONMENTS))])
+    names = [str(name) for _, name in said] or [DEFAULT_ENVIRONMENT]
+    if environment is None and names[0] != names[-1]:
+        accepted = f"{names[-1]}, which {reading.file} is for; or --env, which overrules both"
+        raise ConfigurationError([InvalidInputError(first[0], shape_of(names[0]), accepted)])
+    return ENVIRONMENTS[names[0]]
 
 
 @contextmanager

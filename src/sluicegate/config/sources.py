@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pydantic_settings import (
+    BaseSettings,
     DotEnvSettingsSource,
     EnvSettingsSource,
     NestedSecretsSettingsSource,
@@ -24,9 +25,9 @@ from sluicegate.utils import ConfigurationError, InvalidInputError, shape_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+    from pydantic_settings import PydanticBaseSettingsSource
 
-__all__ = ["PREFIX", "Reading", "Said", "environment_named", "sources_of"]
+__all__ = ["OWN_ENVIRONMENT", "PREFIX", "Reading", "Said", "environment_in", "environment_named", "sources_of"]
 
 PREFIX: Final = "SLUICEGATE_"
 ENVIRONMENT: Final = "ENV"
@@ -37,6 +38,7 @@ RESERVED: Final = frozenset({ENVIRONMENT, CONFIG_FILE, SECRETS_DIR})
 
 DELIMITER: Final = "__"
 DOTENV: Final = ".env"
+OWN_ENVIRONMENT: Final = "environment"  # what a file of settings calls the environment that it is for
 FILE_BYTES_MAX: Final = 1_000_000  # a file of settings has a hundred lines
 
 Path_ = tuple[str, ...]
@@ -113,6 +115,13 @@ def environment_named() -> str | None:
     return os.environ.get(f"{PREFIX}{ENVIRONMENT}") or None
 
 
+def environment_in(reading: Reading) -> object:
+    """Return which environment the file of settings says that it is for, or ``None``."""
+    if reading.file is None:
+        return None
+    return _file_source(BaseSettings, reading.file)().get(OWN_ENVIRONMENT)
+
+
 def sources_of(
     settings_class: type[BaseSettings], arguments: PydanticBaseSettingsSource, carried: object
 ) -> tuple[PydanticBaseSettingsSource, ...]:
@@ -143,7 +152,8 @@ def sources_of(
         own = _ours(source.env_vars)
         sources.append(_noting(reading, source, lambda path: f"{_variable(path, {})} in {dotenv}", names=own))
     if reading.file is not None:
-        sources.append(_noting(reading, _file_source(settings_class, reading.file), lambda _path: f"{reading.file}"))
+        from_file = _file_source(settings_class, reading.file)
+        sources.append(_noting(reading, from_file, lambda _path: f"{reading.file}", without=(OWN_ENVIRONMENT,)))
     return tuple(sources)
 
 
@@ -153,9 +163,11 @@ def _noting(
     origin: Callable[[Path_], str],
     *,
     names: tuple[str, ...] = (),
+    without: tuple[str, ...] = (),
 ) -> PydanticBaseSettingsSource:
     def read() -> dict[str, Any]:
         values = source()
+        values = {name: value for name, value in values.items() if name not in without}
         reading.said.append(Said(values, origin, names))
         return values
 
