@@ -29,19 +29,21 @@ def test_a_file_is_written_once_and_taken(tmp_path: Path) -> None:
 
 
 def test_all_problems_are_told_with_their_sources(tmp_path: Path) -> None:
-    """A line each, in words and as JSON, with exit code 2."""
+    """A line each, in words and as JSON, with exit code 2; what production refuses is told beside what is wrong."""
     path = tmp_path / "settings.toml"
     path.write_text(f'[pool]\ndeadline_ms = 0\n[redis]\nurl = "redis://:{CANARY}@127.0.0.1"\n', "utf-8")
     ran = run("config", "check", "--config", str(path), "--env", "production", SLUICEGATE_SERVER__PORT="x")
     assert ran.code == 2
     lines = ran.err.splitlines()
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert f"pool.deadline_ms (set by {path})" in lines[0]
     assert "the variable SLUICEGATE_SERVER__PORT" in lines[1]
+    assert f"redis.url (set by {path}): found redis://, which anybody" in lines[2]
     told = run(
         "config", "check", "--config", str(path), "--env", "production", "--json", SLUICEGATE_POOL__DEADLINE_MS="9"
     )
-    assert (told.code, [each["where"] for each in json.loads(told.out)["problems"]]) == (2, ["redis.url"])
+    places = [each["where"] for each in json.loads(told.out)["problems"]]
+    assert (told.code, places) == (2, [f"redis.url (set by {path})"])
     assert CANARY not in ran.err + told.out
 
 

@@ -76,7 +76,10 @@ def test_every_setting_stands_in_the_commented_file_with_its_meaning() -> None:
 def test_the_effective_settings_name_their_sources(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what nobody set they say that it is as usual."""
     monkeypatch.setenv("SLUICEGATE_POOL__DEADLINE_MS", "9")
-    rows = {row.path: row for row in effective(read_settings("test", redis={"url": "redis://u:secret@h:1/2?x=secret"}))}
+    rows = {
+        row.path: row
+        for row in effective(read_settings("test", redis={"url": "redis://u:secret@h:1/2?client_name=secret"}))
+    }
     assert rows["pool.deadline_ms"].value == 9
     assert "SLUICEGATE_POOL__DEADLINE_MS" in rows["pool.deadline_ms"].origin
     assert rows["redis.url"].value == "redis://u:…@h:1/2?…"
@@ -93,6 +96,9 @@ def test_the_effective_settings_name_their_sources(monkeypatch: pytest.MonkeyPat
         ("unix://u:p@/some/path?db=1", "unix://u:…@/some/path?…"),
         ("p@ss", "a URL that cannot be read"),
         ("redis://u:p#w@h", "a URL that cannot be read"),
+        ("redis://u:pa/s3cretX@h", "a URL that cannot be read"),
+        ("redis://:p@h\u2100", "a URL that cannot be read"),
+        ("rediss://[::1", "a URL that cannot be read"),
     ],
 )
 def test_a_url_is_shown_without_what_is_secret(url: str, shown: str) -> None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from sluicegate.config.environments import ENVIRONMENTS
 from sluicegate.config.problems import accepted_of, field_at
 from sluicegate.config.sources import OWN_ENVIRONMENT
+from sluicegate.database import address_of
+from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -86,12 +87,10 @@ def schema(environment: str) -> dict[str, Any]:
 
 def shown_url(url: str) -> str:
     """Return *url* without the password, and without options, which may hold one; of no URL nothing is shown."""
-    parts = urlsplit(url)
-    if not parts.scheme or parts.fragment or "://" not in url:
+    try:
+        return address_of(url).shown
+    except InvalidInputError:
         return "a URL that cannot be read"
-    userinfo, at, host = parts.netloc.rpartition("@")
-    user = f"{userinfo.partition(':')[0]}:…@" if userinfo.partition(":")[0] else "…@" if at else ""
-    return f"{parts.scheme}://{user}{host}{parts.path}" + ("?…" if parts.query else "")
 
 
 def commented_file(environment: str) -> str:
@@ -157,7 +156,7 @@ def _leaves(model: BaseModel, path: tuple[str, ...]) -> Iterator[tuple[tuple[str
 
 
 def _shown(path: tuple[str, ...], value: Any) -> Any:  # noqa: ANN401 - as JSON has it
-    if isinstance(value, SecretStr) and path[-1] == "url":
+    if isinstance(value, SecretStr) and path == ("redis", "url"):
         return shown_url(value.get_secret_value())
     if isinstance(value, SecretBytes | SecretStr):
         return HIDDEN
