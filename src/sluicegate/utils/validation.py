@@ -98,8 +98,10 @@ def checked_service_url(value: object, where: str) -> str:
         InvalidInputError: It is not such a URL. One that may have a secret in it is not shown.
     """
     accepted = "a URL such as http://127.0.0.1:8000, without user, password and options"
-    if not isinstance(value, str) or not 0 < len(value) <= URL_LENGTH_MAX:
+    if not isinstance(value, str):
         raise InvalidInputError(where, shape_of(value), accepted)
+    if not 0 < len(value) <= URL_LENGTH_MAX:
+        raise InvalidInputError(where, f"a text of {len(value):,} characters", accepted)
     if not value.isascii() or not value.isprintable() or set(value) & set("@?# "):
         raise InvalidInputError(where, "a URL with more in it than where the service is", accepted)
     try:
@@ -108,7 +110,9 @@ def checked_service_url(value: object, where: str) -> str:
     except ValueError:
         usable = False
     if not usable:  # what is no URL may be a password in the wrong place, so not even that is shown
-        raise InvalidInputError(where, f"a text of {len(value):,} characters", accepted)
+        scheme, separator, _ = value.partition("://")
+        found = f"a URL that begins with {shape_of(scheme)}" if separator else f"a text of {len(value):,} characters"
+        raise InvalidInputError(where, found, accepted)
     return value
 
 
