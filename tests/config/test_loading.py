@@ -172,6 +172,32 @@ def test_everything_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatc
     assert len(problems) == 5
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "",
+            "//h",
+            "htp://h",
+            "h:6379",
+            "redis:/h",
+            "redis://h:abc",
+            "redis://h:99999",
+            "redis://h/x",
+            "rediss://[::1",
+        ),
+        *("redis+sentinel://h:1", "redis+cluster://a:1/3", "redis://a:1,b:2", "unix://", "unix://h/x", "embedded://x"),
+        *("redis://h?nonsense=1", "redis://h?ssl_cert_reqs=none", "rediss://h?ssl_check_hostname=perhaps"),
+        "redis://" + "h" * 4_096,
+    ],
+)
+def test_a_url_that_nothing_can_be_made_of_is_refused_at_once(url: str) -> None:
+    """Not at the first request, and whether or not the package that connects is installed."""
+    (problem,) = problems_of(redis={"url": url})
+    assert problem.startswith("redis.url (set by an argument): found ")
+    assert "; accepted: " in problem
+
+
 RISKY: dict[str, dict[str, Any]] = {
     "memory_with_workers": {"server": {"workers": 2}},
     "redis_without_authentication": {"redis": {"url": "rediss://127.0.0.1"}},

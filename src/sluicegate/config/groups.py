@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 __all__ = [
+    "NAME_LENGTH_MAX",
     "TEXT_LENGTH_MAX",
     "BatchingSettings",
     "DenyCacheSettings",

@@ -12,6 +12,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic_core import PydanticUndefined
 
 from sluicegate.config.environments import USUAL
+from sluicegate.config.groups import NAME_LENGTH_MAX, TEXT_LENGTH_MAX
 from sluicegate.config.sources import DELIMITER, PREFIX, RESERVED
 from sluicegate.utils import InvalidInputError, shape_of
 
@@ -132,9 +133,9 @@ def accepted_of(found: FieldInfo) -> str:
         return f"a group with {_listed(kind.model_fields)}"
     bounds = _bounds_of(found)
     if get_origin(found.annotation) is tuple:
-        return f"a list of at most {bounds['max_length']:,} names"
+        return f"a list of at most {bounds['max_length']:,} names of at most {NAME_LENGTH_MAX} characters"
     if kind is Path:
-        return "the name of a file"
+        return f"the name of a file, of at most {TEXT_LENGTH_MAX:,} characters"
     texts = {int: "a whole number", float: "a number", bool: "true or false"}
     text = texts.get(kind, "a text")
     if "ge" in bounds:
