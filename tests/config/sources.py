@@ -93,7 +93,7 @@ class Setting:
         if self.kind is Literal:
             return ["neither", 7]
         if self.kind is Path:
-            return ["", "x" * 4_097, "x\0y", 7, True, ["x"]]
+            return ["", "x" * 4_097, "x\0y", f"https://u:{CANARY}@h/x", 7, True, ["x"]]
         if self.kind is tuple:
             return [["x"] * 65, ["x" * 65], 7]
         values: list[Any] = [["x"], 7]

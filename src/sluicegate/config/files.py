@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sluicegate.utils import ConfigurationError, InvalidInputError, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-__all__ = ["content_of", "read_file", "refusal"]
+__all__ = ["content_of", "found_in", "read_file", "refusal"]
 
 FILE_BYTES_MAX: Final = 131_072  # a file of settings with all its comments has a tenth; PyYAML reads 100 KB a second
 DEPTH_MAX: Final = 8  # a file of settings has two levels; far deeper nesting only exhausts the stack
@@ -20,6 +21,7 @@ VALUES_MAX: Final = 10_000
 TOML_DOTS_MAX: Final = 64  # in the keys of a line: tomllib remembers every beginning of a dotted key
 SUFFIXES: Final = (".toml", ".yaml", ".yml")
 DOCUMENT: Final = "a TOML or YAML document whose top is a mapping"
+USER_IN_URL: Final = re.compile(r":.*@")
 QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 
@@ -52,6 +54,22 @@ def content_of(path: Path, bytes_max: int) -> str:
     except (OSError, ValueError) as error:
         found = getattr(error, "strerror", None) or "a name that no file can have"
         raise refusal(f"{path}", found, "a file that can be read") from None
+
+
+def found_in(value: object) -> str:
+    """Say what was found, in the words of a file of settings; what looks like a URL with a user in it is not shown."""
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, list | tuple | set | frozenset):
+        return "a list"
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | Path):
+        text = str(value)
+        return "a text that may have a password in it" if USER_IN_URL.search(text) else shape_of(text)
+    return shape_of(value) if isinstance(value, bytes | int | float) else "a value of another kind"
 
 
 def refusal(where: str, found: str, accepted: str) -> ConfigurationError:

@@ -5,6 +5,7 @@ A group is frozen, takes nothing that it does not know, and shows no input in it
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
@@ -47,6 +48,7 @@ __all__ = [
 
 
 TEXT_LENGTH_MAX: Final = 4_096  # the longest name that a file can have; URLs and passwords are shorter
+URL: Final = re.compile("[A-Za-z][A-Za-z0-9+.-]+:/")  # no file, and maybe with a password; a drive has one letter
 NAME_LENGTH_MAX: Final = 64
 NAMES_MAX: Final = 64
 
@@ -82,7 +84,7 @@ def as_meant(found: FieldInfo, value: object) -> object:
         raise ValueError
     if Path in kinds and value is not None:
         text = str(value) if isinstance(value, str | Path) else ""
-        if not 0 < len(text) <= TEXT_LENGTH_MAX or "\0" in text:
+        if not 0 < len(text) <= TEXT_LENGTH_MAX or "\0" in text or URL.match(text):
             raise ValueError
     return value
 

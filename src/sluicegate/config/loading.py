@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ValidationError
 
 from sluicegate.config.environments import ENVIRONMENTS, USUAL, Origins, Settings
+from sluicegate.config.files import found_in
 from sluicegate.config.problems import origin_of, problems_of, unknown_names
 from sluicegate.config.risks import Contradiction, Risk, contradictions, risks_of
 from sluicegate.config.sources import PREFIX, Reading, environment_in, environment_named
-from sluicegate.utils import ConfigurationError, InvalidInputError, shape_of
+from sluicegate.utils import ConfigurationError, InvalidInputError
 
 if TYPE_CHECKING:
     import os
@@ -151,9 +152,9 @@ def _class_of(environment: str | None, reading: Reading) -> type[Settings]:
     said = [(where, name) for where, name in (first, own) if name is not None]
     for where, name in said:
         if not isinstance(name, str) or name not in ENVIRONMENTS:
-            raise ConfigurationError([InvalidInputError(where, shape_of(name), ", ".join(ENVIRONMENTS))])
+            raise ConfigurationError([InvalidInputError(where, found_in(name), ", ".join(ENVIRONMENTS))])
     names = [str(name) for _, name in said] or [DEFAULT_ENVIRONMENT]
     if environment is None and names[0] != names[-1]:
         accepted = f"{names[-1]}, which {reading.file} is for; or --env, which overrules both"
-        raise ConfigurationError([InvalidInputError(first[0], shape_of(names[0]), accepted)])
+        raise ConfigurationError([InvalidInputError(first[0], found_in(names[0]), accepted)])
     return ENVIRONMENTS[names[0]]

@@ -43,7 +43,7 @@ def _problems(settings: Settings) -> Iterator[tuple[str, str, str]]:
     for name, path in _files_named(settings):
         reason = _reason_against(path)
         if reason is not None:
-            yield name, f"{_shown(path)}: {reason}", READABLE
+            yield name, f"{shape_of(str(path))}: {reason}", READABLE
         elif name == "redis.password_file":
             try:
                 FilePassword(path).current()
@@ -76,7 +76,3 @@ def _reason_against(path: Path) -> str | None:
     except (OSError, ValueError) as error:
         return getattr(error, "strerror", None) or "no name that a file can have"
     return None
-
-
-def _shown(path: Path) -> str:
-    return "a URL" if ":/" in str(path) else shape_of(str(path))  # which may have a password in it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard, get_args, get_origin
@@ -12,9 +11,10 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic_core import PydanticUndefined
 
 from sluicegate.config.environments import USUAL
+from sluicegate.config.files import found_in
 from sluicegate.config.groups import NAME_LENGTH_MAX, TEXT_LENGTH_MAX
 from sluicegate.config.sources import DELIMITER, PREFIX, RESERVED
-from sluicegate.utils import InvalidInputError, shape_of
+from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sluicegate.config.sources import Said
 
-__all__ = ["accepted_of", "field_at", "is_secret", "origin_of", "problems_of", "shape_in_file", "unknown_names"]
+__all__ = ["accepted_of", "field_at", "is_secret", "origin_of", "problems_of", "unknown_names"]
 
 SECRET_KINDS = frozenset({SecretBytes, SecretStr})
 NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -48,7 +48,7 @@ def problems_of(
         elif isinstance(own, InvalidInputError):  # it says it better, and shows no secret either
             problem = InvalidInputError(where, own.found, own.accepted)
         else:
-            shown = "a value that is not shown" if is_secret(found) else shape_in_file(each["input"])
+            shown = "a value that is not shown" if is_secret(found) else found_in(each["input"])
             problem = InvalidInputError(where, shown, accepted_of(found) if found else each["msg"])
         problems.setdefault(path, problem)
     return problems
@@ -107,20 +107,6 @@ def is_secret(found: FieldInfo | None) -> bool:
     if _is_group(found.annotation):
         return any(is_secret(each) for each in found.annotation.model_fields.values())
     return not SECRET_KINDS.isdisjoint((found.annotation, *get_args(found.annotation)))
-
-
-def shape_in_file(value: object) -> str:
-    """Say what was found, in the words of a file of settings."""
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, list | tuple | set | frozenset):
-        return "a list"
-    if value is None:
-        return "nothing"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    plain = isinstance(value, str | bytes | int | float)
-    return shape_of(value) if plain else "a value of another kind"
 
 
 def accepted_of(found: FieldInfo) -> str:

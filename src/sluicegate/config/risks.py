@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
 
+from sluicegate.config.files import found_in
 from sluicegate.database import address_of
-from sluicegate.utils import InvalidInputError, shape_of
+from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +130,7 @@ def _contradictions(settings: Settings) -> Iterator[Contradiction]:
         if name not in WAIVERS:
             nearest = get_close_matches(name, WAIVERS, n=1, cutoff=0.6)
             accepted = ", ".join(WAIVERS) + (f" (did you mean {nearest[0]}?)" if nearest else "")
-            yield Contradiction(("waivers",), shape_of(name), accepted)
+            yield Contradiction(("waivers",), found_in(name), accepted)
     yield from _halves("server", settings.server.tls_cert_file, settings.server.tls_key_file)
     least_ms, most_ms = settings.resilience.reconnect_min_ms, settings.resilience.reconnect_max_ms
     if least_ms > most_ms:

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from pydantic import BaseModel
 from pydantic_settings import EnvSettingsSource, SettingsError
 
-from sluicegate.config.files import read_file, refusal
+from sluicegate.config.files import found_in, read_file, refusal
 from sluicegate.config.variables import read_dotenv, read_secrets
-from sluicegate.utils import shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -171,7 +170,7 @@ def _named(
     path = Path(wanted)
     if not _is_there(path, is_there):
         kind = "directory" if is_there is Path.is_dir else "file"
-        raise refusal(where, f"{shape_of(str(path))}, which is no {kind}", f"a {kind} that can be read")
+        raise refusal(where, f"{found_in(path)}, which is no {kind}", f"a {kind} that can be read")
     return path
 
 
