@@ -56,6 +56,30 @@ def test_what_is_risky_is_told_outside_production() -> None:
     assert [risk["name"] for risk in risks][:2] == ["redis_without_authentication", "redis_without_tls"]
 
 
+def test_check_looks_at_all_that_keeps_a_process_from_starting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Files, with who named them, and rules, with their lines; in words and as JSON."""
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("version: 1\nlimits: {api: {rate: often, key: tenant}}\n", "utf-8")
+    variables = {
+        "SLUICEGATE_RULES": str(rules),
+        "SLUICEGATE_REDIS__URL": "rediss://127.0.0.1",
+        "SLUICEGATE_REDIS__PASSWORD_FILE": str(tmp_path / "gone"),
+    }
+    ran = run_here(capsys, "config", "check", **variables)
+    assert ran.code == 2
+    first, second = ran.err.splitlines()
+    assert "redis.password_file (set by the variable SLUICEGATE_REDIS__PASSWORD_FILE): found " in first
+    assert f"rules (set by the variable SLUICEGATE_RULES): {rules}:2:" in second
+    told = json.loads(run_here(capsys, "config", "check", "--json", **variables).out)
+    assert (told["valid"], len(told["problems"])) == (False, 2)
+    shown = run_here(capsys, "config", "show", **variables)
+    assert shown.code == 0, "who wants to see settings need not have their files"
+    serve = run_here(capsys, "serve", **variables)
+    assert (serve.code, "redis.password_file (set by" in serve.err) == (2, True)
+
+
 def test_effective_settings_are_shown_without_secrets() -> None:
     """Each with its value and who set it."""
     variables = {"SLUICEGATE_REDIS__URL": f"redis://u:{CANARY}@127.0.0.1", "SLUICEGATE_SERVER__ADMIN_TOKEN": CANARY}

@@ -95,7 +95,7 @@ class Setting:
         if self.kind is Path:
             return ["", "x" * 4_097, "x\0y", f"https://u:{CANARY}@h/x", 7, True, ["x"]]
         if self.kind is tuple:
-            return [["x"] * 65, ["x" * 65], 7]
+            return [["x"] * 65, ["x" * 65], ["no good!"], '["json"]', 7]
         values: list[Any] = [["x"], 7]
         if self.bound("max_length"):
             values.append("x" * (self.bound("max_length") + 1))

@@ -21,7 +21,7 @@ VALUES_MAX: Final = 10_000
 TOML_DOTS_MAX: Final = 64  # in the keys of a line: tomllib remembers every beginning of a dotted key
 SUFFIXES: Final = (".toml", ".yaml", ".yml")
 DOCUMENT: Final = "a TOML or YAML document whose top is a mapping"
-USER_IN_URL: Final = re.compile(r":.*@")
+USER_IN_URL: Final = re.compile(r":.*@", re.DOTALL)
 QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 

@@ -94,7 +94,7 @@ def _listed(value: object) -> object:
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 
-Name = Annotated[str, Field(min_length=1, max_length=NAME_LENGTH_MAX)]
+Name = Annotated[str, Field(pattern=rf"^[A-Za-z0-9_.-]{{1,{NAME_LENGTH_MAX}}}$")]
 Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_listed), Field(max_length=NAMES_MAX)]
 
 

@@ -114,7 +114,8 @@ def _sound_part(settings_class: type[Settings], reading: Reading, wrong: Iterabl
 
 def _depends_on(each: Contradiction | Risk, wrong: Iterable[tuple[str, ...]]) -> bool:
     """Say whether it may be gone when what is wrong is mended."""
-    concerned = [tuple(name.split(".")) for name in (*each.concerns, "waivers")]
+    waivers = ("waivers",) if isinstance(each, Risk) else ()
+    concerned = [tuple(name.split(".")) for name in (*each.concerns, *waivers)]
     return any(path[: len(each)] == each for path in concerned for each in wrong)
 
 

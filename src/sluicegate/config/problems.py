@@ -119,7 +119,9 @@ def accepted_of(found: FieldInfo) -> str:
         return f"a group with {_listed(kind.model_fields)}"
     bounds = _bounds_of(found)
     if get_origin(found.annotation) is tuple:
-        return f"a list of at most {bounds['max_length']:,} names of at most {NAME_LENGTH_MAX} characters"
+        return (
+            f"a list of at most {bounds['max_length']:,} names of at most {NAME_LENGTH_MAX} letters, digits, _, . and -"
+        )
     if kind is Path:
         return f"the name of a file, of at most {TEXT_LENGTH_MAX:,} characters"
     texts = {int: "a whole number", float: "a number", bool: "true or false"}
