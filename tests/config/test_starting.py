@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from sluicegate import ConfigurationError
 from sluicegate.config import blocking_limiter, check_start, load_settings, parts
@@ -98,6 +104,12 @@ def test_certificates_are_looked_at(bare: Path) -> None:
     good = {"tls_cert_file": "one.pem", "tls_key_file": "one.key"}
     redis = {"url": "rediss://h", "tls_ca_file": "ca.pem", **good}
     check_start(load_settings("test", server=good, redis=redis))
+    (bare / "secret.key").write_bytes(
+        load_pem_private_key((bare / "one.key").read_bytes(), None).private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(CANARY.encode())
+        )
+    )
+    check_start(load_settings("test", redis={**redis, "tls_key_file": "secret.key"}))
     (bare / "empty").write_text("", "utf-8")
     bad = {**redis, "tls_ca_file": "empty", "tls_key_file": "other.key"}
     told = refused(check_start, load_settings("test", server={**good, "tls_cert_file": "ca.pem"}, redis=bad))

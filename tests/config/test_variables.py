@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sluicegate import ConfigurationError
-from sluicegate.config import load_settings, read_settings
+from sluicegate.config import StagingSettings, load_settings, read_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -166,8 +166,20 @@ def test_a_file_that_is_not_there_is_told_by_who_named_it(bare: Path, monkeypatc
     """The caller, the command line, or a variable."""
     assert "--config" in refused(file="nowhere.toml")
     assert "--config" in refused(file="no\0where.toml")
+    assert "text of 305 characters, which is no file" in refused(file="x" * 300 + ".toml")
     monkeypatch.setenv("SLUICEGATE_CONFIG", "nowhere.toml")
     assert refused().startswith("SLUICEGATE_CONFIG: found 'nowhere.toml', which is no file")
+
+
+def test_an_environment_may_be_named_by_its_class(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads the same sources; whatever it is told of what is wrong shows no secret."""
+    (bare / "secrets").mkdir()
+    (bare / "secrets" / "server__port").write_text("7", "utf-8")
+    assert StagingSettings(_secrets_dir=bare / "secrets").server.port == 7  # type: ignore[call-arg] # pydantic-settings'
+    monkeypatch.setenv("SLUICEGATE_REDIS__URL", f"redis://u:pa/{CANARY}@h")
+    with pytest.raises(ValueError, match=r"redis\.url") as caught:
+        StagingSettings()
+    assert CANARY not in f"{caught.value}{caught.value!r}"
 
 
 def test_settings_know_where_they_come_from(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotations
 from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, Field, PrivateAttr, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sluicegate.config.groups import (
@@ -176,9 +176,3 @@ class ProductionSettings(Settings):
 ENVIRONMENTS: Final[dict[str, type[Settings]]] = {
     each.environment: each for each in (DevelopmentSettings, TestSettings, StagingSettings, ProductionSettings)
 }
-
-
-def group_of(settings_class: type[BaseModel], name: str) -> type[BaseModel] | None:
-    """Return the class of the group *name*, or ``None`` where that is a single field."""
-    annotation = settings_class.model_fields[name].annotation
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
