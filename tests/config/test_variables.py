@@ -46,6 +46,11 @@ def plain(secret: SecretStr | None) -> str:
         ("REDIS__URL", f"redis://:{CANARY}\u2100@h", "redis.url (set by the variable SLUICEGATE_REDIS__URL)"),
         ("REDIS__URL", "rediss://[::1", "redis.url (set by the variable SLUICEGATE_REDIS__URL)"),
         ("REDIS__URL", "", "redis.url (set by the variable SLUICEGATE_REDIS__URL)"),
+        (
+            "SERVER__ADMIN_TOKEN",
+            f"{CANARY}\n",
+            "server.admin_token (set by the variable SLUICEGATE_SERVER__ADMIN_TOKEN)",
+        ),
         ("URL", f"http://u:{CANARY}@127.0.0.1:1", "url (set by the variable SLUICEGATE_URL)"),
         ("URL", f"http://h/?token={CANARY}", "url (set by the variable SLUICEGATE_URL)"),
         ("URL", CANARY, "url (set by the variable SLUICEGATE_URL)"),

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sluicegate.cli.asking import Json, Key, LimitName, PlanName, Redis, RulesFile, Url, rule_named
-from sluicegate.cli.defaults import direct_limiter, rules_here, where_to_ask
+from sluicegate.cli.defaults import admin_token, direct_limiter, rules_here, where_to_ask
 from sluicegate.cli.exits import ALLOWED
 from sluicegate.cli.output import printable
 from sluicegate.cli.remote import Service
@@ -138,7 +138,7 @@ def overrides(url: Url = None, redis: Redis = None, *, as_json: Json = False) ->
 
 def _source(url: str | None, redis: str | None, rules: str | None) -> Source:
     service, redis = where_to_ask(url, redis)
-    return Service(service) if redis is None else _Direct(redis, rules)
+    return Service(service, admin_token) if redis is None else _Direct(redis, rules)
 
 
 class _Direct:

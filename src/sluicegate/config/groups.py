@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic_settings import NoDecode
 
 from sluicegate.database import address_of
+from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -273,7 +274,16 @@ class ServerSettings(Group):
     """Whether the admin page is served."""
 
     admin_token: SecretStr | None = Field(default=None, min_length=16, max_length=4_096)
-    """What whoever opens the admin page has to know."""
+    """What whoever opens the admin page has to know, or bans keys and gives them other rates over HTTP."""
+
+    @field_validator("admin_token")
+    @classmethod
+    def _token_fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        token = value.get_secret_value() if value is not None else ""
+        if not token.isprintable() or token != token.strip():
+            found = "a value with a line break, another control character, or a space at an end"
+            raise InvalidInputError("server.admin_token", found, "what can stand in a header of HTTP")
+        return value
 
 
 class FlagSettings(Group):
