@@ -147,8 +147,9 @@ def test_a_service_whose_store_is_away_is_told_as_such(capsys: pytest.CaptureFix
         (["acquire", "api", "k", "--cost", "x"], 2, "Invalid value for '--cost'"),
         (["acquire", "api", "k", "--cots", "1"], 2, "No such option"),
         (["acquier"], 2, "No such command 'acquier'"),
-        (["acquire", "api", "k", "--url", "ftp://x"], 2, "--url: found 'ftp://x'; accepted: a URL"),
+        (["acquire", "api", "k", "--url", "ftp://x"], 2, "--url: found a URL that begins with 'ftp'; accepted: a URL"),
         (["acquire", "api", "k", "--url", "http://[::1"], 2, "--url: found"),
+        (["acquire", "api", "k", "--url", "http://u:s3cretX@127.0.0.1:1"], 2, "--url: found a URL with more in it"),
         (
             ["acquire", "api", "k", "--redis", "redis://127.0.0.1:1"],
             2,
@@ -161,7 +162,11 @@ def test_a_service_whose_store_is_away_is_told_as_such(capsys: pytest.CaptureFix
             "limit: found 'nope'; accepted: one of",
         ),
         (["acquire", "slots", "k", "--redis", "redis://h:1", "--rules", "RULES"], 2, "limit: found concurrency limit"),
-        (["acquire", "api", "k", "--redis", "http://h", "--rules", "RULES"], 2, "redis url: found"),
+        (
+            ["acquire", "api", "k", "--redis", "http://h", "--rules", "RULES"],
+            2,
+            "redis.url (set by an argument): found",
+        ),
         (["reset", "api", "k", "--redis", "redis://127.0.0.1:1", "--rules", "RULES"], 3, "connecting to 127.0.0.1:1"),
     ],
 )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
 SOURCES = ("argument", "variable", "secret", "dotenv", "toml", "yaml")
+TEXTS = ("variable", "secret", "dotenv")
 CANARY = "canary-zq7v-0123456789"
 
 
@@ -56,6 +57,7 @@ class Setting:
     def good(self) -> Any:
         """Return a value that is not the usual one and that it takes."""
         special = {
+            "url": "https://gate.example.com/api",
             "redis.url": f"rediss://user:{CANARY}@127.0.0.1:6379/3",
             "waivers": ["redis_without_tls"],
             "rules": "rules.yaml",
@@ -75,21 +77,34 @@ class Setting:
         name = ".".join(self.path)
         return special[name] if name in special else by_kind.get(self.kind, lambda: ["one", "two"])()
 
+    def wrong_by(self, source: str) -> list[Any]:
+        """Return what *source* can say and it refuses; a text can say no other type but a number, and no NUL."""
+        if source not in TEXTS or self.kind in (int, float, bool, Literal):
+            return self.wrong()
+        kinds = (str, list) if self.kind is tuple else (str,)
+        return [value for value in self.wrong() if isinstance(value, kinds) and "\0" not in value]
+
     def wrong(self) -> list[Any]:
         """Return values that it refuses: of another type, and beyond each bound."""
         if self.kind in (int, float):
-            return ["many", self.bound("ge") - 1, self.bound("le") + 1, *(["1.5"] if self.kind is int else [])]
+            return ["many", True, self.bound("ge") - 1, self.bound("le") + 1, "1.5" if self.kind is int else "nan"]
         if self.kind is bool:
-            return ["perhaps", 7]
+            return ["perhaps", 7, 1.0]
         if self.kind is Literal:
             return ["neither", 7]
-        values: list[Any] = []
+        if self.kind is Path:
+            return ["", "x" * 4_097, "x\0y", f"https://u:{CANARY}@h/x", 7, True, ["x"]]
+        if self.kind is tuple:
+            return [["x"] * 65, ["x" * 65], ["no good!"], '["json"]', 7]
+        values: list[Any] = [["x"], 7]
         if self.bound("max_length"):
             values.append("x" * (self.bound("max_length") + 1))
-        if (self.bound("min_length") or 0) > 1:
+        if self.bound("min_length"):
             values.append("x" * (self.bound("min_length") - 1))
         if self.bound("pattern"):
-            values.append("no good!")
+            values += ["no good!", "x" * 65, ""]
+        if self.path[-1] == "url":
+            values += ["", "//h", f"nowhere://{CANARY}@h", f"someone:{CANARY}@h", f"http://u:{CANARY}@[::1"]
         return values
 
 
@@ -135,6 +150,35 @@ def say(source: str, path: tuple[str, ...], value: Any, where: Path, monkeypatch
         case _:
             (where / "settings.yaml").write_text(json.dumps(tree), "utf-8")
             return {"file": where / "settings.yaml"}
+
+
+def say_all(
+    source: str, said: dict[tuple[str, ...], Any], where: Path, monkeypatch: pytest.MonkeyPatch
+) -> dict[str, Any]:
+    """Have *source* say several values; return the arguments that `read_settings` needs to hear them."""
+    tree: dict[str, Any] = {}
+    for path, value in said.items():
+        level = tree
+        for name in path[:-1]:
+            level = level.setdefault(name, {})
+        level[path[-1]] = value
+    match source:
+        case "argument":
+            return tree
+        case "toml":
+            plain = [f"{name} = {json.dumps(value)}" for name, value in tree.items() if not isinstance(value, dict)]
+            for name, group in tree.items():
+                if isinstance(group, dict):
+                    plain += [f"[{name}]", *(f"{inner} = {json.dumps(value)}" for inner, value in group.items())]
+            (where / "settings.toml").write_text("\n".join(plain), "utf-8")
+            return {"file": where / "settings.toml"}
+        case "yaml":
+            (where / "settings.yaml").write_text(json.dumps(tree), "utf-8")
+            return {"file": where / "settings.yaml"}
+    arguments: dict[str, Any] = {}
+    for path, value in said.items():
+        arguments |= say(source, path, value, where, monkeypatch)
+    return arguments
 
 
 def names_of(source: str, path: tuple[str, ...]) -> str:

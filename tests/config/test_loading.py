@@ -48,6 +48,32 @@ def test_the_variable_chooses_and_the_argument_overrules_it(monkeypatch: pytest.
     assert type(load_settings("development")) is DevelopmentSettings
 
 
+@pytest.mark.parametrize(("name", "content"), [("s.toml", 'environment = "{}"\n'), ("s.yaml", "environment: {}\n")])
+def test_a_file_says_for_which_environment_it_is(
+    name: str, content: str, bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the variable says another one nothing starts, for one of them is laxer; an argument overrules both."""
+    (bare / name).write_text(content.format("production"), "utf-8")
+    assert type(load_settings(file=name)) is ProductionSettings
+    monkeypatch.setenv("SLUICEGATE_ENV", "development")
+    (problem,) = problems_of(file=name)
+    assert problem.startswith("SLUICEGATE_ENV: found 'development'; accepted: production")
+    assert type(load_settings("development", file=name)) is DevelopmentSettings
+    monkeypatch.setenv("SLUICEGATE_ENV", "production")
+    assert type(load_settings(file=name)) is ProductionSettings
+    (bare / name).write_text(content.format("prod"), "utf-8")
+    assert problems_of(file=name)[0].startswith(f"environment ({name}): found 'prod'")
+
+
+def test_only_a_file_says_it_under_that_name(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A variable, or a line of .env, that looks like it is refused."""
+    monkeypatch.setenv("SLUICEGATE_ENVIRONMENT", "production")
+    assert problems_of()[0].startswith("SLUICEGATE_ENVIRONMENT")
+    monkeypatch.delenv("SLUICEGATE_ENVIRONMENT")
+    (bare / ".env").write_text("SLUICEGATE_ENVIRONMENT=production\n", "utf-8")
+    assert problems_of()[0].upper().startswith("SLUICEGATE_ENVIRONMENT")
+
+
 @pytest.mark.parametrize("given", [True, False])
 def test_an_environment_that_is_not_known_is_refused(given: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The message says who named it, and which there are."""
@@ -146,10 +172,37 @@ def test_everything_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatc
     assert len(problems) == 5
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "",
+            "//h",
+            "htp://h",
+            "h:6379",
+            "redis:/h",
+            "redis://h:abc",
+            "redis://h:99999",
+            "redis://h/x",
+            "rediss://[::1",
+        ),
+        *("redis+sentinel://h:1", "redis+cluster://a:1/3", "redis://a:1,b:2", "unix://", "unix://h/x", "embedded://x"),
+        *("redis://h?nonsense=1", "redis://h?ssl_cert_reqs=none", "rediss://h?ssl_check_hostname=perhaps"),
+        "redis://" + "h" * 4_096,
+    ],
+)
+def test_a_url_that_nothing_can_be_made_of_is_refused_at_once(url: str) -> None:
+    """Not at the first request, and whether or not the package that connects is installed."""
+    (problem,) = problems_of(redis={"url": url})
+    assert problem.startswith("redis.url (set by an argument): found ")
+    assert "; accepted: " in problem
+
+
 RISKY: dict[str, dict[str, Any]] = {
     "memory_with_workers": {"server": {"workers": 2}},
     "redis_without_authentication": {"redis": {"url": "rediss://127.0.0.1"}},
     "redis_without_tls": {"redis": {"url": f"redis://:{CANARY}@127.0.0.1"}},
+    "redis_tls_unchecked": {"redis": {"url": f"rediss://:{CANARY}@127.0.0.1?ssl_check_hostname=false"}},
     "admin_without_authentication": {"server": {"admin_enabled": True}},
     "keys_in_logs": {"monitoring": {"log_keys": True, "log_level": "debug"}},
     "unfenced_leader": {"distributed": {"leader_duties": ["cleaning"], "coordinator": "redis"}},
@@ -175,6 +228,7 @@ def test_production_refuses_what_is_risky_unless_it_is_waived_by_name(name: str)
         {"redis": {"url": SAFE}},
         {"redis": {"url": "rediss://127.0.0.1", "password": CANARY}},
         {"redis": {"url": "rediss+cluster://127.0.0.1", "password_file": "somewhere"}},
+        {"redis": {"url": f"rediss://127.0.0.1?password={CANARY}"}},
         {"redis": {"url": "unix:///some/socket"}},
         {"redis": {"url": "embedded://"}, "server": {"workers": 4}},
         {"server": {"admin_enabled": True, "admin_token": CANARY}},

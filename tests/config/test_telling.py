@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,24 +15,49 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+BESIDE: dict[str, dict[str, Any]] = {
+    "redis.username": {"redis": {"url": "rediss://:p@h"}},
+    "redis.url": {"redis": {"password": "p"}},
+    "redis.password": {"redis": {"url": "rediss://h"}},
+    "redis.password_file": {"redis": {"url": "rediss://h"}},
+    "redis.tls_ca_file": {"redis": {"url": "rediss://:p@h"}},
+    "redis.tls_cert_file": {"redis": {"url": "rediss://:p@h", "tls_key_file": "k"}},
+    "redis.tls_key_file": {"redis": {"url": "rediss://:p@h", "tls_cert_file": "c"}},
+    "redis.hash_tags": {"redis": {"url": "rediss+cluster://:p@h"}},
+    "server.tls_cert_file": {"server": {"tls_key_file": "k"}},
+    "server.tls_key_file": {"server": {"tls_cert_file": "c"}},
+}
+"""What some settings need beside them."""
+
+
 @pytest.mark.parametrize("environment", ENVIRONMENT_NAMES)
 def test_the_commented_file_says_what_is_usual(environment: str, bare: Path) -> None:
-    """As it is it changes nothing; with every line uncommented that has a value it still changes nothing."""
+    """As it is it changes nothing, and says itself for which environment it is."""
     text = commented_file(environment)
-    assert tomllib.loads(text) == {name: {} for name in text_groups()}
+    assert tomllib.loads(text) == {"environment": environment} | {name: {} for name in text_groups()}
     (bare / "as-is.toml").write_text(text, "utf-8")
-    usual = load_settings(environment)
-    assert load_settings(environment, file="as-is.toml") == usual
-    names = tuple(path[-1] for path in (field.path for field in FIELDS))
-    lines = []
-    for line in text.splitlines():
-        plain = line.removeprefix("# ")
-        is_setting = line.startswith("# ") and plain.partition(" = ")[0] in names and " = " in plain
-        lines.append(plain if is_setting and not plain.endswith('""') else line)
-    (bare / "all.toml").write_text("\n".join(lines), "utf-8")
-    said = tomllib.loads("\n".join(lines))
-    assert sum(len(group) if isinstance(group, dict) else 1 for group in said.values()) > len(FIELDS) // 2
-    assert load_settings(environment, file="all.toml") == usual
+    settings = load_settings(file="as-is.toml")
+    assert (settings.environment, settings) == (environment, load_settings(environment))
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENT_NAMES)
+def test_each_line_of_the_commented_file_is_taken_without_its_sign(environment: str, bare: Path) -> None:
+    """What is usual changes nothing; where nothing is, the example is accepted, with what it needs beside it."""
+    lines = commented_file(environment).splitlines()
+    file, group = bare / "one.toml", ""
+    usual = {row.path: row.value for row in effective(read_settings(environment))}
+    tried = []
+    for number, line in enumerate(lines):
+        group = line[1:-1] + "." if line.startswith("[") else group
+        name, is_setting, _ = line.removeprefix("# ").partition(" = ")
+        if not is_setting or not line.startswith("# ") or not name.isidentifier():
+            continue
+        file.write_text("\n".join([*lines[:number], line.removeprefix("# "), *lines[number + 1 :]]), "utf-8")
+        path = group + name
+        found = {row.path: row.value for row in effective(read_settings(file=file, **BESIDE.get(path, {})))}
+        assert (found[path] == usual[path]) == (usual[path] is not None), path
+        tried.append(path)
+    assert sorted(tried) == sorted(".".join(field.path) for field in FIELDS)
 
 
 def text_groups() -> list[str]:
@@ -51,7 +76,10 @@ def test_every_setting_stands_in_the_commented_file_with_its_meaning() -> None:
 def test_the_effective_settings_name_their_sources(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what nobody set they say that it is as usual."""
     monkeypatch.setenv("SLUICEGATE_POOL__DEADLINE_MS", "9")
-    rows = {row.path: row for row in effective(read_settings("test", redis={"url": "redis://u:secret@h:1/2?x=secret"}))}
+    rows = {
+        row.path: row
+        for row in effective(read_settings("test", redis={"url": "redis://u:secret@h:1/2?client_name=secret"}))
+    }
     assert rows["pool.deadline_ms"].value == 9
     assert "SLUICEGATE_POOL__DEADLINE_MS" in rows["pool.deadline_ms"].origin
     assert rows["redis.url"].value == "redis://u:…@h:1/2?…"
@@ -68,6 +96,9 @@ def test_the_effective_settings_name_their_sources(monkeypatch: pytest.MonkeyPat
         ("unix://u:p@/some/path?db=1", "unix://u:…@/some/path?…"),
         ("p@ss", "a URL that cannot be read"),
         ("redis://u:p#w@h", "a URL that cannot be read"),
+        ("redis://u:pa/s3cretX@h", "a URL that cannot be read"),
+        ("redis://:p@h\u2100", "a URL that cannot be read"),
+        ("rediss://[::1", "a URL that cannot be read"),
     ],
 )
 def test_a_url_is_shown_without_what_is_secret(url: str, shown: str) -> None:
@@ -79,6 +110,7 @@ def test_a_url_is_shown_without_what_is_secret(url: str, shown: str) -> None:
 def test_the_schema_knows_every_setting(environment: str) -> None:
     """With its meaning, for editors."""
     told = schema(environment)
-    assert set(told["properties"]) == set(ENVIRONMENTS[environment].model_fields)
+    assert set(told["properties"]) == {"environment", *ENVIRONMENTS[environment].model_fields}
+    assert told["properties"]["environment"]["const"] == environment
     assert told["additionalProperties"] is False
     assert "milliseconds" in str(told["$defs"]["PoolSettings"]["properties"]["deadline_ms"]["description"])

@@ -91,7 +91,7 @@ async def connection_id(client: StandaloneClient) -> int:
 
 def forget_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have what needs redis-py and hiredis be imported anew, for as long as the test lasts."""
-    plain = {"acl", "batcher", "calling", "client", "credentials", "keyspace", "scripts"}
+    plain = {"acl", "addresses", "batcher", "calling", "client", "credentials", "keyspace", "scripts"}
     for name in [name for name in sys.modules if name.startswith("sluicegate.database.")]:
         if name.rpartition(".")[2] not in plain:
             monkeypatch.delitem(sys.modules, name)

@@ -11,15 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluicegate.database import connect
+from sluicegate.database.addresses import ACCEPTED, OVERRULED
 from sluicegate.utils import ConfigurationError, InvalidInputError
 from tests.database.calling import forget_driver
 
 if TYPE_CHECKING:
     import redis
 
-ACCEPTED = (
-    "redis://host:port/db, rediss://…, unix://path, redis+sentinel://host:port,…/service or redis+cluster://host:port,…"
-)
 OPTIONS_ACCEPTED = "client_name, db, password, protocol, socket_keepalive, username, and ssl_… with rediss://"
 REDIS, UNIX, NOTHING = "a URL that begins with 'redis'", "a URL that begins with 'unix'", "a text without a scheme"
 ANOTHER_OPTION = "an option that is none of these"
@@ -92,14 +90,7 @@ def test_what_is_no_address_is_refused(url: str, found: str) -> None:
 
 @pytest.mark.parametrize(
     "option",
-    [
-        "socket_timeout",
-        "socket_connect_timeout",
-        "retry",
-        "retry_on_error",
-        "health_check_interval",
-        "decode_responses",
-    ],
+    sorted(OVERRULED),
 )
 def test_an_option_that_is_ours_to_set_is_refused_by_name(option: str) -> None:
     """An address cannot bring back retries, nor time-outs other than the deadline."""

@@ -19,6 +19,7 @@ from sluicegate.utils import (
     checked_key,
     checked_name,
     checked_seconds,
+    checked_service_url,
     shape_of,
 )
 
@@ -229,3 +230,37 @@ def test_the_shape_of_anything_is_one_short_line(value: Any) -> None:
 def test_only_what_is_short_is_shown(value: object, shape: str) -> None:
     """Text and numbers are shown up to a bound, and counted beyond it."""
     assert shape_of(value) == shape
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "https://[::1]/gate/", "http://h:65535", "HTTP://h"])
+def test_a_url_of_a_service_passes_as_it_is(url: str) -> None:
+    """With a port and a path, where there are some."""
+    assert checked_service_url(url, "url") == url
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("", "a text of 0 characters"),
+        (7, "7"),
+        ("s3cretX", "a text of 7 characters"),
+        ("u:s3cretX@h", "a URL with more in it than where the service is"),
+        ("http://u:s3cretX@h", "a URL with more in it than where the service is"),
+        ("http://h?token=s3cretX", "a URL with more in it than where the service is"),
+        ("http://h/#s3cretX", "a URL with more in it than where the service is"),
+        ("http://h\n", "a URL with more in it than where the service is"),
+        ("http://h\u2100", "a URL with more in it than where the service is"),
+        ("http://[::1", "a URL that begins with 'http'"),
+        ("http://h:s3cretX", "a URL that begins with 'http'"),
+        ("http://h:0", "a URL that begins with 'http'"),
+        ("http://", "a URL that begins with 'http'"),
+        ("redis://h", "a URL that begins with 'redis'"),
+        ("http://" + "h" * 4_096, "a text of 4,103 characters"),
+    ],
+)
+def test_a_url_that_may_have_a_secret_in_it_is_refused_and_not_shown(url: object, found: str) -> None:
+    """For a URL of a service is shown wherever it is spoken of."""
+    with pytest.raises(InvalidInputError) as caught:
+        checked_service_url(url, "url")
+    assert (caught.value.where, caught.value.found) == ("url", found)
+    assert "s3cretX" not in str(caught.value)

@@ -6,11 +6,10 @@ import json
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
-from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 from sluicegate.cli.exits import AwayError
-from sluicegate.utils import InvalidInputError, shape_of
+from sluicegate.utils import InvalidInputError, checked_service_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,14 +36,7 @@ class Service:
     """
 
     def __init__(self, url: str, token: Callable[[], str | None] = lambda: None) -> None:
-        try:
-            parts = urlsplit(url)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable:
-            raise InvalidInputError("--url", shape_of(url), "a URL such as http://127.0.0.1:8000")
-        self._url = url.rstrip("/")
+        self._url = checked_service_url(url, "--url").rstrip("/")
         self._token = token
         # A proxy for the world is no way to this service.
         self._opener = build_opener(ProxyHandler({}))

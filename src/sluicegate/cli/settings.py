@@ -55,8 +55,11 @@ def init(
 
 def check(config: ConfigFile = None, environment: Environment = None, *, as_json: Json = False) -> int:
     """Say whether a process could start with these settings, or all that is wrong; exit code 2 when something is."""
+    from sluicegate.config import check_start  # noqa: PLC0415 - as above
+
     try:
         loaded = _read(config, environment)
+        check_start(loaded.settings)
     except ConfigurationError as error:
         if not as_json:
             raise

@@ -11,6 +11,7 @@ from sluicegate.config.environments import (
     TestSettings,
 )
 from sluicegate.config.loading import Loaded, load_settings, read_settings
+from sluicegate.config.starting import check_start
 from sluicegate.config.switching import LiveSettings, features_of
 from sluicegate.config.telling import Row, commented_file, effective, schema, shown_url
 
@@ -27,6 +28,7 @@ __all__ = [
     "StagingSettings",
     "TestSettings",
     "blocking_limiter",
+    "check_start",
     "commented_file",
     "diagnose",
     "effective",

@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
+from sluicegate.config.named_files import check_files
 from sluicegate.config.risks import risks_of
 from sluicegate.config.switching import features_of
 from sluicegate.database import Access, Credentials, FilePassword, Keyspace, Password, Tls, connect, tags_for
 from sluicegate.monitoring import Logger, StandardLogger, StructlogLogger
 from sluicegate.ratelimit import Batching, BlockingLimiter, Limiter, RedisStore
-from sluicegate.ratelimit.rules import Fallback, LiveRules
 from sluicegate.utils import ConfigurationError, InvalidInputError, SystemClock
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from sluicegate.config.environments import Settings
     from sluicegate.database import RedisClient
+    from sluicegate.ratelimit.rules import Fallback, LiveRules
     from sluicegate.utils import Clock
 
 __all__ = ["App", "blocking_limiter", "client_of", "fallback_of", "logger_of", "open", "parts"]
@@ -81,9 +82,10 @@ def parts(
         client: Another client than the settings say; it is closed with the others.
 
     Raises:
-        ConfigurationError: The file of rules is refused, or a package is missing.
+        ConfigurationError: The file of rules is refused, another cannot be read, or a package is missing.
         InvalidInputError: The address of the server is refused.
     """
+    check_files(settings)
     clock = clock or SystemClock()
     logger = logger or logger_of(settings)
     rules = _rules_of(settings, clock, logger)
@@ -171,9 +173,10 @@ def blocking_limiter(
         client: Another client than the settings say; it is closed with the limiter.
 
     Raises:
-        ConfigurationError: A package is missing.
+        ConfigurationError: A file that the settings name cannot be read, or a package is missing.
         InvalidInputError: The address of the server is refused.
     """
+    check_files(settings)
     clock, logger = clock or SystemClock(), logger or logger_of(settings)
     return _limiter_of(BlockingLimiter, settings, clock, logger, client or client_of(settings))
 
@@ -214,11 +217,15 @@ def _rules_of(settings: Settings, clock: Clock, logger: Logger) -> LiveRules | N
     """Return the rules of the file that *settings* name, or ``None`` where they name none."""
     if settings.rules is None:
         return None
+    from sluicegate.ratelimit.rules import LiveRules  # noqa: PLC0415 - takes its time, and not everybody has rules
+
     return LiveRules.of_file(settings.rules, clock, logger, fallback=fallback_of(settings))
 
 
 def fallback_of(settings: Settings) -> Fallback:
     """Return what answers in the store's place where a rule does not say it."""
+    from sluicegate.ratelimit.rules import Fallback  # noqa: PLC0415 - as above
+
     usual = settings.fallback
     return Fallback(ordinary=usual.on_failure, critical=usual.on_failure_critical)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotations
-from typing import TYPE_CHECKING, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import Field, PrivateAttr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sluicegate.config.groups import (
+    TEXT_LENGTH_MAX,
     BatchingSettings,
     DenyCacheSettings,
     DistributedSettings,
@@ -22,15 +24,40 @@ from sluicegate.config.groups import (
     RedisSettings,
     ResilienceSettings,
     ServerSettings,
+    as_meant,
 )
 from sluicegate.config.sources import PREFIX, sources_of
+from sluicegate.utils import checked_service_url
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pydantic_settings import PydanticBaseSettingsSource
 
-__all__ = ["ENVIRONMENTS", "DevelopmentSettings", "ProductionSettings", "Settings", "StagingSettings", "TestSettings"]
+__all__ = [
+    "ENVIRONMENTS",
+    "USUAL",
+    "DevelopmentSettings",
+    "Origins",
+    "ProductionSettings",
+    "Settings",
+    "StagingSettings",
+    "TestSettings",
+]
 
 Environment = Literal["development", "test", "staging", "production"]
+USUAL: Final = "what is usual in the environment"
+
+
+@dataclass(frozen=True, slots=True)
+class Origins:
+    """Where settings come from, which makes them no other settings.
+
+    Attributes:
+        told: Which source set each that was set.
+    """
+
+    told: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 class Settings(BaseSettings):
@@ -41,12 +68,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
+        defer_build=True,  # of the four only one is needed
         env_prefix=PREFIX,
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
         hide_input_in_errors=True,
-        nested_model_default_partial_update=True,
         use_attribute_docstrings=True,
     )
     environment: ClassVar[Environment]
@@ -56,24 +83,50 @@ class Settings(BaseSettings):
     rules: Path | None = None
     """The file of rules, YAML or TOML."""
 
-    url: str | None = None
+    url: str | None = Field(default=None, min_length=1, max_length=TEXT_LENGTH_MAX)
     """Where a running service is, for the commands that ask one."""
 
     waivers: Names = Field(default=(), json_schema_extra={"items": {"type": "string"}})
     """What production may run without, each by its name."""
 
-    redis: RedisSettings = RedisSettings()
-    pool: PoolSettings = PoolSettings()
-    memory: MemorySettings = MemorySettings()
-    batching: BatchingSettings = BatchingSettings()
-    deny_cache: DenyCacheSettings = DenyCacheSettings()
-    leases: LeaseSettings = LeaseSettings()
-    fallback: FallbackSettings = FallbackSettings()
-    resilience: ResilienceSettings = ResilienceSettings()
-    monitoring: MonitoringSettings = MonitoringSettings()
-    distributed: DistributedSettings = DistributedSettings()
-    server: ServerSettings = ServerSettings()
-    flags: FlagSettings = FlagSettings()
+    redis: RedisSettings = RedisSettings.model_construct()
+    pool: PoolSettings = PoolSettings.model_construct()
+    memory: MemorySettings = MemorySettings.model_construct()
+    batching: BatchingSettings = BatchingSettings.model_construct()
+    deny_cache: DenyCacheSettings = DenyCacheSettings.model_construct()
+    leases: LeaseSettings = LeaseSettings.model_construct()
+    fallback: FallbackSettings = FallbackSettings.model_construct()
+    resilience: ResilienceSettings = ResilienceSettings.model_construct()
+    monitoring: MonitoringSettings = MonitoringSettings.model_construct()
+    distributed: DistributedSettings = DistributedSettings.model_construct()
+    server: ServerSettings = ServerSettings.model_construct()
+    flags: FlagSettings = FlagSettings.model_construct()
+
+    _origins: Origins = PrivateAttr(default_factory=Origins)
+
+    @field_validator("rules", "url", mode="before")
+    @classmethod
+    def _as_meant(cls, value: object, info: ValidationInfo) -> object:
+        return as_meant(cls.model_fields[info.field_name or ""], value)
+
+    @field_validator("url")
+    @classmethod
+    def _url_without_user(cls, value: str | None) -> str | None:
+        return None if value is None else checked_service_url(value, "url")
+
+    def origin(self, name: str) -> str:
+        """Return which source set a setting.
+
+        Args:
+            name: Its name, such as ``redis.url``.
+        """
+        return self._origins.told.get(name, USUAL)
+
+    def noting(self, origins: Origins) -> Self:
+        """Return the same settings, which know where they come from."""
+        copied = self.model_copy()
+        copied._origins = origins  # noqa: SLF001 - its own
+        return copied
 
     @classmethod
     def settings_customise_sources(
@@ -92,7 +145,9 @@ class DevelopmentSettings(Settings):
     """On a developer's machine: everything is told, in words."""
 
     environment: ClassVar[Environment] = "development"
-    monitoring: MonitoringSettings = MonitoringSettings(log_level="debug", log_format="text", log_keys=True)
+    monitoring: MonitoringSettings = MonitoringSettings.model_construct(
+        log_level="debug", log_format="text", log_keys=True
+    )
 
 
 class TestSettings(Settings):
@@ -100,8 +155,8 @@ class TestSettings(Settings):
 
     __test__: ClassVar[bool] = False  # for test runners, which take the name for a test's
     environment: ClassVar[Environment] = "test"
-    monitoring: MonitoringSettings = MonitoringSettings(log_level="warning", log_format="text")
-    server: ServerSettings = ServerSettings(port=0, drain_delay_ms=0, grace_ms=1_000)
+    monitoring: MonitoringSettings = MonitoringSettings.model_construct(log_level="warning", log_format="text")
+    server: ServerSettings = ServerSettings.model_construct(port=0, drain_delay_ms=0, grace_ms=1_000)
 
 
 class StagingSettings(Settings):
@@ -115,15 +170,9 @@ class ProductionSettings(Settings):
 
     environment: ClassVar[Environment] = "production"
     strict: ClassVar[bool] = True
-    server: ServerSettings = ServerSettings(drain_delay_ms=5_000)
+    server: ServerSettings = ServerSettings.model_construct(drain_delay_ms=5_000)
 
 
 ENVIRONMENTS: Final[dict[str, type[Settings]]] = {
     each.environment: each for each in (DevelopmentSettings, TestSettings, StagingSettings, ProductionSettings)
 }
-
-
-def group_of(settings_class: type[BaseModel], name: str) -> type[BaseModel] | None:
-    """Return the class of the group *name*, or ``None`` where that is a single field."""
-    annotation = settings_class.model_fields[name].annotation
-    return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None

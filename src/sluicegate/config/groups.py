@@ -5,13 +5,31 @@ A group is frozen, takes nothing that it does not know, and shows no input in it
 
 from __future__ import annotations
 
-from pathlib import Path  # noqa: TC003 - pydantic reads the annotations
-from typing import Annotated, Literal
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretBytes, SecretStr
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretBytes,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import NoDecode
 
+from sluicegate.database import address_of
+from sluicegate.utils import InvalidInputError
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
 __all__ = [
+    "NAME_LENGTH_MAX",
+    "TEXT_LENGTH_MAX",
     "BatchingSettings",
     "DenyCacheSettings",
     "DistributedSettings",
@@ -26,13 +44,50 @@ __all__ = [
     "RedisSettings",
     "ResilienceSettings",
     "ServerSettings",
+    "as_meant",
 ]
+
+
+TEXT_LENGTH_MAX: Final = 4_096  # the longest name that a file can have; URLs and passwords are shorter
+URL: Final = re.compile("[A-Za-z][A-Za-z0-9+.-]+:/")  # no file, and maybe with a password; a drive has one letter
+NAME_LENGTH_MAX: Final = 64
+NAMES_MAX: Final = 64
 
 
 class Group(BaseModel):
     """Settings that belong together."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        defer_build=True,  # with the environment that needs them
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        use_attribute_docstrings=True,
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_meant(cls, value: object, info: ValidationInfo) -> object:
+        return as_meant(cls.model_fields[info.field_name or ""], value)
+
+
+def as_meant(found: FieldInfo, value: object) -> object:
+    """Refuse what Python would take for something else: a truth for a number, or the reverse, and any text for a file.
+
+    Raises:
+        ValueError: It is that.
+    """
+    kinds = (found.annotation, *get_args(found.annotation))
+    is_truth = isinstance(value, bool)
+    if is_truth and bool not in kinds and (int in kinds or float in kinds):
+        raise ValueError
+    if bool in kinds and isinstance(value, int | float) and not is_truth:
+        raise ValueError
+    if Path in kinds and value is not None:
+        text = str(value) if isinstance(value, str | Path) else ""
+        if not 0 < len(text) <= TEXT_LENGTH_MAX or "\0" in text or URL.match(text):
+            raise ValueError
+    return value
 
 
 def _listed(value: object) -> object:
@@ -40,20 +95,21 @@ def _listed(value: object) -> object:
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
 
 
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+Name = Annotated[str, Field(pattern=rf"^[A-Za-z0-9_.-]{{1,{NAME_LENGTH_MAX}}}$")]
+Names = Annotated[tuple[Name, ...], NoDecode, BeforeValidator(_listed), Field(max_length=NAMES_MAX)]
 
 
 class RedisSettings(Group):
     """Where state is kept, and how that is reached."""
 
-    url: SecretStr | None = None
+    url: SecretStr | None = Field(default=None, max_length=TEXT_LENGTH_MAX)
     """redis://, rediss:// or unix:// for one server; redis+sentinel:// and redis+cluster:// (rediss+ for TLS) for
     several; embedded:// for one of this machine's own. Without it state is kept in the memory of the process."""
 
     username: str | None = Field(default=None, min_length=1, max_length=256)
     """The ACL user; the one in the URL, if there is one, is overruled."""
 
-    password: SecretStr | None = None
+    password: SecretStr | None = Field(default=None, min_length=1, max_length=TEXT_LENGTH_MAX)
     """The password; the one in the URL, if there is one, is overruled."""
 
     password_file: Path | None = None
@@ -71,13 +127,20 @@ class RedisSettings(Group):
     key_prefix: str = Field(default="sg", pattern=r"^[A-Za-z0-9_-]{1,32}$")
     """What all keys on the server begin with."""
 
-    key_secret: SecretStr | None = Field(default=None, max_length=64)
+    key_secret: SecretStr | None = Field(default=None, min_length=1, max_length=64)
     """Keys the digests of long keys; the same in the whole fleet, up to 64 bytes."""
 
     hash_tags: int | None = Field(default=None, ge=0, le=16_384)
     """Into how many groups keys are put on a Cluster, each on one server: best as many as there are masters. Fewer make
     larger calls, more can use more servers. 0 puts no tag into keys, which is right for a single server. Default: 3 on
     a Cluster, else 0."""
+
+    @field_validator("url")
+    @classmethod
+    def _url_is_read(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            address_of(value.get_secret_value())
+        return value
 
 
 class PoolSettings(Group):
@@ -86,7 +149,7 @@ class PoolSettings(Group):
     connect_timeout_ms: int = Field(default=2_000, ge=10, le=60_000)
     """Time for a connection, in milliseconds."""
 
-    deadline_ms: float = Field(default=50, ge=1, le=10_000)
+    deadline_ms: float = Field(default=50, ge=1, le=10_000, allow_inf_nan=False)
     """Time until every verb has an answer, in milliseconds; later the limit's on_failure answers."""
 
     connections_max: int = Field(default=8, ge=1, le=64)
@@ -212,6 +275,15 @@ class ServerSettings(Group):
 
     admin_token: SecretStr | None = Field(default=None, min_length=16, max_length=4_096)
     """What whoever opens the admin page has to know, or bans keys and gives them other rates over HTTP."""
+
+    @field_validator("admin_token")
+    @classmethod
+    def _token_fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        token = value.get_secret_value() if value is not None else ""
+        if not token.isprintable() or token != token.strip():
+            found = "a value with a line break, another control character, or a space at an end"
+            raise InvalidInputError("server.admin_token", found, "what can stand in a header of HTTP")
+        return value
 
 
 class FlagSettings(Group):

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
+from pydantic import BaseModel, ValidationError
 
-from sluicegate.config.environments import ENVIRONMENTS, Settings
+from sluicegate.config.environments import ENVIRONMENTS, USUAL, Origins, Settings
+from sluicegate.config.files import found_in
 from sluicegate.config.problems import origin_of, problems_of, unknown_names
-from sluicegate.config.risks import Risk, contradictions, risks_of
-from sluicegate.config.sources import PREFIX, Reading, environment_named
-from sluicegate.utils import ConfigurationError, InvalidInputError, shape_of
+from sluicegate.config.risks import Contradiction, Risk, contradictions, risks_of
+from sluicegate.config.sources import PREFIX, Reading, environment_in, environment_named
+from sluicegate.utils import ConfigurationError, InvalidInputError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Sequence
 
     from sluicegate.config.sources import Said
 
@@ -59,7 +58,8 @@ def load_settings(
 
     Args:
         environment: ``development``, ``test``, ``staging`` or ``production``. Default: what the variable
-            ``SLUICEGATE_ENV`` says, or else ``development``.
+            ``SLUICEGATE_ENV`` says, or the file as ``environment``; where neither does, ``development``. Where they
+            contradict each other they are refused.
         file: A file of settings, TOML or YAML. Default: the one that ``SLUICEGATE_CONFIG`` names, if it is set.
         env_file: A file of variables. Default: ``.env`` in the working directory, if there is one.
         secrets_dir: A directory with one file for each secret, such as ``redis__password``. Default: the one
@@ -82,66 +82,80 @@ def read_settings(
     **values: Any,  # noqa: ANN401 - the fields of the settings
 ) -> Loaded:
     """Return the settings of this process with their sources; see `load_settings`."""
-    settings_class = _class_of(environment)
     reading = Reading.of(file=file, env_file=env_file, secrets_dir=secrets_dir)
+    settings_class = _class_of(environment, reading)
+    wrong: dict[tuple[str, ...], InvalidInputError] = {}
     settings = None
-    problems: list[InvalidInputError] = []
-    with _unreadable_told(reading):
-        try:
-            settings = settings_class(_secrets_dir=reading, **values)  # type: ignore[call-arg] # the one way in
-        except ValidationError as error:
-            problems = problems_of(error, settings_class, reading.said)
-    problems = unknown_names(settings_class, reading.said) + problems
+    try:
+        settings = settings_class(_secrets_dir=reading, **values)  # type: ignore[call-arg] # the one way in
+    except ValidationError as error:
+        wrong = problems_of(error, settings_class, reading.said)
+    problems = [*unknown_names(settings_class, reading.said), *wrong.values()]
+    sound = settings or _sound_part(settings_class, reading, wrong)
     risks: list[Risk] = []
-    if settings is not None:
-        problems += contradictions(settings)
-        risks = [risk for risk in risks_of(settings) if risk.name not in settings.waivers]
-        if settings.strict:
-            problems += [risk.as_problem() for risk in risks]
+    if sound is not None:
+        risks = [risk for risk in risks_of(sound) if risk.name not in sound.waivers]
+        refused = [*contradictions(sound), *(risks if sound.strict else ())]
+        problems += [
+            each.problem(_place_of(each, reading.said)) for each in refused if not _depends_on(each, wrong.keys())
+        ]
     if problems or settings is None:
         raise ConfigurationError(problems)
-    return Loaded(settings, tuple(reading.said), tuple(risks))
+    return Loaded(settings.noting(_origins_of(settings, reading.said)), tuple(reading.said), tuple(risks))
 
 
-def _class_of(environment: str | None) -> type[Settings]:
-    given = environment is not None
-    name = environment if environment is not None else environment_named() or DEFAULT_ENVIRONMENT
-    known = ENVIRONMENTS.get(name) if isinstance(name, str) else None
-    if known is None:
-        where = "environment" if given else f"{PREFIX}ENV"
-        raise ConfigurationError([InvalidInputError(where, shape_of(name), ", ".join(ENVIRONMENTS))])
-    return known
-
-
-@contextmanager
-def _unreadable_told(reading: Reading) -> Iterator[None]:
-    """Tell of a source that cannot be read at all, and nothing of what stands in it."""
+def _sound_part(settings_class: type[Settings], reading: Reading, wrong: Iterable[tuple[str, ...]]) -> Settings | None:
+    """Return the settings without what is wrong with them, so that the rest can be told at once."""
     try:
-        yield
-    except ConfigurationError:
-        raise
-    except SettingsError as error:
-        where = str(error).partition('"')[2].partition('"')[0] or "settings"
-        problem = InvalidInputError(where, "a value that is not JSON", "JSON, for a whole group in one variable")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "bytes that are no UTF-8"
-        problem = InvalidInputError(
-            str(getattr(error, "filename", None) or reading.file), reason, "a file that can be read"
-        )
-    except Exception as error:
-        # TOML's and YAML's own errors: the text beside the place may be a secret, so only the place is told.
-        mark = getattr(error, "problem_mark", None)
-        if not isinstance(error, ValueError) and mark is None:
-            raise
-        line = getattr(error, "lineno", None) or (mark.line + 1 if mark is not None else _line_told(str(error)))
-        where = f"{reading.file}:{line}" if line else str(reading.file)
-        problem = InvalidInputError(where, "what cannot be read", "a TOML or YAML document whose top is a mapping")
-    else:
-        return
-    raise ConfigurationError([problem]) from None
+        return settings_class(_secrets_dir=reading.apart_from(wrong))  # type: ignore[call-arg] # as above
+    except ValidationError:
+        return None
 
 
-def _line_told(message: str) -> int | None:
-    _, found, rest = message.rpartition("(at line ")
-    number = rest.split(",")[0]
-    return int(number) if found and number.isdigit() else None
+def _depends_on(each: Contradiction | Risk, wrong: Iterable[tuple[str, ...]]) -> bool:
+    """Say whether it may be gone when what is wrong is mended."""
+    waivers = ("waivers",) if isinstance(each, Risk) else ()
+    concerned = [tuple(name.split(".")) for name in (*each.concerns, *waivers)]
+    return any(path[: len(each)] == each for path in concerned for each in wrong)
+
+
+def _place_of(each: Contradiction | Risk, said: Sequence[Said]) -> str:
+    """Return where it stands, and who set it or what it depends on."""
+    where = each.concerns[0]
+    origins = {name: origin_of(name.split("."), said) for name in each.concerns}
+    if origins[where] == USUAL:
+        told = next((f"{name} is {origin}" for name, origin in origins.items() if origin != USUAL), USUAL)
+        return f"{where} ({told})"
+    return f"{where} ({origins[where]})"
+
+
+def _origins_of(settings: Settings, said: Sequence[Said]) -> Origins:
+    told = {}
+    for name in type(settings).model_fields:
+        group = getattr(settings, name)
+        inner = type(group).model_fields if isinstance(group, BaseModel) else ()
+        paths: list[tuple[str, ...]] = [(name, each) for each in inner]
+        for path in paths or [(name,)]:
+            origin = origin_of(path, said)
+            if origin != USUAL:
+                told[".".join(path)] = origin
+    return Origins(told)
+
+
+def _class_of(environment: str | None, reading: Reading) -> type[Settings]:
+    """Return the settings of the environment that was named: by the caller, the variable, or the file.
+
+    Raises:
+        ConfigurationError: It is not known; or variable and file name different ones, of which one may be laxer.
+    """
+    own = (f"environment ({reading.file})", environment_in(reading))
+    first = ("environment", environment) if environment is not None else (f"{PREFIX}ENV", environment_named())
+    said = [(where, name) for where, name in (first, own) if name is not None]
+    for where, name in said:
+        if not isinstance(name, str) or name not in ENVIRONMENTS:
+            raise ConfigurationError([InvalidInputError(where, found_in(name), ", ".join(ENVIRONMENTS))])
+    names = [str(name) for _, name in said] or [DEFAULT_ENVIRONMENT]
+    if environment is None and names[0] != names[-1]:
+        accepted = f"{names[-1]}, which {reading.file} is for; or --env, which overrules both"
+        raise ConfigurationError([InvalidInputError(first[0], found_in(names[0]), accepted)])
+    return ENVIRONMENTS[names[0]]

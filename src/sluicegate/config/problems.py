@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic_core import PydanticUndefined
 
+from sluicegate.config.environments import USUAL
+from sluicegate.config.files import found_in
+from sluicegate.config.groups import NAME_LENGTH_MAX, TEXT_LENGTH_MAX
 from sluicegate.config.sources import DELIMITER, PREFIX, RESERVED
-from sluicegate.utils import InvalidInputError, shape_of
+from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -22,30 +27,31 @@ if TYPE_CHECKING:
 __all__ = ["accepted_of", "field_at", "is_secret", "origin_of", "problems_of", "unknown_names"]
 
 SECRET_KINDS = frozenset({SecretBytes, SecretStr})
-USUAL = "what is usual in the environment"
+NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+Names = tuple[str, ...]
 
 
 def problems_of(
     error: ValidationError, settings_class: type[BaseModel], said: Sequence[Said]
-) -> list[InvalidInputError]:
-    """Return the problems that pydantic found, in the order of the fields."""
-    problems: dict[tuple[str, ...], InvalidInputError] = {}
-    for each in error.errors(include_url=False, include_context=False):
+) -> dict[Names, InvalidInputError]:
+    """Return the problems that pydantic found, each with the names that lead to it, in the order of the fields."""
+    problems: dict[Names, InvalidInputError] = {}
+    for each in error.errors(include_url=False):
         path = _path_of(each["loc"], settings_class)
-        where = f"{'.'.join(path) or 'settings'} ({origin_of(path, said)})"
+        found = field_at(path, settings_class)
+        where = f"{'.'.join(map(_shown_name, path)) or 'settings'} ({origin_of(path, said)})"
+        own = each.get("ctx", {}).get("error")
         if each["type"] == "extra_forbidden":
             known = _names_beside(path, settings_class)
-            problem = InvalidInputError(
-                where, "a name that is not known", f"{_listed(known)}{_nearest(path[-1], known)}"
-            )
-        elif each["type"] == "value_error" and len(path) <= 1 and field_at(path, settings_class) is None:
-            problem = InvalidInputError(where, each["msg"].removeprefix("Value error, "), "settings that agree")
+            accepted = f"{_listed(known)}{_nearest(path[-1], known)}"
+            problem = InvalidInputError(where, "a name that is not known", accepted)
+        elif isinstance(own, InvalidInputError):  # it says it better, and shows no secret either
+            problem = InvalidInputError(where, own.found, own.accepted)
         else:
-            found = field_at(path, settings_class)
-            shown = "a value that is not shown" if is_secret(found) else shape_of(each["input"])
+            shown = "a value that is not shown" if is_secret(found) else found_in(each["input"])
             problem = InvalidInputError(where, shown, accepted_of(found) if found else each["msg"])
         problems.setdefault(path, problem)
-    return list(problems.values())
+    return problems
 
 
 def unknown_names(settings_class: type[BaseModel], said: Sequence[Said]) -> list[InvalidInputError]:
@@ -53,14 +59,18 @@ def unknown_names(settings_class: type[BaseModel], said: Sequence[Said]) -> list
     problems = []
     fields = settings_class.model_fields
     for each in said:
+        is_file = not each.prefix
         for name in each.names:
-            plain = name.upper().removeprefix(PREFIX)
-            first = plain.split(DELIMITER)[0]
-            if first in RESERVED or first.lower() in fields:
+            first = name.upper().removeprefix(each.prefix).split(DELIMITER)[0]
+            if first.lower() in fields or (first in RESERVED and not is_file):
                 continue
-            known = [*map(str.upper, fields), *RESERVED]
-            accepted = f"{PREFIX}{{{', '.join(sorted(known))}}}"
-            problems.append(InvalidInputError(name, "a name that is not known", accepted + _nearest(first, known)))
+            known = list(fields) if is_file else [*map(str.upper, fields), *RESERVED]
+            wanted = first.lower() if is_file else first
+            accepted = "a file called as redis__password is, after a setting" if is_file else ""
+            accepted = accepted or f"{PREFIX}{{{', '.join(sorted(known))}}}"
+            where = f"the secret file {_shown_name(name)}" if is_file else _shown_name(name)
+            found = "a name that is not known"
+            problems.append(InvalidInputError(where, found, accepted + _nearest(wanted, known)))
     return problems
 
 
@@ -91,8 +101,12 @@ def field_at(path: Sequence[str], settings_class: type[BaseModel]) -> FieldInfo 
 
 
 def is_secret(found: FieldInfo | None) -> bool:
-    """Say whether the value of a field is never to be shown."""
-    return found is not None and not SECRET_KINDS.isdisjoint((found.annotation, *get_args(found.annotation)))
+    """Say whether the value of a field is never to be shown: it is a secret, or a group that has one."""
+    if found is None:
+        return False
+    if _is_group(found.annotation):
+        return any(is_secret(each) for each in found.annotation.model_fields.values())
+    return not SECRET_KINDS.isdisjoint((found.annotation, *get_args(found.annotation)))
 
 
 def accepted_of(found: FieldInfo) -> str:
@@ -101,18 +115,17 @@ def accepted_of(found: FieldInfo) -> str:
     kind = kinds[0] if kinds else str
     if get_origin(found.annotation) is Literal:
         return " or ".join(str(each) for each in get_args(found.annotation))
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
+    if _is_group(kind):
         return f"a group with {_listed(kind.model_fields)}"
-    bounds: dict[str, Any] = {}
-    for constraint in found.metadata:
-        for name in ("ge", "le", "min_length", "max_length", "pattern"):
-            value = getattr(constraint, name, None)
-            if value is not None:
-                bounds[name] = value
+    bounds = _bounds_of(found)
+    if get_origin(found.annotation) is tuple:
+        return (
+            f"a list of at most {bounds['max_length']:,} names of at most {NAME_LENGTH_MAX} letters, digits, _, . and -"
+        )
+    if kind is Path:
+        return f"the name of a file, of at most {TEXT_LENGTH_MAX:,} characters"
     texts = {int: "a whole number", float: "a number", bool: "true or false"}
-    text = texts.get(
-        kind, "a list of names" if kind is not SecretStr and get_origin(found.annotation) is tuple else "a text"
-    )
+    text = texts.get(kind, "a text")
     if "ge" in bounds:
         text += f" from {bounds['ge']:,} to {bounds['le']:,}"
     if "min_length" in bounds:
@@ -122,6 +135,25 @@ def accepted_of(found: FieldInfo) -> str:
     if "pattern" in bounds:
         text += f" that matches {bounds['pattern']}"
     return text
+
+
+def _bounds_of(found: FieldInfo) -> dict[str, Any]:
+    bounds: dict[str, Any] = {}
+    for constraint in found.metadata:
+        for name in ("ge", "le", "min_length", "max_length", "pattern"):
+            value = getattr(constraint, name, None)
+            if value is not None:
+                bounds[name] = value
+    return bounds
+
+
+def _is_group(kind: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _shown_name(name: str) -> str:
+    """Return a name that looks like one; another may be a secret that stands where a name belongs."""
+    return name if NAME.fullmatch(name) else "(a name that is not shown)"
 
 
 def _path_of(location: Sequence[int | str], settings_class: type[BaseModel]) -> tuple[str, ...]:

@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
-from sluicegate.utils import InvalidInputError, shape_of
+from sluicegate.config.files import found_in
+from sluicegate.database import address_of
+from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sluicegate.config.environments import Settings
+    from sluicegate.database import Address
 
-__all__ = ["WAIVERS", "Risk", "contradictions", "risks_of"]
-
-LOCAL_SCHEMES: Final = frozenset({"unix", "embedded"})
-TLS_SCHEME: Final = "rediss"
+__all__ = ["WAIVERS", "Contradiction", "Risk", "contradictions", "risks_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +28,42 @@ class Risk:
         where: The setting that it is about.
         found: What is risky.
         mend: What to do about it.
+        beside: The other settings that make it risky.
     """
 
     name: str
     where: str
     found: str
     mend: str
+    beside: tuple[str, ...] = ()
 
-    def as_problem(self) -> InvalidInputError:
-        """Return it as what is wrong with the settings."""
-        return InvalidInputError(self.where, self.found, f"{self.mend}; or waive it: waivers = ['{self.name}']")
+    @property
+    def concerns(self) -> tuple[str, ...]:
+        """All settings that it depends on."""
+        return (self.where, *self.beside)
+
+    def problem(self, where: str) -> InvalidInputError:
+        """Return it as what is wrong with the settings at *where*."""
+        return InvalidInputError(where, self.found, f"{self.mend}; or waive it: waivers = ['{self.name}']")
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """What cannot be meant.
+
+    Attributes:
+        concerns: The settings that contradict each other, the one to mend first.
+        found: What they say.
+        accepted: What they might say.
+    """
+
+    concerns: tuple[str, ...]
+    found: str
+    accepted: str
+
+    def problem(self, where: str) -> InvalidInputError:
+        """Return it as what is wrong with the settings at *where*."""
+        return InvalidInputError(where, self.found, self.accepted)
 
 
 def risks_of(settings: Settings) -> list[Risk]:
@@ -48,84 +73,98 @@ def risks_of(settings: Settings) -> list[Risk]:
 
 def _risks(settings: Settings) -> Iterator[Risk]:
     redis, server = settings.redis, settings.server
-    scheme = _scheme(settings)
     if redis.url is None and server.workers > 1:
         found = f"state in the memory of each of {server.workers} workers, which multiplies every limit"
-        yield Risk("memory_with_workers", "redis.url", found, "a Redis that they share, or embedded://")
-    if redis.url is not None and scheme not in LOCAL_SCHEMES:
-        if (
-            redis.password is None
-            and redis.password_file is None
-            and not urlsplit(redis.url.get_secret_value()).password
-        ):
-            found = "a server that is asked without a password"
-            yield Risk("redis_without_authentication", "redis.password", found, "a password, or a file with one")
-        if not scheme.startswith(TLS_SCHEME):
-            found = f"{scheme}://, which anybody on the way can read and change"
-            yield Risk("redis_without_tls", "redis.url", found, "a URL that begins with rediss")
+        mend = "a Redis that they share, or embedded://"
+        yield Risk("memory_with_workers", "redis.url", found, mend, ("server.workers",))
+    if redis.url is not None:
+        address = address_of(redis.url.get_secret_value())
+        if not address.is_local:
+            has_password = redis.password is not None or redis.password_file is not None or address.has_password
+            yield from _risks_on_the_way(address, has_password=has_password)
     if server.admin_enabled and server.admin_token is None:
-        found = "an admin page that anybody can open"
-        yield Risk("admin_without_authentication", "server.admin_token", found, "a token of 16 characters or more")
+        found, mend = "an admin page that anybody can open", "a token of 16 characters or more"
+        yield Risk("admin_without_authentication", "server.admin_token", found, mend, ("server.admin_enabled",))
     if settings.monitoring.log_keys and settings.monitoring.log_level == "debug":
         found = "keys in a log at the level of debug, which tell who asked for what"
-        yield Risk("keys_in_logs", "monitoring.log_keys", found, "log_keys = false, or a log level above debug")
+        mend = "log_keys = false, or a log level above debug"
+        yield Risk("keys_in_logs", "monitoring.log_keys", found, mend, ("monitoring.log_level",))
     if settings.distributed.leader_duties and settings.distributed.coordinator != "etcd":
         found = f"duties of a leader on the coordinator {settings.distributed.coordinator}, which cannot fence"
-        yield Risk("unfenced_leader", "distributed.coordinator", found, "coordinator = etcd, or no leader_duties")
+        mend = "coordinator = etcd, or no leader_duties"
+        yield Risk("unfenced_leader", "distributed.coordinator", found, mend, ("distributed.leader_duties",))
+
+
+def _risks_on_the_way(address: Address, *, has_password: bool) -> Iterator[Risk]:
+    if not has_password:
+        found, mend = "a server that is asked without a password", "a password, or a file with one"
+        beside = ("redis.url", "redis.password_file")
+        yield Risk("redis_without_authentication", "redis.password", found, mend, beside)
+    if not address.has_tls:
+        found = f"{address.scheme}://, which anybody on the way can read and change"
+        yield Risk("redis_without_tls", "redis.url", found, "a URL that begins with rediss")
+    elif not address.is_verified:
+        found = "TLS with whoever answers, for certificates or their names are not checked"
+        mend = "ssl_cert_reqs and ssl_check_hostname left out; redis.tls_ca_file trusts an authority of your own"
+        yield Risk("redis_tls_unchecked", "redis.url", found, mend)
 
 
 WAIVERS: Final = (
     "memory_with_workers",
     "redis_without_authentication",
     "redis_without_tls",
+    "redis_tls_unchecked",
     "admin_without_authentication",
     "keys_in_logs",
     "unfenced_leader",
 )
 
 
-def contradictions(settings: Settings) -> list[InvalidInputError]:
+def contradictions(settings: Settings) -> list[Contradiction]:
     """Return what cannot be meant, in whatever environment."""
     return list(_contradictions(settings))
 
 
-def _contradictions(settings: Settings) -> Iterator[InvalidInputError]:
+def _contradictions(settings: Settings) -> Iterator[Contradiction]:
     for name in settings.waivers:
         if name not in WAIVERS:
             nearest = get_close_matches(name, WAIVERS, n=1, cutoff=0.6)
             accepted = ", ".join(WAIVERS) + (f" (did you mean {nearest[0]}?)" if nearest else "")
-            yield InvalidInputError("waivers", shape_of(name), accepted)
-    if (settings.server.tls_cert_file is None) != (settings.server.tls_key_file is None):
-        yield InvalidInputError("server.tls_cert_file", "a certificate without its key, or the reverse", "both or none")
+            yield Contradiction(("waivers",), found_in(name), accepted)
+    yield from _halves("server", settings.server.tls_cert_file, settings.server.tls_key_file)
     least_ms, most_ms = settings.resilience.reconnect_min_ms, settings.resilience.reconnect_max_ms
     if least_ms > most_ms:
         accepted = f"reconnect_min_ms or more, which is {least_ms}"
-        yield InvalidInputError("resilience.reconnect_max_ms", str(most_ms), accepted)
+        concerns = ("resilience.reconnect_max_ms", "resilience.reconnect_min_ms")
+        yield Contradiction(concerns, str(most_ms), accepted)
     yield from _redis_contradictions(settings)
 
 
-def _redis_contradictions(settings: Settings) -> Iterator[InvalidInputError]:
+def _redis_contradictions(settings: Settings) -> Iterator[Contradiction]:
     redis = settings.redis
     if redis.password is not None and redis.password_file is not None:
-        yield InvalidInputError("redis.password_file", "a password beside it", "redis.password or a file, not both")
-    if (redis.tls_cert_file is None) != (redis.tls_key_file is None):
-        yield InvalidInputError("redis.tls_cert_file", "a certificate without its key, or the reverse", "both or none")
+        concerns = ("redis.password_file", "redis.password")
+        yield Contradiction(concerns, "a password beside it", "redis.password or a file, not both")
+    yield from _halves("redis", redis.tls_cert_file, redis.tls_key_file)
     if redis.url is None:
-        for name in ("username", "password", "password_file", "tls_ca_file", "tls_cert_file"):
+        for name in ("username", "password", "password_file", "tls_ca_file", "tls_cert_file", "tls_key_file"):
             if getattr(redis, name) is not None:
-                yield InvalidInputError(f"redis.{name}", "no server that it is for", "redis.url beside it")
+                yield Contradiction((f"redis.{name}", "redis.url"), "no server that it is for", "redis.url beside it")
         return
-    if redis.hash_tags == 0 and _scheme(settings).endswith("+cluster"):
-        yield InvalidInputError(
-            "redis.hash_tags", "0 on a Cluster, where no server decides about all keys", "1 or more"
-        )
-    tls_file = redis.tls_ca_file or redis.tls_cert_file
-    if tls_file is not None and not _scheme(settings).startswith(TLS_SCHEME):
-        yield InvalidInputError(
-            "redis.url", f"{_scheme(settings)}:// beside files for TLS", "a URL that begins with rediss"
+    address = address_of(redis.url.get_secret_value())
+    if redis.hash_tags == 0 and address.kind == "cluster":
+        found = "0 on a Cluster, where no server decides about all keys"
+        yield Contradiction(("redis.hash_tags", "redis.url"), found, "1 or more")
+    tls_files = [name for name in ("tls_ca_file", "tls_cert_file", "tls_key_file") if getattr(redis, name) is not None]
+    if tls_files and not address.has_tls:
+        beside = (f"redis.{name}" for name in tls_files)
+        yield Contradiction(
+            ("redis.url", *beside), f"{address.scheme}:// beside files for TLS", "a URL that begins with rediss"
         )
 
 
-def _scheme(settings: Settings) -> str:
-    url = settings.redis.url
-    return url.get_secret_value().partition("://")[0].lower() if url is not None else ""
+def _halves(group: str, certificate: object, key: object) -> Iterator[Contradiction]:
+    if (certificate is None) != (key is None):
+        concerns = (f"{group}.tls_cert_file", f"{group}.tls_key_file")
+        found = "a certificate without its key" if key is None else "a key without its certificate"
+        yield Contradiction(concerns if key is None else concerns[::-1], found, "both or none")

@@ -11,22 +11,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from pydantic_settings import (
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    NestedSecretsSettingsSource,
-    TomlConfigSettingsSource,
-    YamlConfigSettingsSource,
-)
+from pydantic import BaseModel
+from pydantic_settings import EnvSettingsSource, SettingsError
 
-from sluicegate.utils import ConfigurationError, InvalidInputError, shape_of
+from sluicegate.config.files import found_in, read_file, refusal
+from sluicegate.config.variables import read_dotenv, read_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-__all__ = ["PREFIX", "Reading", "Said", "environment_named", "sources_of"]
+__all__ = ["OWN_ENVIRONMENT", "PREFIX", "Reading", "Said", "environment_in", "environment_named", "sources_of"]
 
 PREFIX: Final = "SLUICEGATE_"
 ENVIRONMENT: Final = "ENV"
@@ -37,7 +33,7 @@ RESERVED: Final = frozenset({ENVIRONMENT, CONFIG_FILE, SECRETS_DIR})
 
 DELIMITER: Final = "__"
 DOTENV: Final = ".env"
-FILE_BYTES_MAX: Final = 1_000_000  # a file of settings has a hundred lines
+OWN_ENVIRONMENT: Final = "environment"  # what a file of settings calls the environment that it is for
 
 Path_ = tuple[str, ...]
 
@@ -50,11 +46,13 @@ class Said:
         values: Its values, group by group.
         origin: Names the source of the value at a path, for people.
         names: The variables or files of ours that it has, as they are spelled there.
+        prefix: What those names begin with.
     """
 
     values: Mapping[str, Any] = field(repr=False)  # with secrets in the open
     origin: Callable[[Path_], str]
     names: tuple[str, ...] = ()
+    prefix: str = PREFIX
 
 
 @dataclass(slots=True)
@@ -66,13 +64,18 @@ class Reading:
         env_file: The file of environment variables. Default: ``.env`` in the working directory, if there is one.
         secrets_dir: A directory with one file for each secret, such as ``redis__password``.
 
+        given: What is said in place of all sources.
+
     Attributes:
+        written: What the file of settings says.
         said: What the sources said, the first of them first.
     """
 
     file: Path | None = None
     env_file: Path | None = None
     secrets_dir: Path | None = None
+    given: dict[str, Any] | None = field(default=None, repr=False)
+    written: dict[str, Any] = field(default_factory=dict, repr=False)
     said: list[Said] = field(default_factory=list, repr=False)
 
     @classmethod
@@ -86,26 +89,29 @@ class Reading:
         """Begin a reading; what is not given is looked for in the environment.
 
         Raises:
-            ConfigurationError: A file or directory that is named is not there, or the file is of another kind.
+            ConfigurationError: A file or directory that is named is not there, or the file is none of settings.
         """
-        named = [
-            ("file", file, CONFIG_FILE, Path.is_file),
-            ("env_file", env_file, None, Path.is_file),
-            ("secrets_dir", secrets_dir, SECRETS_DIR, Path.is_dir),
-        ]
-        found: dict[str, Path | None] = {}
-        for name, given, variable, is_there in named:
-            where = name if given is not None else f"{PREFIX}{variable}"
-            wanted = given if given is not None or variable is None else os.environ.get(f"{PREFIX}{variable}")
-            found[name] = Path(wanted) if wanted else None
-            path = found[name]
-            if path is not None and not is_there(path):
-                kind = "directory" if is_there is Path.is_dir else "file"
-                raise _refusal(where, f"{shape_of(str(path))}, which is no {kind}", f"a {kind} that can be read")
-        settings_file = found["file"]
-        if settings_file is not None:
-            _check_file(settings_file)
-        return cls(file=found["file"], env_file=found["env_file"], secrets_dir=found["secrets_dir"])
+        found = cls(
+            file=_named("file (on the command line --config)", file, CONFIG_FILE, Path.is_file),
+            env_file=_named("env_file", env_file, None, Path.is_file),
+            secrets_dir=_named("secrets_dir", secrets_dir, SECRETS_DIR, Path.is_dir),
+        )
+        if found.file is not None:
+            found.written = read_file(found.file)
+        return found
+
+    def apart_from(self, wrong: Iterable[Path_]) -> Reading:
+        """Return a reading of what was said, but for what stands at some paths."""
+        given: dict[str, Any] = {}
+        for each in reversed(self.said):
+            given = _over(given, each.values)
+        for path in wrong:
+            level: Any = given
+            for name in path[:-1]:
+                level = level.get(name) if isinstance(level, dict) else None
+            if path and isinstance(level, dict):
+                level.pop(path[-1], None)
+        return Reading(given=given)
 
 
 def environment_named() -> str | None:
@@ -113,10 +119,15 @@ def environment_named() -> str | None:
     return os.environ.get(f"{PREFIX}{ENVIRONMENT}") or None
 
 
+def environment_in(reading: Reading) -> object:
+    """Return which environment the file of settings says that it is for, or ``None``."""
+    return reading.written.get(OWN_ENVIRONMENT)
+
+
 def sources_of(
     settings_class: type[BaseSettings], arguments: PydanticBaseSettingsSource, carried: object
 ) -> tuple[PydanticBaseSettingsSource, ...]:
-    """Return the sources of *settings_class*: arguments, variables, secret files, ``.env``, and a file.
+    """Return the sources of *settings_class*: arguments, variables, secret files, ``.env``, a file, and what is usual.
 
     Args:
         settings_class: What is read.
@@ -124,68 +135,126 @@ def sources_of(
         carried: The `Reading`; else a directory of secrets, or ``None``.
     """
     reading = carried if isinstance(carried, Reading) else Reading.of(secrets_dir=cast("Path | None", carried))
-    dotenv = reading.env_file or Path(DOTENV)
-    sources: list[PydanticBaseSettingsSource] = [
+    usual = _source(lambda: _usual_in(settings_class))
+    if reading.given is not None:
+        given = reading.given
+        return (_source(lambda: given), usual)
+    sources = [
         _noting(reading, arguments, lambda _path: "an argument"),
-        _noting(
-            reading, EnvSettingsSource(settings_class), lambda path: f"the variable {_variable(path, os.environ)}",
-            names=_ours(os.environ),
-        ),
-    ]  # fmt: skip
+        _variables(reading, settings_class, os.environ, lambda name: f"the variable {name}"),
+    ]
     if reading.secrets_dir is not None:
-        secrets = NestedSecretsSettingsSource(settings_class, secrets_dir=reading.secrets_dir, secrets_prefix="")  # type: ignore[arg-type] # it takes the class as well
-        files = [each.name for each in reading.secrets_dir.iterdir() if each.is_file() and each.name[:1] != "."]
-        sources.append(
-            _noting(reading, secrets, lambda path: f"the secret file {DELIMITER.join(path)}", names=tuple(files))
-        )
-    if dotenv.is_file():
-        source = DotEnvSettingsSource(settings_class, env_file=dotenv, dotenv_filtering="only_existing")
-        own = _ours(source.env_vars)
-        sources.append(_noting(reading, source, lambda path: f"{_variable(path, {})} in {dotenv}", names=own))
+        secrets, nearly = read_secrets(reading.secrets_dir, settings_class.model_fields, DELIMITER)
+        told = lambda name: f"the secret file {name.lower()}"  # noqa: E731 - as those beside it
+        sources.append(_variables(reading, settings_class, secrets, told, prefix="", names=nearly))
+    dotenv = reading.env_file or Path(DOTENV)
+    if _is_there(dotenv, Path.is_file):
+        lines = read_dotenv(dotenv, PREFIX)
+        _check_reserved(lines, dotenv)
+        sources.append(_variables(reading, settings_class, lines, lambda name: f"{name} in {dotenv}"))
     if reading.file is not None:
-        sources.append(_noting(reading, _file_source(settings_class, reading.file), lambda _path: f"{reading.file}"))
-    return tuple(sources)
+        written = {name: value for name, value in reading.written.items() if name != OWN_ENVIRONMENT}
+        sources.append(_noting(reading, lambda: written, lambda _path: f"{reading.file}"))
+    return (*sources, usual)
+
+
+def _named(
+    where: str, given: str | os.PathLike[str] | None, variable: str | None, is_there: Callable[[Path], bool]
+) -> Path | None:
+    """Return the file or directory that the caller names, or else a variable."""
+    wanted: str | os.PathLike[str] | None = given
+    if given is None and variable is not None:
+        where, wanted = f"{PREFIX}{variable}", os.environ.get(f"{PREFIX}{variable}")
+    if not wanted:
+        return None
+    path = Path(wanted)
+    if not _is_there(path, is_there):
+        kind = "directory" if is_there is Path.is_dir else "file"
+        raise refusal(where, f"{found_in(path)}, which is no {kind}", f"a {kind} that can be read")
+    return path
+
+
+def _is_there(path: Path, is_there: Callable[[Path], bool]) -> bool:
+    try:
+        return is_there(path)
+    except (OSError, ValueError):  # in a directory that is closed to us, or a name that no file can have
+        return False
+
+
+def _check_reserved(lines: Mapping[str, str], dotenv: Path) -> None:
+    """Refuse what says in .env how settings are read: nobody looks there for it, and it would seem to hold."""
+    for name, value in lines.items():
+        is_reserved = name.upper() in {f"{PREFIX}{each}" for each in RESERVED}
+        if is_reserved and os.environ.get(name.upper()) != value:
+            raise refusal(f"{name} in {dotenv}", "what is not read from there", "the same as a variable")
+
+
+def _variables(
+    reading: Reading,
+    settings_class: type[BaseSettings],
+    variables: Mapping[str, str],
+    told: Callable[[str], str],
+    *,
+    prefix: str = PREFIX,
+    names: tuple[str, ...] | None = None,
+) -> PydanticBaseSettingsSource:
+    """Return the source of variables, or of what is written like them."""
+    known = {name.upper() for name in variables}
+    source = EnvSettingsSource(settings_class, env_prefix=prefix)
+    source.env_vars = {name.lower(): value for name, value in variables.items()}
+
+    def origin(path: Path_) -> str:
+        own = prefix + DELIMITER.join(path)
+        return told((own if own.upper() in known else prefix + path[0]).upper())
+
+    ours = tuple(name for name in variables if name.upper().startswith(prefix)) if names is None else names
+    return _noting(reading, source, origin, names=ours, prefix=prefix)
 
 
 def _noting(
     reading: Reading,
-    source: PydanticBaseSettingsSource,
+    source: Callable[[], dict[str, Any]],
     origin: Callable[[Path_], str],
     *,
     names: tuple[str, ...] = (),
+    prefix: str = PREFIX,
 ) -> PydanticBaseSettingsSource:
     def read() -> dict[str, Any]:
-        values = source()
-        reading.said.append(Said(values, origin, names))
+        try:
+            values = source()
+        except (SettingsError, RecursionError) as error:
+            group = str(error).partition('"')[2].partition('"')[0]
+            where = f"{group} (set by {origin((group,))})" if isinstance(error, SettingsError) else "settings"
+            raise refusal(where, "a value that is not JSON", "JSON for a whole group, or one of its settings") from None
+        reading.said.append(Said(values, origin, names, prefix))
         return values
 
-    read.__name__ = f"source_{len(reading.said)}_{id(source)}"  # they are told apart by their names
-    return cast("PydanticBaseSettingsSource", read)  # any callable is taken
+    return _source(read)
 
 
-def _file_source(settings_class: type[BaseSettings], path: Path) -> PydanticBaseSettingsSource:
-    if path.suffix == ".toml":
-        return TomlConfigSettingsSource(settings_class, toml_file=path)
-    return YamlConfigSettingsSource(settings_class, yaml_file=path)
+def _source(read: Callable[[], dict[str, Any]]) -> PydanticBaseSettingsSource:
+    def named() -> dict[str, Any]:
+        return read()
+
+    named.__name__ = f"source_{id(read)}"  # they are told apart by their names
+    return cast("PydanticBaseSettingsSource", named)  # any callable is taken
 
 
-def _check_file(path: Path) -> None:
-    if path.suffix not in {".toml", ".yaml", ".yml"}:
-        raise _refusal("file", f"a name that ends in {shape_of(path.suffix)}", ".toml, .yaml or .yml")
-    if path.stat().st_size > FILE_BYTES_MAX:
-        raise _refusal(str(path), "a longer file", f"at most {FILE_BYTES_MAX:,} bytes")
+def _usual_in(settings_class: type[BaseSettings]) -> dict[str, Any]:
+    """Return what is usual in an environment and not elsewhere, so that of a group only what is said is replaced."""
+    usual = {name: found.default for name, found in settings_class.model_fields.items()}
+    return {
+        name: {inner: getattr(group, inner) for inner in group.model_fields_set}
+        for name, group in usual.items()
+        if isinstance(group, BaseModel) and group.model_fields_set
+    }
 
 
-def _ours(variables: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(name for name in variables if name.upper().startswith(PREFIX))
-
-
-def _variable(path: Path_, variables: Mapping[str, str]) -> str:
-    """Return the variable that set *path*: its own, or that of its group, which is JSON."""
-    own = PREFIX + DELIMITER.join(path).upper()
-    known = {name.upper() for name in variables}
-    return own if own in known or not variables else PREFIX + path[0].upper()
-
-
-def _refusal(where: str, found: str, accepted: str) -> ConfigurationError:
-    return ConfigurationError([InvalidInputError(where, found, accepted)])
+def _over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what two sources say together, group by group."""
+    both = dict(lower)
+    for name, value in upper.items():
+        below = both.get(name)
+        is_group = isinstance(value, dict)
+        both[name] = {**(below if isinstance(below, dict) else {}), **value} if is_group else value
+    return both

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from sluicegate.config.environments import ENVIRONMENTS
 from sluicegate.config.problems import accepted_of, field_at
+from sluicegate.config.sources import OWN_ENVIRONMENT
+from sluicegate.database import address_of
+from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sluicegate.config.environments import Settings
     from sluicegate.config.loading import Loaded
@@ -23,6 +26,28 @@ __all__ = ["Row", "commented_file", "differing", "effective", "schema", "shown_u
 
 HIDDEN = "(set, not shown)"
 WIDTH = 100
+EXAMPLES: Final[Mapping[str, str | int]] = MappingProxyType(
+    {
+        "rules": "rules.yaml",
+        "url": "http://127.0.0.1:8000",
+        "redis.url": "rediss://redis.example.com:6379",
+        "redis.username": "sluicegate",
+        "redis.password": "the password of that user",
+        "redis.password_file": "/run/secrets/redis_password",
+        "redis.tls_ca_file": "/etc/ssl/redis/ca.pem",
+        "redis.tls_cert_file": "/etc/ssl/redis/client.pem",
+        "redis.tls_key_file": "/etc/ssl/redis/client.key",
+        "redis.key_secret": "16 bytes or more that nobody can guess",
+        "redis.hash_tags": 3,
+        "batching.in_flight_max": 2,
+        "distributed.instance_id": "gate-1",
+        "server.secret": "32 bytes or more that nobody can guess",
+        "server.tls_cert_file": "/etc/ssl/sluicegate/service.pem",
+        "server.tls_key_file": "/etc/ssl/sluicegate/service.key",
+        "server.admin_token": "32 characters or more that nobody can guess",
+    }
+)
+"""What a file to begin with shows of settings that are usually not set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +80,17 @@ def differing(before: Settings, after: Settings) -> list[str]:
 
 def schema(environment: str) -> dict[str, Any]:
     """Return the JSON Schema of the files of settings for *environment*."""
-    return ENVIRONMENTS[environment].model_json_schema()
+    found = ENVIRONMENTS[environment].model_json_schema()
+    meant = {"const": environment, "description": "The environment that the file is for."}
+    return {**found, "properties": {OWN_ENVIRONMENT: meant, **found["properties"]}}
 
 
 def shown_url(url: str) -> str:
     """Return *url* without the password, and without options, which may hold one; of no URL nothing is shown."""
-    parts = urlsplit(url)
-    if not parts.scheme or parts.fragment or "://" not in url:
+    try:
+        return address_of(url).shown
+    except InvalidInputError:
         return "a URL that cannot be read"
-    userinfo, at, host = parts.netloc.rpartition("@")
-    user = f"{userinfo.partition(':')[0]}:…@" if userinfo.partition(":")[0] else "…@" if at else ""
-    return f"{parts.scheme}://{user}{host}{parts.path}" + ("?…" if parts.query else "")
 
 
 def commented_file(environment: str) -> str:
@@ -74,8 +99,13 @@ def commented_file(environment: str) -> str:
     settings = settings_class.model_construct()
     lines = [
         f"# Settings of Sluicegate for {environment}: start the service with --config and this file's name.",
-        "# What stands behind a number sign is as usual; take the sign away to change it. Secrets are better kept in",
-        "# variables (SLUICEGATE_REDIS__PASSWORD) or in files of their own (SLUICEGATE_SECRETS_DIR).",
+        "# What stands behind a number sign is as usual, or an example where nothing is: take the sign away to change",
+        "# it. Secrets are better kept in variables (SLUICEGATE_REDIS__PASSWORD) or in files of their own",
+        "# (SLUICEGATE_SECRETS_DIR).",
+        "",
+        "# What the file is for, and with it what is usual and what is refused. A process that is told another one by",
+        "# SLUICEGATE_ENV does not start.",
+        f"{OWN_ENVIRONMENT} = {json.dumps(environment)}",
         "",
     ]
     groups = []
@@ -96,8 +126,11 @@ def _commented(settings: Settings, path: tuple[str, ...], value: object) -> list
     found = field_at(path, type(settings))
     assert found is not None
     meaning = " ".join((found.description or "").split())
-    lines = _wrapped(f"{meaning} Accepted: {accepted_of(found)}.")
-    return [*lines, f"# {path[-1]} = {_toml(value)}"]
+    text = f"{meaning} Accepted: {accepted_of(found)}."
+    if value is None:
+        text += " Usually not set; this is an example:"
+        value = EXAMPLES[".".join(path)]
+    return [*_wrapped(text), f"# {path[-1]} = {_toml(value)}"]
 
 
 def _wrapped(text: str) -> list[str]:
@@ -110,8 +143,6 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _toml(value: object) -> str:
-    if value is None:
-        return '""'
     return json.dumps(list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value)
 
 
@@ -125,7 +156,7 @@ def _leaves(model: BaseModel, path: tuple[str, ...]) -> Iterator[tuple[tuple[str
 
 
 def _shown(path: tuple[str, ...], value: Any) -> Any:  # noqa: ANN401 - as JSON has it
-    if isinstance(value, SecretStr) and path[-1] == "url":
+    if isinstance(value, SecretStr) and path == ("redis", "url"):
         return shown_url(value.get_secret_value())
     if isinstance(value, SecretBytes | SecretStr):
         return HIDDEN

@@ -2,6 +2,7 @@
 
 from sluicegate.database.access import Access
 from sluicegate.database.acl import least_acl, sentinel_acl
+from sluicegate.database.addresses import Address, address_of
 from sluicegate.database.batcher import BATCH_MAX, IN_FLIGHT_MAX, QUEUE_MAX, Batcher
 from sluicegate.database.client import Argument, DividedSlot, Identity, RedisClient, ScriptCall
 from sluicegate.database.credentials import Credentials, FilePassword, Password, Tls
@@ -13,6 +14,7 @@ __all__ = [
     "IN_FLIGHT_MAX",
     "QUEUE_MAX",
     "Access",
+    "Address",
     "Argument",
     "Batcher",
     "Credentials",
@@ -25,6 +27,7 @@ __all__ = [
     "Script",
     "ScriptCall",
     "Tls",
+    "address_of",
     "connect",
     "least_acl",
     "load_bundle",
@@ -51,9 +54,9 @@ def connect(url: str, access: Access | None = None) -> RedisClient:
     """
     from sluicegate.utils import ConfigurationError, InvalidInputError  # noqa: PLC0415 - only here
 
+    address = address_of(url)
     try:
-        from sluicegate.database.addresses import address_of  # noqa: PLC0415 - needs the extra
-        from sluicegate.database.cluster import ClusterDirectory  # noqa: PLC0415 - as above
+        from sluicegate.database.cluster import ClusterDirectory  # noqa: PLC0415 - needs the extra
         from sluicegate.database.routing import RoutedClient  # noqa: PLC0415 - as above
         from sluicegate.database.sentinel import SentinelDirectory  # noqa: PLC0415 - as above
         from sluicegate.database.standalone import StandaloneClient  # noqa: PLC0415 - as above
@@ -61,14 +64,12 @@ def connect(url: str, access: Access | None = None) -> RedisClient:
         problem = InvalidInputError("redis", f"no package {error.name}", "pip install 'sluicegate[redis]'")
         raise ConfigurationError([problem]) from None
     access = access or Access()
-    scheme, _, rest = url.partition("://")
-    if scheme == "embedded":
+    if address.kind == "embedded":
         from sluicegate.database.embedded import EmbeddedClient  # noqa: PLC0415 - as above
 
-        return EmbeddedClient(rest or None, access)
-    if "+" not in scheme:
+        return EmbeddedClient(url.partition("://")[2] or None, access)
+    if address.kind in {"single", "socket"}:
         return StandaloneClient(url, access)
-    address = address_of(url)
     kind = SentinelDirectory if address.kind == "sentinel" else ClusterDirectory
     return RoutedClient(kind(address, access), connect_timeout_s=access.connect_timeout)
 
@@ -79,4 +80,4 @@ def tags_for(url: object) -> int:
     There each tag is a group that lies on one server and goes in one call. More of them spread the keys over more
     servers, fewer make larger calls.
     """
-    return CLUSTER_TAGS if isinstance(url, str) and url.partition("://")[0].endswith("+cluster") else 0
+    return CLUSTER_TAGS if isinstance(url, str) and url.partition("://")[0].lower().endswith("+cluster") else 0

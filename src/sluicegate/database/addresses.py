@@ -1,196 +1,152 @@
-"""What a URL says: which servers, of which kind, and how connections to each of them are made.
+"""What a URL says: which servers, of which kind, and whether they are spoken to in secret.
 
-Everything that is wrong with it is found here, at the construction of a client, and no secret is shown.
+Everything that is wrong with it is found here, before anything is made of it and without the package that connects, and
+no secret is shown.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit
-
-from redis.asyncio import ConnectionPool
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.credentials import CredentialProvider
-from redis.exceptions import AuthenticationError, RedisError
-from redis.maint_notifications import MaintNotificationsConfig
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, Literal, NoReturn
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from sluicegate.utils import InvalidInputError, shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
-    from redis.asyncio import Connection
+__all__ = ["FOLDER_BYTES_MAX", "OVERRULED", "TLS_OPTIONS", "Address", "Endpoint", "address_of", "refuse_url"]
 
-    from sluicegate.database.access import Access
-    from sluicegate.database.credentials import Credentials
-
-__all__ = ["Address", "Endpoint", "address_of", "maker_of"]
-
-OPTIONS = frozenset({"client_name", "db", "password", "protocol", "socket_keepalive", "username"})
-OPTIONS_OF_TLS = "ssl_"  # all that begin with it: redis-py knows which there are
-SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
-SEEDS_MAX = 64  # servers that a URL names: the others are learnt from them
-PORTS = {"sentinel": 26_379, "cluster": 6_379}
-PORT_MAX = 65_535
-ACCEPTED = (
-    "redis://host:port/db, rediss://…, unix://path, redis+sentinel://host:port,…/service or redis+cluster://host:port,…"
-)
-
+Kind = Literal["single", "socket", "embedded", "sentinel", "cluster"]
 Endpoint = tuple[str, int]
+
+OPTIONS: Final = frozenset({"client_name", "db", "password", "protocol", "socket_keepalive", "username"})
+TLS_PREFIX: Final = "ssl_"
+TLS_FILES: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+TLS_OPTIONS: Final = TLS_FILES | {
+    *("ssl_ca_data", "ssl_ca_path", "ssl_cert_reqs", "ssl_check_hostname", "ssl_ciphers"),
+    *("ssl_exclude_verify_flags", "ssl_include_verify_flags", "ssl_min_version", "ssl_password"),
+}
+SENTINEL_OPTIONS: Final = ("sentinel_username", "sentinel_password")
+OVERRULED: Final = frozenset({
+    *("decode_responses", "health_check_interval", "maint_notifications_config", "retry", "retry_on_error"),
+    *("socket_connect_timeout", "socket_timeout"),
+})  # fmt: skip
+NO: Final = frozenset({"0", "f", "false", "n", "no"})
+TRUTHS: Final = "0|1|f|t|false|true|n|y|no|yes"
+VALUES: Final[Mapping[str, str]] = MappingProxyType(
+    {  # redis-py takes any other text for a yes, and some numbers for none
+        "db": "[0-9]{1,9}",
+        "protocol": "2|3",
+        "socket_keepalive": TRUTHS,
+        "ssl_cert_reqs": "none|optional|required",
+        "ssl_check_hostname": TRUTHS,
+        "ssl_min_version": "769|770|771|772",
+    }
+)
+KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
+    {
+        "redis": "single",
+        "rediss": "single",
+        "unix": "socket",
+        "embedded": "embedded",
+        "redis+sentinel": "sentinel",
+        "rediss+sentinel": "sentinel",
+        "redis+cluster": "cluster",
+        "rediss+cluster": "cluster",
+    }
+)
+URL_LENGTH_MAX: Final = 4_096  # sixty-four servers with long names have less
+SEEDS_MAX: Final = 64  # servers that a URL names: the others are learnt from them
+FOLDER_BYTES_MAX: Final = 88  # what the system has for the name of a socket, with some to spare
+PORTS: Final[Mapping[str, int]] = MappingProxyType({"single": 6_379, "sentinel": 26_379, "cluster": 6_379})
+PORT_MAX: Final = 65_535
+ACCEPTED: Final = (
+    "redis://host:port/db, rediss://…, unix:///path, embedded://, redis+sentinel://host:port,…/service or "
+    "redis+cluster://host:port,…, with what is special in a password percent-encoded"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """What a URL of several servers says.
+    """What a URL says.
 
     Attributes:
-        kind: ``sentinel`` or ``cluster``.
-        seeds: The servers that it names.
+        kind: ``single``, ``socket``, ``embedded``, ``sentinel`` or ``cluster``.
+        scheme: How it begins, in small letters.
+        seeds: The servers that it names, where it is one of several.
         service: What sentinels call the master.
+        shown: The URL without what may be secret.
+        has_password: Whether it says a password for the servers that keep state.
+        is_verified: Whether the servers have to prove that they are who they say, which takes TLS.
+        files: The files that its options name.
         sentinel_credentials: User and password for the sentinels themselves, URL-encoded, with their ``@``.
     """
 
-    kind: str
-    seeds: tuple[Endpoint, ...]
-    service: str
-    sentinel_credentials: str
-    _scheme: str
-    _userinfo: str
-    _tail: str
+    kind: Kind
+    scheme: str
+    seeds: tuple[Endpoint, ...] = ()
+    service: str = ""
+    shown: str
+    has_password: bool = False
+    is_verified: bool = False
+    files: tuple[str, ...] = ()
+    sentinel_credentials: str = field(default="", repr=False)
+    _userinfo: str = field(default="", repr=False)
+    _tail: str = field(default="", repr=False)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nothing that is said leaves this machine."""
+        return self.kind in {"socket", "embedded"}
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether connections are encrypted."""
+        return self.scheme.startswith("rediss")
 
     def url_of(self, endpoint: Endpoint) -> str:
         """Return the URL of one of its servers."""
-        return f"{self._scheme}://{self._userinfo}{_written(endpoint)}{self._tail}"
+        return f"{self.scheme.partition('+')[0]}://{self._userinfo}{_written(endpoint)}{self._tail}"
 
     def sentinel_url_of(self, endpoint: Endpoint) -> str:
         """Return the URL of one of its sentinels."""
         query = self._tail.partition("?")[2]
-        return f"{self._scheme}://{self.sentinel_credentials}{_written(endpoint)}/0" + (f"?{query}" if query else "")
+        plain = f"{self.scheme.partition('+')[0]}://{self.sentinel_credentials}{_written(endpoint)}/0"
+        return plain + (f"?{query}" if query else "")
 
 
-def address_of(url: str) -> Address:
-    """Return what a URL of several servers says.
+def address_of(url: object) -> Address:
+    """Return what a URL says.
 
     Raises:
         InvalidInputError: It cannot be read.
     """
+    if not isinstance(url, str):
+        refuse_url("")
     scheme, _, rest = url.partition("://")
-    tls, _, kind = scheme.partition("+")
-    if tls not in {"redis", "rediss"} or kind not in PORTS:
-        _refuse(url)
+    scheme = scheme.lower()
+    kind = KINDS.get(scheme)
+    if kind is None or "://" not in url:
+        refuse_url(url)
+    if len(url) > URL_LENGTH_MAX:
+        raise InvalidInputError("redis url", f"a URL of {len(url):,} characters", f"at most {URL_LENGTH_MAX:,}")
+    if not rest.isprintable() or rest != rest.strip():  # which readers of URLs drop, or stumble over
+        refuse_url(url)
+    if kind == "embedded":
+        return _embedded(url, rest)
     try:
-        parts = urlsplit(f"redis://{rest}")
-        userinfo, at, hosts = parts.netloc.rpartition("@")
-        seeds = tuple(_endpoint(host, PORTS[kind]) for host in hosts.split(","))
-        segments = [segment for segment in parts.path.split("/") if segment]
-        options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
-    except ValueError:
-        _refuse(url)
-    service, db = "", segments
-    if kind == "sentinel":
-        service, db = (segments[0] if segments else ""), segments[1:]
-    is_db = len(db) <= 1 and all(each.isascii() and each.isdigit() for each in db)
-    if parts.fragment or len(seeds) > SEEDS_MAX or not is_db or (kind == "sentinel" and not service):
-        _refuse(url)
-    if kind == "cluster" and db and int(db[0]):
-        raise InvalidInputError(
-            "redis url", f"database {int(db[0]):,} of a Cluster", "database 0, the only one there is"
-        )
-    name, word = (options.pop(option, "") for option in SENTINEL_OPTIONS)
-    query = f"?{urlencode(options)}" if options else ""
-    return Address(
-        kind=kind,
-        seeds=seeds,
-        service=service,
-        sentinel_credentials=f"{quote(name, safe='')}:{quote(word, safe='')}@" if name or word else "",
-        _scheme=tls,
-        _userinfo=userinfo + at,
-        _tail=f"/{db[0] if db else '0'}{query}",
-    )
-
-
-def maker_of(url: str, access: Access) -> tuple[str, Callable[[], Connection]]:
-    """Return the name in messages of the one server at *url*, and what makes connections to it.
-
-    Raises:
-        InvalidInputError: The URL cannot be read.
-    """
-    ours: dict[str, Any] = {
-        "retry": Retry(NoBackoff(), 0),
-        "retry_on_error": [],
-        "socket_timeout": None,  # every call brings its own deadline
-        "socket_connect_timeout": access.connect_timeout,
-        "health_check_interval": 0,
-        "decode_responses": False,
-        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
-    }
-    try:
-        _check_options(url, ours)
-        if access.tls is not None and url.startswith("rediss:"):
-            ours |= access.tls.options()
-        if access.credentials is not None:
-            url = _without_userinfo(url)
-            ours["credential_provider"] = _Provider(access.credentials)
-        factory = ConnectionPool.from_url(url, **ours)
-        factory.make_connection()  # type: ignore[no-untyped-call] # a value that no option takes is found here
+        return _read(scheme, kind, urlsplit(f"redis://{rest}"))
     except InvalidInputError:
         raise
-    except (ValueError, TypeError, RedisError):
-        _refuse(url)
-    kwargs = factory.connection_kwargs
-    name = kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}"
-    return name, factory.make_connection
+    except ValueError:
+        refuse_url(url)
 
 
-class _Provider(CredentialProvider):
-    """Credentials as redis-py asks for them."""
-
-    def __init__(self, credentials: Credentials) -> None:
-        self._credentials = credentials
-
-    def get_credentials(self) -> tuple[str] | tuple[str, str]:
-        try:
-            username, password = self._credentials.current()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "what was found can be none"
-            raise AuthenticationError(f"there are no credentials: {reason}") from None
-        return (username, password or "") if username is not None else (password or "",)
-
-    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
-        return self.get_credentials()  # a short file of this machine, once a connection
-
-
-def _without_userinfo(url: str) -> str:
-    scheme, _, rest = url.partition("://")
-    authority, slash, path = rest.partition("/")
-    return f"{scheme}://{authority.rpartition('@')[2]}{slash}{path}"
-
-
-def _check_options(url: str, ours: dict[str, object]) -> None:
-    """Refuse what redis-py would misunderstand, or would take from the URL although it is ours to say."""
-    parts = urlsplit(url)
-    if parts.fragment:  # the rest of a password with a number sign, and what stands before it is no host
-        raise ValueError
-    if parts.scheme == "unix":
-        if not parts.path:
-            raise ValueError
-    elif not re.fullmatch(r"/?|/[0-9]+/?", parts.path):  # of what is no number redis-py would make database 0
-        raise ValueError
-    options = dict(parse_qsl(parts.query, keep_blank_values=True)).keys()
-    overruled = sorted(ours.keys() & options)
-    if overruled:  # redis-py would let the URL win, and repeat commands or wait for ever
-        found = f"the option {', '.join(overruled)}"
-        raise InvalidInputError("redis url", found, "deadline= and connect_timeout= for times, and no retries")
-    if any(name not in OPTIONS and not name.startswith(OPTIONS_OF_TLS) for name in options):
-        # It is not named, for it may be a part of a password. Many options of redis-py are objects, which no text is.
-        accepted = f"{', '.join(sorted(OPTIONS))}, and {OPTIONS_OF_TLS}… with rediss://"
-        raise InvalidInputError("redis url", "an option that is none of these", accepted)
-
-
-def _refuse(url: str) -> NoReturn:
+def refuse_url(url: str) -> NoReturn:
     """Refuse a URL; nothing behind the scheme is shown, for a password may stand there."""
     scheme, separator, _ = url.partition("://")
     schemed = separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme)
@@ -198,14 +154,117 @@ def _refuse(url: str) -> NoReturn:
     raise InvalidInputError("redis url", found, ACCEPTED) from None
 
 
+def _embedded(url: str, folder: str) -> Address:
+    if folder and not folder.startswith("/"):
+        refuse_url(url)
+    if len(os.fsencode(folder)) > FOLDER_BYTES_MAX:
+        raise InvalidInputError("redis url", "a directory with a long name", f"at most {FOLDER_BYTES_MAX} bytes")
+    return Address(kind="embedded", scheme="embedded", shown=f"embedded://{'…' if '@' in folder else folder}")
+
+
+def _read(scheme: str, kind: Kind, parts: SplitResult) -> Address:
+    """Return what the parts of a URL say.
+
+    Raises:
+        ValueError: They cannot be what is meant, or they are more than this.
+    """
+    if parts.fragment:  # the rest of a password with a number sign, and what stands before it is no host
+        raise ValueError
+    userinfo, at, hosts = parts.netloc.rpartition("@")
+    options = _options(parts.query, with_tls=scheme.startswith("rediss"), of_sentinels=kind == "sentinel")
+    service, database = _path(kind, parts.path)
+    if kind == "socket" and hosts:
+        raise ValueError
+    seeds = _seeds(kind, hosts)
+    if kind == "cluster" and int(options.get("db") or database):
+        found = f"database {int(options.get('db') or database):,} of a Cluster"
+        raise InvalidInputError("redis url", found, "database 0, the only one there is")
+    name, word = (options.pop(option, "") for option in SENTINEL_OPTIONS)
+    checks_name = options.get("ssl_check_hostname", "yes").lower() not in NO
+    return Address(
+        kind=kind,
+        scheme=scheme,
+        seeds=seeds,
+        service=service,
+        shown=_shown(scheme, parts),
+        has_password=bool(userinfo.partition(":")[2] or options.get("password")),
+        is_verified=scheme.startswith("rediss") and checks_name and options.get("ssl_cert_reqs") != "none",
+        files=tuple(options[option] for option in sorted(TLS_FILES & options.keys())),
+        sentinel_credentials=f"{quote(name, safe='')}:{quote(word, safe='')}@" if name or word else "",
+        _userinfo=userinfo + at,
+        _tail=f"/{database}" + (f"?{urlencode(options)}" if options else ""),
+    )
+
+
+def _options(query: str, *, with_tls: bool, of_sentinels: bool) -> dict[str, str]:
+    """Return the options, each known and with a value that is understood as it is meant."""
+    pairs = parse_qsl(query, keep_blank_values=True)
+    options = dict(pairs)
+    overruled = sorted(OVERRULED & options.keys())
+    if overruled:  # redis-py would let the URL win, and repeat commands or wait for ever
+        found = f"the option {', '.join(overruled)}"
+        raise InvalidInputError("redis url", found, "deadline= and connect_timeout= for times, and no retries")
+    known = OPTIONS | (frozenset(SENTINEL_OPTIONS) if of_sentinels else frozenset())
+    if any(name not in known and not name.startswith(TLS_PREFIX) for name in options):
+        # It is not named, for it may be a part of a password. Many options of redis-py are objects, which no text is.
+        accepted = f"{', '.join(sorted(OPTIONS))}, and {TLS_PREFIX}… with rediss://"
+        raise InvalidInputError("redis url", "an option that is none of these", accepted)
+    tls_options = options.keys() - known
+    if len(options) < len(pairs) or tls_options - TLS_OPTIONS or (tls_options and not with_tls):
+        raise ValueError
+    if any(not re.fullmatch(VALUES[name], value, re.IGNORECASE) for name, value in options.items() if name in VALUES):
+        raise ValueError
+    return options
+
+
+def _path(kind: Kind, path: str) -> tuple[str, str]:
+    """Return the service of sentinels, and the database."""
+    if kind == "socket":
+        if not path:
+            raise ValueError
+        return "", ""
+    service = ""
+    if kind == "sentinel":
+        service, _, database = path.strip("/").partition("/")
+        if not service:
+            raise ValueError
+        path = f"/{database}"
+    if not re.fullmatch(r"/?|/[0-9]{1,9}/?", path):  # of what is no number redis-py would make database 0
+        raise ValueError
+    return service, path.strip("/") or "0"
+
+
+def _seeds(kind: Kind, hosts: str) -> tuple[Endpoint, ...]:
+    """Return the servers that a URL names; a single one may be this machine without a name."""
+    if kind == "socket":
+        return ()
+    if kind == "single":
+        _endpoint(hosts if urlsplit(f"redis://{hosts}").hostname else f"localhost{hosts}", PORTS[kind])
+        return ()
+    seeds = tuple(_endpoint(host, PORTS[kind]) for host in hosts.split(","))
+    if len(seeds) > SEEDS_MAX:
+        raise ValueError
+    return seeds
+
+
 def _endpoint(text: str, port: int) -> Endpoint:
     parts = urlsplit(f"redis://{text}")
-    if not parts.hostname or parts.path or parts.query or "@" in text:
+    if not parts.hostname or "," in text:
         raise ValueError
     found = parts.port if parts.port is not None else port
     if not 0 < found <= PORT_MAX:
         raise ValueError
     return parts.hostname, found
+
+
+def _shown(scheme: str, parts: SplitResult) -> str:
+    """Return a URL without the password, and without options, which may hold one."""
+    if "@" in parts.path or "@" in parts.query:  # it may be that the password has gone on until there
+        return f"{scheme}://…"
+    userinfo, at, hosts = parts.netloc.rpartition("@")
+    name, colon, _ = userinfo.partition(":")
+    user = f"{name}:…@" if name and colon else "…@" if at else ""
+    return f"{scheme}://{user}{hosts}{parts.path}" + ("?…" if parts.query else "")
 
 
 def _written(endpoint: Endpoint) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.crc import key_slot
 
-from sluicegate.database.addresses import maker_of
+from sluicegate.database.making import maker_of
 from sluicegate.database.node import COMMAND_DEADLINE_US, Call, Node
 from sluicegate.database.renewing import Renewing
 from sluicegate.utils import StoreError, StoreTopologyError, StoreUnavailableError

@@ -20,6 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sluicegate.database.addresses import FOLDER_BYTES_MAX
 from sluicegate.database.node import COMMAND_DEADLINE_US
 from sluicegate.database.standalone import StandaloneClient
 from sluicegate.utils import ConfigurationError, InvalidInputError, StoreError, StoreUnavailableError
@@ -38,7 +39,6 @@ Answer = TypeVar("Answer")
 START_SECONDS_MAX = 10.0  # an empty server starts in a tenth of a second
 LOOK_SECONDS = 0.01
 REVIVAL_PAUSE_S = 1.0  # so that a server that cannot live is not started without end
-SOCKET_PATH_MAX = 100  # bytes that the system has for the name of a socket, with some to spare
 SERVER_OPTIONS = (
     *("--port", "0", "--unixsocketperm", "700", "--save", "", "--appendonly", "no"),
     *("--maxmemory", "256mb", "--maxmemory-policy", "noeviction", "--daemonize", "no", "--loglevel", "warning"),
@@ -78,10 +78,8 @@ class EmbeddedClient:
         self._is_private = folder is None
         self._folder = Path(tempfile.mkdtemp(prefix="sluicegate-")) if folder is None else Path(folder)
         self._socket = self._folder / "server.sock"
-        if len(os.fsencode(self._socket)) > SOCKET_PATH_MAX:
-            raise InvalidInputError(
-                "redis url", "a directory with a long name", f"at most {SOCKET_PATH_MAX - 12} bytes"
-            )
+        if len(os.fsencode(self._folder)) > FOLDER_BYTES_MAX:  # one of our own, where the machine's is a long way down
+            raise InvalidInputError("redis url", "a directory with a long name", f"at most {FOLDER_BYTES_MAX} bytes")
         self._inner = StandaloneClient(f"unix://{self._socket}", access)
         self._users: int | None = None
         self._starting: asyncio.Task[None] | None = None

@@ -7,9 +7,9 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sluicegate.database.addresses import maker_of
 from sluicegate.database.announcements import Announcements
 from sluicegate.database.connections import awaited
+from sluicegate.database.making import maker_of
 from sluicegate.database.node import COMMAND_DEADLINE_US, Call, Node
 from sluicegate.database.renewing import Renewing
 from sluicegate.utils import StoreError, StoreTopologyError, StoreUnavailableError

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import TryAgainError
 
-from sluicegate.database.addresses import maker_of
 from sluicegate.database.client import Argument, DividedSlot, Identity
+from sluicegate.database.making import maker_of
 from sluicegate.database.node import COMMAND_DEADLINE_US, Call, Node, value_of
 from sluicegate.utils import (
     ConfigurationError,

@@ -27,6 +27,7 @@ from sluicegate.utils.validation import (
     checked_key,
     checked_name,
     checked_seconds,
+    checked_service_url,
 )
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "checked_key",
     "checked_name",
     "checked_seconds",
+    "checked_service_url",
     "in_thread",
     "shape_of",
 ]

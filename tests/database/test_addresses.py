@@ -1,0 +1,171 @@
+"""What a URL is understood to say, without the package that connects, and what is shown of it."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.asyncio.connection import SSLConnection
+
+from sluicegate.database import Access, address_of
+from sluicegate.database.addresses import OVERRULED, TLS_OPTIONS
+from sluicegate.database.making import maker_of, ours_to_say
+from sluicegate.utils import InvalidInputError
+
+CANARY = "s3cretX"
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "has_tls", "has_password", "is_verified"),
+    [
+        ("redis://", "single", False, False, False),
+        ("redis://:6380", "single", False, False, False),
+        ("redis://user@h", "single", False, False, False),
+        ("redis://:p@h", "single", False, True, False),
+        ("REDISS://h?password=p", "single", True, True, True),
+        ("rediss://:p@h?ssl_cert_reqs=none", "single", True, True, False),
+        ("rediss://:p@h?ssl_cert_reqs=optional", "single", True, True, True),
+        ("rediss://:p@h?ssl_check_hostname=False", "single", True, True, False),
+        ("rediss://:p@h?ssl_check_hostname=1", "single", True, True, True),
+        ("unix:///run/redis.sock", "socket", False, False, False),
+        ("unix://u:p@/run/redis.sock", "socket", False, True, False),
+        ("embedded://", "embedded", False, False, False),
+        ("embedded:///some/directory", "embedded", False, False, False),
+        ("rediss+sentinel://:p@a:1,b/service/2?ssl_cert_reqs=none", "sentinel", True, True, False),
+        ("redis+sentinel://a/service?sentinel_password=p", "sentinel", False, False, False),
+        ("rediss+cluster://a,[::1]:2/0", "cluster", True, False, True),
+    ],
+)
+def test_a_url_says_what_it_is(url: str, kind: str, has_tls: bool, has_password: bool, is_verified: bool) -> None:
+    """Of which kind, whether it has a password, and whether whoever answers has to prove who it is."""
+    address = address_of(url)
+    assert (address.kind, address.has_tls, address.has_password, address.is_verified) == (
+        kind,
+        has_tls,
+        has_password,
+        is_verified,
+    )
+    assert address.is_local == (kind in {"socket", "embedded"})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        None,
+        7,
+        "",
+        "//h",
+        "htp://h",
+        "redis:/:p@h",
+        "someone:p@h:6379",
+        "redis://h:abc",
+        "redis://h:0",
+        "redis://h:99999",
+        "redis://h/x",
+        "redis://a:1,b:2",
+        "redis://a,b",
+        "redis://h/1234567890",
+        "redis://h\n",
+        " redis://h",
+        "redis://h ",
+        "redis://:p@h\u2100",
+        "rediss://[::1",
+        "redis://h?db=",
+        "redis://h?db=1&db=2",
+        "rediss://h?ssl_check_hostname=off",
+        "rediss://h?ssl_min_version=1",
+        "unix://",
+        "unix://h/path",
+        "embedded://folder",
+        "embedded://:p@h",
+        "redis+sentinel://h:1",
+        "redis+sentinel:///service",
+        "redis+cluster://",
+        "redis+cluster://a:1/3",
+        "redis+cluster://a:1?db=3",
+        "redis+cluster://" + ",".join("abc" * 22),
+        "redis://" + "h" * 4_096,
+        "embedded:///" + "f" * 100,
+    ],
+)
+def test_what_cannot_be_meant_is_refused_without_the_driver(url: object) -> None:
+    """At the reading already, and no line is long."""
+    with pytest.raises(InvalidInputError) as caught:
+        address_of(url)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://h:1/2", "redis://h:1/2"),
+        ("redis://:s3cretX@h", "redis://…@h"),
+        ("redis://s3cretX@h", "redis://…@h"),
+        ("redis://u:1@s3cretX@h", "redis://u:…@h"),
+        ("rediss+cluster://u:s3cretX@a:1,b:2", "rediss+cluster://u:…@a:1,b:2"),
+        ("redis://h?password=s3cretX", "redis://h?…"),
+        ("redis://h?password=1@s3cretX", "redis://…"),
+        ("redis://u:12?password=s3cretX@h", "redis://…"),
+        ("unix://u:s3cretX@/some/path?db=1", "unix://u:…@/some/path?…"),
+        ("embedded:///some/directory", "embedded:///some/directory"),
+        ("redis+sentinel://h/service/0?sentinel_password=s3cretX", "redis+sentinel://h/service/0?…"),
+    ],
+)
+def test_nothing_secret_of_a_url_is_shown(url: str, shown: str) -> None:
+    """Neither the password nor options; nor in what Python shows of it."""
+    address = address_of(url)
+    assert address.shown == shown
+    assert CANARY not in repr(address)
+
+
+@given(st.text("ab1:/?#@=&%[]℀", max_size=12), st.text("ab1:/?#@=&%", max_size=8))
+def test_however_a_password_is_written_it_is_not_shown(before: str, after: str) -> None:
+    """With whatever is special in it: the URL is refused, or what is shown ends before it."""
+    for url in (f"redis://u:{before}{CANARY}{after}@h", f"redis://h?password={before}{CANARY}{after}"):
+        try:
+            told = address_of(url).shown
+        except InvalidInputError as error:
+            told = str(error)
+        assert CANARY not in told
+
+
+def test_the_options_are_those_of_the_driver() -> None:
+    """What redis-py knows of TLS, and what is ours to say in its place."""
+    parameters = inspect.signature(SSLConnection.__init__).parameters
+    assert {name for name in parameters if name.startswith("ssl_")} == TLS_OPTIONS
+    assert ours_to_say(Access()).keys() == OVERRULED
+
+
+@pytest.mark.parametrize(
+    ("url", "node"),
+    [
+        ("redis://u:p@h:1/2?client_name=a", "h:1"),
+        ("redis://h:1?username=u&password=p@q", "h:1"),
+        ("unix://u:p@/run/x.sock?db=2", "/run/x.sock"),
+    ],
+)
+def test_credentials_apart_overrule_those_of_the_url(url: str, node: str) -> None:
+    """Wherever in the URL they stand."""
+
+    class Own:
+        def current(self) -> tuple[str, str]:
+            return "someone", "else"
+
+    name, make = maker_of(url, Access(credentials=Own()))
+    assert name == node
+    connection = make()
+    assert (connection.username, connection.password) == (None, None)
+    assert connection.credential_provider.get_credentials() == ("someone", "else")
+
+
+def test_a_url_is_read_without_the_driver() -> None:
+    """Settings are checked where redis-py is not installed, and in little time where it is."""
+    program = (
+        "import sys; from sluicegate.database import address_of; address_of('redis://h')\n"
+        "assert not [name for name in sys.modules if name.startswith(('redis', 'hiredis'))]"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
