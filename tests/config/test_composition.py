@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -63,6 +64,18 @@ async def test_a_server_that_is_away_is_told_and_does_not_keep_it_from_starting(
     async with sluicegate.open(settings, logger=logger) as app:
         assert (await app.limiter.acquire(API, "someone")).degraded
     assert "store.away" in [event for _, event, _ in logger.events]
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+async def test_structlog_writes_as_the_settings_say(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the level on, in the format; a developer's debugging is not told in production."""
+    monitoring = {"logger": "structlog", "log_level": "warning", "log_format": log_format}
+    app = parts(load_settings("test", monitoring=monitoring))
+    app.logger.info("quiet")
+    app.logger.warning("loud", source="memory")
+    await app.aclose()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["event"] == "loud" if log_format == "json" else line.endswith(" loud source=memory")
 
 
 async def test_what_is_risky_is_told_at_the_start() -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sluicegate.config.risks import risks_of
 from sluicegate.config.switching import features_of
 from sluicegate.database import Access, Credentials, FilePassword, Keyspace, Password, Tls, connect, tags_for
-from sluicegate.monitoring import Logger, StandardLogger, StructlogLogger
+from sluicegate.monitoring import Logger, StandardLogger, structlog_logger
 from sluicegate.ratelimit import Batching, BlockingLimiter, Limiter, RedisStore
 from sluicegate.ratelimit.rules import Fallback, LiveRules
 from sluicegate.utils import ConfigurationError, InvalidInputError, SystemClock
@@ -128,14 +128,14 @@ def logger_of(settings: Settings) -> Logger:
     Raises:
         ConfigurationError: Its package is not installed.
     """
-    if settings.monitoring.logger == "standard":
+    monitoring = settings.monitoring
+    if monitoring.logger == "standard":
         return StandardLogger()
     try:
-        import structlog  # noqa: PLC0415 - needs the extra
+        return structlog_logger(level=monitoring.log_level, as_json=monitoring.log_format == "json")
     except ImportError:
         problem = InvalidInputError("monitoring.logger", "no package structlog", "pip install 'sluicegate[structlog]'")
         raise ConfigurationError([problem]) from None
-    return StructlogLogger(structlog.get_logger())
 
 
 def client_of(settings: Settings) -> RedisClient | None:
