@@ -14,7 +14,7 @@ from sluicegate.config.risks import risks_of
 from sluicegate.config.switching import features_of
 from sluicegate.database import Access, Credentials, FilePassword, Keyspace, Password, Tls, connect, tags_for
 from sluicegate.monitoring import Logger, StandardLogger, structlog_logger
-from sluicegate.ratelimit import Batching, BlockingLimiter, Limiter, RedisStore
+from sluicegate.ratelimit import Batching, BlockingLimiter, DenialLog, Limiter, RedisStore
 from sluicegate.ratelimit.rules import Fallback, LiveRules
 from sluicegate.utils import ConfigurationError, InvalidInputError, SystemClock
 
@@ -56,7 +56,10 @@ class App:
         Raises:
             ConfigurationError: The servers can never be used as they are.
         """
+        usual = risks_of(type(self.settings).model_construct())  # what the environment does by itself is no news
         for risk in risks_of(self.settings):
+            if risk in usual:
+                continue
             self.logger.warning("settings.risk", name=risk.name, setting=risk.where, found=risk.found, mend=risk.mend)
         return await self.limiter.start()
 
@@ -191,6 +194,8 @@ def _limiter_of(
         lease_keys_max=settings.leases.keys_max,
     )
     limiter.switch(features_of(settings))
+    if settings.monitoring.log_level == "debug":
+        limiter.engine.on_denied = DenialLog(logger, clock, with_keys=settings.monitoring.log_keys)
     return limiter
 
 

@@ -5,6 +5,7 @@ from sluicegate.ratelimit.bans import Ban, Override
 from sluicegate.ratelimit.blocking import BlockingHold, BlockingLimiter
 from sluicegate.ratelimit.comparing import without_those_beside
 from sluicegate.ratelimit.decision import Decision, JointDecision
+from sluicegate.ratelimit.denial_log import DenialLog
 from sluicegate.ratelimit.features import Features
 from sluicegate.ratelimit.holds import Hold, HoldVerbs
 from sluicegate.ratelimit.limit import Limit
@@ -25,6 +26,7 @@ __all__ = [
     "BlockingLimiter",
     "BlockingRateOverrides",
     "Decision",
+    "DenialLog",
     "Features",
     "Hold",
     "HoldVerbs",

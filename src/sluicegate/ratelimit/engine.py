@@ -60,6 +60,7 @@ class Engine:
         acquire_here: Checks an acquire of (limit, key, cost) and decides it here, or returns the request to ask there.
         place: Where the state of a limit and key lies, where the store cannot decide everything together.
         ruling: The bans and overrides that are in force.
+        on_denied: Told of each denial, where somebody wants to know; ``None`` costs nothing but on denials.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Engine:
         self.features = Features()
         self.denials = DenyCache(clock, longest_us=deny_cache_us)
         self.ruling = Ruling(store, clock, logger)
+        self.on_denied: Callable[[Decision], None] | None = None
         self._overruled = self.ruling.by_key  # one look-up nearer
         self.ask_there = _never_asked if store.at_once else store.ask
         self.leases = LeaseBook(clock, self.sleep, self.ask_there, self.give_back, leases_max=lease_keys_max)
@@ -125,8 +127,8 @@ class Engine:
         row = self._row(limit.name)
         row[decision[0]] += 1
         row[column] += 1
-        if limit.ban is not None and column == CACHED:
-            self.ruling.denied(limit, key)
+        if column == CACHED:
+            self.denied(decision)
         return decision
 
     def answer_here(self, request: Request) -> Reply | StoreError | None:
@@ -192,8 +194,8 @@ class Engine:
         ))  # fmt: skip
         if not allowed or limit.plan.lease_us or self.denials.denials:
             self._note(decision, sent_us)
-            if not allowed and limit.ban is not None:
-                self.ruling.denied(limit, key)
+            if not allowed:
+                self.denied(decision)
         return decision
 
     async def decisions(self, request: Request) -> tuple[Decision, ...]:
@@ -281,7 +283,17 @@ class Engine:
             counts = decision.limit.ban is not None and not decision.degraded and decision.source != BANNED
             if counts and decision.retry_after_us:
                 self.ruling.denied(decision.limit, decision.key)
+            if decision.retry_after_us and self.on_denied is not None:
+                self.on_denied(decision)
         return decisions
+
+    def denied(self, decision: Decision) -> None:
+        """Count a denial against its key, where the limit bans, and tell of it."""
+        limit = decision[1]
+        if limit.ban is not None:
+            self.ruling.denied(limit, decision[2])
+        if self.on_denied is not None:
+            self.on_denied(decision)
 
     def peek_here(self, request: Request) -> Decision | Request:
         """Return what a ban or a lease says to a peek; or what is to be asked of the store."""
