@@ -127,7 +127,7 @@ class Engine:
         row = self._row(limit.name)
         row[decision[0]] += 1
         row[column] += 1
-        if column == CACHED:
+        if column == CACHED and (limit.ban is not None or self.on_denied is not None):
             self.denied(decision)
         return decision
 
