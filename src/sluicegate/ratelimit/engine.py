@@ -60,6 +60,7 @@ class Engine:
         acquire_here: Checks an acquire of (limit, key, cost) and decides it here, or returns the request to ask there.
         place: Where the state of a limit and key lies, where the store cannot decide everything together.
         ruling: The bans and overrides that are in force.
+        watch: Tells the log when the store is lost and when it is back.
         on_denied: Told of each denial, where somebody wants to know; ``None`` costs nothing but on denials.
     """
 
@@ -87,7 +88,7 @@ class Engine:
         self.leases = LeaseBook(clock, self.sleep, self.ask_there, self.give_back, leases_max=lease_keys_max)
         self.leases.renewals.post = _post
         self._spend = self.leases.spend  # one look-up nearer
-        self._watch = StoreWatch(logger, clock, store.source)
+        self.watch = StoreWatch(logger, clock, store.source)
         self.place: Callable[[Limit, str], int] | None = getattr(store, "place", None)
         self._source = store.source
         self._row = self.counters.row
@@ -180,8 +181,8 @@ class Engine:
         """Do what `decided` does for the one member of an acquire, in as few steps as there are."""
         if isinstance(outcome, StoreError):
             return self.counted(self.fallen_back(request, outcome))[0]
-        if self._watch.lost:
-            self._watch.answered()
+        if self.watch.lost:
+            self.watch.answered()
         limit, key, cost = request[1][0]
         now_us, serial, (granted, remaining, retry_after_us, reset_after_us), sent_us = outcome
         allowed, shadow_denied = granted > 0, False
@@ -239,8 +240,8 @@ class Engine:
 
     def answered(self, request: Request, reply: Reply) -> tuple[Decision, ...]:
         """Make decisions of a reply, one for each member."""
-        if self._watch.lost:
-            self._watch.answered()
+        if self.watch.lost:
+            self.watch.answered()
         answers = reply.answers
         members = request.members
         decisions = tuple(
@@ -257,11 +258,11 @@ class Engine:
 
     def fallen_back(self, request: Request, error: StoreError) -> tuple[Decision, ...]:
         """Make the decisions that answer in the store's place, as each limit says."""
-        self._watch.failed(error)
+        self.watch.failed(error)
         now_us = self.clock.now_us()
         decisions = []
         for limit, key, cost in request.members:
-            self._watch.fell_back(limit)
+            self.watch.fell_back(limit)
             allowed = limit.shadow or limit.on_failure == "open"
             wait_us = 0 if allowed else UNKNOWN_US
             decisions.append(
