@@ -109,7 +109,7 @@ def test_a_request_that_never_ends_does_not_keep_it(rules_file: Path) -> None:
 
 
 def test_it_starts_without_redis_and_goes_on_with_it(rules_file: Path) -> None:
-    """A Redis that is away is told once in the log however often it is tried, and on /readyz; when it comes it is used."""
+    """A Redis that is away is told once in the log, however often it is tried, and on /readyz; it is used when it comes."""
     port = free_port()
     with serving(
         rules_file, "--redis", f"redis://somebody:canary-secret@127.0.0.1:{port}/0", "--drain-delay", "0"

@@ -48,7 +48,7 @@ class StoreWatch:
         self.lost = False
 
     def away(self, error: StoreError) -> None:
-        """Note that the store could not be reached at the start; tell so once until it is there, however often tried."""
+        """Note that the store could not be reached at the start; tell so once, however often it is tried."""
         if not self._away:
             self._away = True
             told = "then each limit's on_failure answers"
