@@ -99,7 +99,8 @@ def test_a_fleet_that_disagrees_is_a_finding_and_a_new_generation_mends_it(
     redis_client.set("sg:1:fingerprint", "tags=4 secret=none")
     found = examined("--redis", redis_url, code=2)
     assert "new-generation" in found["fleet"]["advice"]
-    assert run_here(capsys, "config", "new-generation", "--redis", redis_url).code == 0
+    ran = run_here(capsys, "config", "new-generation", "--redis", redis_url)
+    assert (ran.code, "stop those that run" in ran.out, "at their next start" in ran.out) == (0, True, True)
     assert examined("--redis", redis_url)["connection"]["state"] == "ok"
 
 
@@ -128,6 +129,40 @@ def test_the_least_that_a_user_needs_is_printed(url: str, own: bool, capsys: pyt
     assert ran.out.startswith("user gate on >PASSWORD resetkeys ~sg:* resetchannels -@all +evalsha ")
     assert ("+cluster|slots" in ran.out) == own
     assert ("+select" in ran.out) != own
+
+
+def test_what_is_to_be_done_with_the_line_is_said_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard error, so that a file that is made of the output has the line alone."""
+    for options in ((), ("--for-sentinels",)):
+        ran = run_here(capsys, "config", "redis-acl", *options)
+        assert (ran.out.count("\n"), ran.out.startswith("user sluicegate on >PASSWORD ")) == (1, True)
+        assert "SHA-256" in ran.err
+        assert "ACL LOAD" in ran.err
+
+
+@pytest.mark.parametrize("options", [(), ("--for-sentinels",)])
+@pytest.mark.parametrize("user", ["", "a b", "a\nuser b", "-x", "ä", "x" * 129])
+def test_a_name_that_would_break_the_line_is_refused(
+    user: str, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is printed that a server would misread."""
+    ran = run_here(capsys, "config", "redis-acl", f"--user={user}", *options)
+    assert (ran.code, ran.out) == (2, "")
+    assert "error: user: found" in ran.err
+
+
+@pytest.mark.parametrize("url", ["nonsense", "redis://h/x", "redis+cluster://", "embedded://"])
+def test_an_address_that_has_no_users_has_no_line(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong with a URL is said, and an embedded server is its process's own."""
+    ran = run_here(capsys, "config", "redis-acl", "--redis", url)
+    assert (ran.code, ran.out, "error: redis" in ran.err) == (2, "", True)
+
+
+def test_the_help_of_redis_acl_says_what_the_address_is_for() -> None:
+    """It is not looked at."""
+    told = " ".join(run("config", "redis-acl", "--help", COLUMNS="200").out.split())
+    assert "How clients reach the server" in told
+    assert "to look at" not in told
 
 
 def test_sentinels_have_a_line_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:

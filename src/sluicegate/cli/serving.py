@@ -16,7 +16,7 @@ from rich.text import Text
 
 from sluicegate.cli.defaults import rules_named
 from sluicegate.cli.exits import ALLOWED
-from sluicegate.utils import ConfigurationError, InvalidInputError
+from sluicegate.utils import ConfigurationError, InvalidInputError, checked_seconds
 
 if TYPE_CHECKING:
     from sluicegate.config import App, Settings
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 _SECRET_BYTES_MAX = 4096  # a file that is longer is some other file
+_WAIT_SECONDS_MAX = 600.0  # as the settings have it, in milliseconds
 _TRIES_MAX = 200  # a loop that a newcomer would not wait for is no demonstration
 
 
@@ -54,8 +55,8 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command
         "host": host,
         "port": port,
         "secret": None if secret_file is None else _secret_in(secret_file),
-        "drain_delay_ms": _milliseconds(drain_delay),
-        "grace_ms": _milliseconds(grace),
+        "drain_delay_ms": _milliseconds(drain_delay, "--drain-delay"),
+        "grace_ms": _milliseconds(grace, "--grace"),
     }
     log_format = "json" if as_json else None
     said = {"rules": rules, "redis": {"url": redis}, "server": server, "monitoring": {"log_format": log_format}}
@@ -86,8 +87,10 @@ def _without_nothing(said: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in plain.items() if value is not None and value != {}}
 
 
-def _milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1_000)
+def _milliseconds(seconds: float | None, option: str) -> int | None:
+    if seconds is None:
+        return None
+    return round(checked_seconds(seconds, option, at_least=0, at_most=_WAIT_SECONDS_MAX) * 1_000)
 
 
 def _whereabouts(settings: Settings) -> str:
@@ -156,6 +159,8 @@ class _JsonLines(logging.Formatter):
 
 
 def _secret_in(path: str) -> bytes:
+    if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for, maybe for ever
+        raise InvalidInputError(f"--secret-file {path!a}", "what is no regular file", "a file that can be read")
     try:
         with Path(path).open("rb") as file:
             secret = file.read(_SECRET_BYTES_MAX + 1).strip()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlsplit
+
+from sluicegate.utils import InvalidInputError, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +32,11 @@ def least_acl(prefix: str, *, user: str = "sluicegate", on_cluster: bool = False
         url: How clients reach it. What its options need is allowed, too: another database than 0, a name of the client.
 
     Put the password in place of ``PASSWORD``, or its SHA-256 behind a number sign in place of ``>PASSWORD``.
+
+    Raises:
+        InvalidInputError: The user's name can stand in no such line.
     """
+    user = _checked_user(user)
     commands = (
         *ACL_COMMANDS,
         *(CLUSTER_COMMANDS if on_cluster else ()),
@@ -45,9 +52,17 @@ def sentinel_acl(*, user: str = "sluicegate") -> str:
     Args:
         user: The user's name, which a URL gives as ``sentinel_username``.
 
-    The password is put in as in `least_acl`.
+    The password is put in as in `least_acl`, and the name is refused alike.
     """
-    return f"user {user} on >PASSWORD resetkeys resetchannels -@all +sentinel|get-master-addr-by-name"
+    return f"user {_checked_user(user)} on >PASSWORD resetkeys resetchannels -@all +sentinel|get-master-addr-by-name"
+
+
+def _checked_user(user: str) -> str:
+    """Return the name of a user, which in a line of words must be one of them."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}", user):
+        accepted = "1 to 128 letters, digits, _ . : @ or -, of which the first is a letter or digit"
+        raise InvalidInputError("user", shape_of(user), accepted)
+    return user
 
 
 def _needed_by(url: str) -> Iterator[str]:
