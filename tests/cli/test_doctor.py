@@ -33,12 +33,13 @@ def test_a_server_that_is_fit_is_told_so(redis_url: str, redis_client: redis.Red
     """Each look has its finding; what is risky has an advice."""
     redis_client.script_flush()
     found = examined("--redis", redis_url)
-    names = ["store", "flags", "connection", "version", "user", "tls", "eviction", "clock", "script", "latency"]
+    looked_at = ["version", "user", "acl", "tls", "eviction", "clock", "script", "latency"]
+    names = ["store", "flags", "connection", "fingerprint", *looked_at]
     assert list(found) == names
     version: Any = redis_client.info("server")
     assert version["redis_version"] in found["version"]["found"] or "Valkey" in found["version"]["found"]
-    assert {name for name in names if found[name]["state"] == "warning"} == {"user", "tls"}
-    assert all(found[name]["advice"] for name in ("user", "tls"))
+    assert {name for name in names if found[name]["state"] == "warning"} == {"user", "acl", "tls"}
+    assert all(found[name]["advice"] for name in ("user", "acl", "tls"))
     assert "not loaded yet" in found["script"]["found"]
 
 
@@ -76,7 +77,7 @@ def test_a_server_that_forgets_is_warned_of(full: RedisServer) -> None:
     found = examined("--redis", f"redis://someone:{CANARY}@127.0.0.1:{full.port}")
     assert found["eviction"]["state"] == "warning"
     assert "allkeys-lru" in found["eviction"]["found"]
-    assert found["user"] == {"name": "user", "state": "ok", "found": "someone", "advice": ""}
+    assert found["user"] == {"name": "user", "state": "ok", "found": "someone", "advice": "", "node": ""}
     assert found["store"]["found"] == f"redis://someone:…@127.0.0.1:{full.port}"
 
 
@@ -98,10 +99,10 @@ def test_a_fleet_that_disagrees_is_a_finding_and_a_new_generation_mends_it(
     """The command that is named does what is said of it."""
     redis_client.set("sg:1:fingerprint", "tags=4 secret=none")
     found = examined("--redis", redis_url, code=2)
-    assert "new-generation" in found["fleet"]["advice"]
+    assert "new-generation" in found["fingerprint"]["advice"]
     ran = run_here(capsys, "config", "new-generation", "--redis", redis_url)
     assert (ran.code, "stop those that run" in ran.out, "at their next start" in ran.out) == (0, True, True)
-    assert examined("--redis", redis_url)["connection"]["state"] == "ok"
+    assert examined("--redis", redis_url)["fingerprint"]["state"] == "ok"
 
 
 def test_memory_needs_no_doctor(capsys: pytest.CaptureFixture[str]) -> None:
@@ -180,4 +181,5 @@ def test_a_user_with_the_least_is_examined_as_far_as_it_may(redis_url: str, redi
     finally:
         redis_client.execute_command("ACL", "DELUSER", words[0])
     assert found["connection"]["state"] == "ok"
-    assert "not allowed to ask" in found["latency"]["found"]
+    assert (found["acl"]["state"], found["latency"]["state"]) == ("ok", "ok")
+    assert "not allowed to ask" in found["script"]["found"]

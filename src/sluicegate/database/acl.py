@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from sluicegate.utils import InvalidInputError, shape_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
-__all__ = ["ACL_COMMANDS", "least_acl", "sentinel_acl"]
+__all__ = ["ACL_COMMANDS", "least_acl", "needed_calls", "needless_calls", "sentinel_acl"]
 
 ACL_COMMANDS: Final = (
     *("evalsha", "evalsha_ro", "script|load", "info"),  # by the client
@@ -20,6 +21,27 @@ ACL_COMMANDS: Final = (
     *("zadd", "zcard", "zcount", "zrange", "zrangebyscore", "zrank", "zrem", "zremrangebyscore", "zrevrange", "zscore"),
 )
 CLUSTER_COMMANDS: Final = ("cluster|slots", "asking")
+CALLS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(("asking", "cluster|slots", "info", "time"), ""),
+        **dict.fromkeys(("client|setname", "script|load", "select"), "0"),
+        **dict.fromkeys(("evalsha", "evalsha_ro"), "0 1 {key}"),
+        "xread": "streams {key} 0",
+    }
+)
+"""What stands behind a command that is called; behind most of them it is the key."""
+
+NEEDLESS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "flushall": "flushall",
+        "config|set": "config set maxmemory 0",
+        "acl|setuser": "acl setuser x",
+        "shutdown": "shutdown",
+        "replicaof": "replicaof no one",
+        "keys": "keys *",
+        "eval": "eval 0 0",
+    }
+)
 
 
 def least_acl(prefix: str, *, user: str = "sluicegate", on_cluster: bool = False, url: str = "") -> str:
@@ -37,12 +59,7 @@ def least_acl(prefix: str, *, user: str = "sluicegate", on_cluster: bool = False
         InvalidInputError: The user's name can stand in no such line.
     """
     user = _checked_user(user)
-    commands = (
-        *ACL_COMMANDS,
-        *(CLUSTER_COMMANDS if on_cluster else ()),
-        *_needed_by(url),
-    )
-    allowed = " ".join(f"+{command}" for command in commands)
+    allowed = " ".join(f"+{command}" for command in _commands(on_cluster=on_cluster, url=url))
     return f"user {user} on >PASSWORD resetkeys ~{prefix}:* resetchannels -@all {allowed}"
 
 
@@ -55,6 +72,26 @@ def sentinel_acl(*, user: str = "sluicegate") -> str:
     The password is put in as in `least_acl`, and the name is refused alike.
     """
     return f"user {_checked_user(user)} on >PASSWORD resetkeys resetchannels -@all +sentinel|get-master-addr-by-name"
+
+
+def needed_calls(prefix: str, *, on_cluster: bool = False, url: str = "") -> dict[str, str]:
+    """Return a call of each command that is needed, as words that a server can be asked about, by its name in ACLs.
+
+    The arguments are those of `least_acl`.
+    """
+    key = f"{prefix}:acl"
+    names = _commands(on_cluster=on_cluster, url=url)
+    return {name: " ".join((*name.split("|"), CALLS.get(name, "{key}").format(key=key))) for name in names}
+
+
+def needless_calls(prefix: str) -> dict[str, str]:
+    """Return calls that nobody needs who decides about keys of *prefix*, and that do harm in wrong hands."""
+    other = f"{prefix}-not:key"
+    return {**NEEDLESS, "keys of others": f"get {other}"}
+
+
+def _commands(*, on_cluster: bool, url: str) -> tuple[str, ...]:
+    return (*ACL_COMMANDS, *(CLUSTER_COMMANDS if on_cluster else ()), *_needed_by(url))
 
 
 def _checked_user(user: str) -> str:

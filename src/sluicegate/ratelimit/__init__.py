@@ -13,7 +13,7 @@ from sluicegate.ratelimit.limiter import Limiter
 from sluicegate.ratelimit.overruling import KEYS_AT_ONCE_MAX, Bans, BlockingBans, BlockingRateOverrides, RateOverrides
 from sluicegate.ratelimit.rate import Rate
 from sluicegate.ratelimit.statistics import Statistics
-from sluicegate.ratelimit.stores.redis import Batching, RedisStore, decide_script
+from sluicegate.ratelimit.stores.redis import Batching, RedisStore, allowed_script, decide_script
 
 __all__ = [
     "KEYS_AT_ONCE_MAX",
@@ -38,6 +38,7 @@ __all__ = [
     "RateOverrides",
     "RedisStore",
     "Statistics",
+    "allowed_script",
     "decide_script",
     "without_those_beside",
 ]
