@@ -16,6 +16,7 @@ from rich.text import Text
 
 from sluicegate.cli.exits import ALLOWED, REFUSED
 from sluicegate.cli.output import printable
+from sluicegate.cli.places import ConfigFile, Environment  # noqa: TC001 - typer reads the annotations
 from sluicegate.monitoring import NullLogger
 from sluicegate.utils import ConfigurationError, InvalidInputError
 
@@ -26,8 +27,6 @@ __all__ = ["doctor", "new_generation", "redis_acl"]
 
 STYLES = {"ok": "green", "warning": "yellow", "wrong": "bold red"}
 
-ConfigFile = Annotated[str | None, typer.Option("--config", help="The file of settings, TOML or YAML.")]
-Environment = Annotated[str | None, typer.Option("--env", help="development, test, staging or production.")]
 Redis = Annotated[str | None, typer.Option(help="The server to look at; default: the settings'.")]
 
 

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from sluicegate.cli.defaults import rules_named
 from sluicegate.cli.exits import ALLOWED
+from sluicegate.cli.places import ConfigFile, Environment  # noqa: TC001 - typer reads the annotations
 from sluicegate.utils import ConfigurationError, InvalidInputError, checked_seconds
 
 if TYPE_CHECKING:
@@ -30,8 +31,8 @@ _TRIES_MAX = 200  # a loop that a newcomer would not wait for is no demonstratio
 
 def serve(  # noqa: PLR0913, PLR0917 - the options of a command
     rules: Annotated[str | None, typer.Option(help="The file of rules, YAML or TOML.")] = None,
-    config: Annotated[str | None, typer.Option(help="A file of settings, TOML or YAML.")] = None,
-    environment: Annotated[str | None, typer.Option("--env", help="development, test, staging or production.")] = None,
+    config: ConfigFile = None,
+    environment: Environment = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on; default: this machine alone.")] = None,
     port: Annotated[int | None, typer.Option(help="The port; 0 takes a free one; default: 8000.")] = None,
     redis: Annotated[
