@@ -167,9 +167,11 @@ def test_the_help_of_redis_acl_says_what_the_address_is_for() -> None:
 
 
 def test_sentinels_have_a_line_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
-    """It allows to ask who is master."""
+    """It allows to ask who is master, and to hear who is about to be."""
     ran = run_here(capsys, "config", "redis-acl", "--for-sentinels", "--user", "gate")
-    assert ran.out.endswith(" -@all +sentinel|get-master-addr-by-name\n")
+    assert ran.out.endswith(
+        " resetchannels &+failover-state-send-slaveof-noone -@all +sentinel|get-master-addr-by-name +subscribe\n"
+    )
 
 
 def test_a_user_with_the_least_is_examined_as_far_as_it_may(redis_url: str, redis_client: redis.Redis) -> None:

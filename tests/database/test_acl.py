@@ -51,6 +51,8 @@ REFUSED_BY_SENTINELS: list[tuple[Any, ...]] = [
     ("ACL", "LIST"),
     ("INFO",),
     ("PUBLISH", "channel", "message"),
+    ("SUBSCRIBE", "+switch-master"),
+    ("PSUBSCRIBE", "*"),
 ]
 LIMITS = [
     Limit(algorithm, "5/day" if algorithm == "calendar_quota" else "5/minute", algorithm=algorithm)

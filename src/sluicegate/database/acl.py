@@ -12,7 +12,7 @@ from sluicegate.utils import InvalidInputError, shape_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["ACL_COMMANDS", "least_acl", "needed_calls", "needless_calls", "sentinel_acl"]
+__all__ = ["ACL_COMMANDS", "SENTINEL_CHANNELS", "least_acl", "needed_calls", "needless_calls", "sentinel_acl"]
 
 ACL_COMMANDS: Final = (
     *("evalsha", "evalsha_ro", "script|load", "info"),  # by the client
@@ -20,6 +20,7 @@ ACL_COMMANDS: Final = (
     *("hdel", "hget", "hmget", "hset", "xadd", "xread"),  # for what a whole fleet is told
     *("zadd", "zcard", "zcount", "zrange", "zrangebyscore", "zrank", "zrem", "zremrangebyscore", "zrevrange", "zscore"),
 )
+SENTINEL_CHANNELS: Final = ("+failover-state-send-slaveof-noone",)
 CLUSTER_COMMANDS: Final = ("cluster|slots", "asking")
 CALLS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -64,14 +65,16 @@ def least_acl(prefix: str, *, user: str = "sluicegate", on_cluster: bool = False
 
 
 def sentinel_acl(*, user: str = "sluicegate") -> str:
-    """Return the line of an ACL file of a sentinel, of which nothing is asked but who the master is.
+    """Return the line of an ACL file of a sentinel: who the master is may be asked, and who is about to be it is heard.
 
     Args:
         user: The user's name, which a URL gives as ``sentinel_username``.
 
     The password is put in as in `least_acl`, and the name is refused alike.
     """
-    return f"user {_checked_user(user)} on >PASSWORD resetkeys resetchannels -@all +sentinel|get-master-addr-by-name"
+    channels = " ".join(f"&{name}" for name in SENTINEL_CHANNELS)
+    allowed = "+sentinel|get-master-addr-by-name +subscribe"
+    return f"user {_checked_user(user)} on >PASSWORD resetkeys resetchannels {channels} -@all {allowed}"
 
 
 def needed_calls(prefix: str, *, on_cluster: bool = False, url: str = "") -> dict[str, str]:

@@ -25,7 +25,7 @@ from redis.exceptions import InvalidResponse
 if TYPE_CHECKING:
     from redis.asyncio import Connection
 
-__all__ = ["Channel", "forget", "let_go", "taken_over"]
+__all__ = ["Channel", "cut", "forget", "let_go", "taken_over"]
 
 INCOMPLETE = object()  # what the reader says where a reply is not there yet: every other value may be one
 
@@ -146,6 +146,14 @@ async def taken_over(connection: Connection) -> Channel:
 def forget(connection: Connection) -> None:
     """Tell redis-py that its socket is gone."""
     connection._writer = connection._reader = None  # noqa: SLF001 - see above
+
+
+def cut(connection: Connection) -> None:
+    """End a connection at once that redis-py reads itself."""
+    writer: Any = getattr(connection, "_writer", None)
+    forget(connection)
+    if writer is not None:
+        writer.transport.abort()
 
 
 def let_go(connection: Connection) -> None:

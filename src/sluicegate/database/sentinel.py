@@ -1,4 +1,4 @@
-"""A master that sentinels watch: who it is now, asked of any of them."""
+"""A master that sentinels watch: who it is now, asked of any of them, and who is next, when they announce it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sluicegate.database.addresses import maker_of
+from sluicegate.database.announcements import Announcements
+from sluicegate.database.connections import awaited
 from sluicegate.database.node import Call, Node
 from sluicegate.database.renewing import Renewing
 from sluicegate.utils import StoreError, StoreTopologyError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from redis.asyncio import Connection
 
     from sluicegate.database.access import Access
     from sluicegate.database.addresses import Address, Endpoint
@@ -23,6 +27,9 @@ __all__ = ["SentinelDirectory"]
 
 LOOK_PAUSE_S = 0.25  # while requests come: a master that was replaced goes on deciding until it is told
 LOOK_DEADLINE_US = 250_000  # for one sentinel to answer, before another is asked
+HANDOVER_PAUSE_S = 0.01  # between looks whether who is chosen is the master by now
+HANDOVER_S_MAX = 1.0  # sentinels promote within a tenth of a second, or not at all
+LEFT_S = 10.0  # for so long a sentinel may still name the master that was left: they tell each other every two seconds
 PAST_MASTERS_MAX = 8  # whose connections are kept: a failover often comes back
 
 
@@ -39,21 +46,28 @@ class SentinelDirectory:
         self._access = access
         self._nodes: dict[Endpoint, Node] = {}
         self._master: Endpoint | None = None
+        self._left: Endpoint | None = None
+        self._left_until_s = 0.0
+        self._handover: asyncio.Task[None] | None = None
         self._renewing = Renewing(self._look, pause_s=LOOK_PAUSE_S)
-        self._sentinels = [self._sentinel_at(seed) for seed in address.seeds]
+        made = [self._maker_of(seed) for seed in address.seeds]
+        self._announcements = Announcements([make for _, make in made], address.service, self._begin_handover)
+        self._sentinels = [Node(name, make, access, stays=True) for name, make in made]
         random.shuffle(self._sentinels)  # so that a fleet does not ask one of them alone
         self.node_at(address.seeds[0])  # what is wrong with the URL is found here
         self._nodes.clear()
 
     def known(self, _key: Argument | None) -> Node | None:
-        """Return the master, if it is known."""
-        if self._master is None:
+        """Return the master, if it is known and stays it."""
+        if self._master is None or self._handover is not None:
             return None
         self._renewing.soon()
         return self.node_at(self._master)
 
     async def node_for(self, key: Argument | None) -> Node:
-        """Return the master."""
+        """Return the master; while another is put in its place, wait for that."""
+        if self._handover is not None:
+            await awaited(self._handover)
         if self._master is None:
             await self._renewing.now()
         node = self.known(key)
@@ -75,6 +89,7 @@ class SentinelDirectory:
 
     async def renewed(self) -> None:
         """Ask the sentinels anew; see `Directory`."""
+        self._left = None  # whom they name now is right, for the one that was taken is not
         await self._renewing.now()
 
     def doubt(self) -> None:
@@ -92,20 +107,29 @@ class SentinelDirectory:
     async def aclose(self) -> None:
         """Give up all connections."""
         self._renewing.cancel()
+        if self._handover is not None:
+            self._handover.cancel()
+        await self._announcements.aclose()
         await asyncio.gather(*[node.aclose() for node in (*self._nodes.values(), *self._sentinels)])
 
     def after_fork(self) -> None:
         """Let go of the parent's sockets."""
         for node in (*self._nodes.values(), *self._sentinels):
             node.after_fork()
+        self._handover = None
+        self._announcements.after_fork()
         self._renewing.after_fork()
 
-    def _sentinel_at(self, endpoint: Endpoint) -> Node:
+    def _maker_of(self, sentinel: Endpoint) -> tuple[str, Callable[[], Connection]]:
         access = replace(self._access, credentials=None)  # they have users of their own, which the URL says
-        return Node(*maker_of(self._address.sentinel_url_of(endpoint), access), access, stays=True)
+        return maker_of(self._address.sentinel_url_of(sentinel), access)
 
     async def _look(self) -> None:
         """Ask one sentinel after another, and the one that answered first the next time."""
+        if self._handover is not None:
+            await awaited(self._handover)
+            return
+        self._announcements.begin()
         command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.service)
         problem: StoreError = StoreUnavailableError("find the master", "no sentinel is known")
         for sentinel in list(self._sentinels):
@@ -119,9 +143,40 @@ class SentinelDirectory:
                 continue
             self._sentinels.remove(sentinel)
             self._sentinels.insert(0, sentinel)
-            await self._adopt((told[0].decode(), int(told[1])))
+            named = (told[0].decode(), int(told[1]))
+            if named != self._left or asyncio.get_running_loop().time() > self._left_until_s:
+                await self._adopt(named)
             return
         raise problem
+
+    def _begin_handover(self, chosen: Endpoint) -> None:
+        """Send nothing any more to the master that is about to be replaced, and wait for the one that is chosen."""
+        if self._handover is None and chosen != self._master:
+            self._handover = asyncio.get_running_loop().create_task(self._hand_over(chosen))
+            self._handover.add_done_callback(self._end_handover)
+
+    def _end_handover(self, task: asyncio.Task[None]) -> None:
+        if self._handover is task:
+            self._handover = None
+        if not task.cancelled():
+            task.exception()
+
+    async def _hand_over(self, chosen: Endpoint) -> None:
+        """Ask who is chosen until it is the master; where it does not become it, the sentinels are asked anew."""
+        loop = asyncio.get_running_loop()
+        node = self.node_at(chosen)
+        due_s = loop.time() + HANDOVER_S_MAX
+        while loop.time() < due_s:
+            try:
+                told = await node.execute(Call.of("INFO", LOOK_DEADLINE_US), ("INFO", "replication"))
+            except StoreError:
+                node.retry_now()  # it ends all connections when it becomes the master
+            else:
+                if b"role:master" in told:
+                    self._left, self._left_until_s = self._master, loop.time() + LEFT_S
+                    await self._adopt(chosen)
+                    return
+            await asyncio.sleep(HANDOVER_PAUSE_S)
 
     async def _adopt(self, endpoint: Endpoint) -> None:
         self._master = endpoint
