@@ -94,6 +94,19 @@ def test_denials_of_a_ban_do_not_count(rig: Rig) -> None:
     assert not rig.peek(limit).banned
 
 
+def test_what_was_counted_before_a_ban_by_hand_is_forgotten_when_it_is_lifted(rig: Rig) -> None:
+    """Who was one denial away from a ban, and was forgiven, is as far away as anybody."""
+    limit = limit_of()
+    be_denied(rig, limit, 2)
+    for how in ({}, {"limit": limit}):
+        rig.ban(**how)
+        assert rig.lift() == 1
+        be_denied(rig, limit, 2)
+        assert not rig.peek(limit).banned
+    be_denied(rig, limit, 1)
+    assert rig.peek(limit).banned
+
+
 def test_a_ban_that_is_lifted_leaves_nothing_behind(rig: Rig) -> None:
     """The next one by rule is a first one."""
     limit = limit_of()

@@ -90,3 +90,35 @@ async def test_fields_of_a_ban_are_true_whatever_the_cost() -> None:
     assert "Retry-After" not in dict(limit_headers(never))
     assert denial_problem(never).status == 429
     assert "it will not pass later either" in denial_problem(never).detail
+
+
+async def test_who_goes_on_after_too_many_failures_is_banned() -> None:
+    """Refusals of a limit that is charged by the response lead to its ban, and stand among the decisions."""
+    rules = parse_rules(
+        """
+        version: 1
+        limits:
+          login:
+            rate: 2/hour
+            key: client_address
+            charge: {status: 401}
+            ban: {after: 3, within: 1 minute, for: 10 minutes}
+        """
+    )
+    shared = limiter()
+
+    async def failing(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 401, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    app = RateLimitMiddleware(failing, shared, limits=rules)
+    waits = []
+    for _ in range(7):
+        start, _body = await answered(app, http_scope(client=(CLIENT, 1)))
+        waits.append((start["status"], fields(start).get("retry-after")))
+    assert waits == [(401, None)] * 2 + [(429, "1800")] * 3 + [(429, "600")] * 2
+    ban = shared.bans.find(CLIENT, limit=rules.limits[0].limit)
+    assert ban is not None
+    counts = shared.statistics()
+    assert dict(counts.decisions) == {("login", "allowed"): 2, ("login", "denied"): 5}
+    assert counts.early["login", "ban"] == 2

@@ -326,6 +326,8 @@ async def test_a_lease_is_none_under_another_rate(redis_url: str) -> None:
             await asyncio.sleep(0)
         assert decision.source == "lease"
         await limiter.overrides.set(limit, "key", "1/minute")
+        looked = await limiter.peek(limit, "key", cost=2)
+        assert (looked.allowed, looked.source) == (False, "redis")
         decisions = [await limiter.acquire(limit, "key") for _ in range(2)]
         assert [(each.allowed, each.source) for each in decisions] == [(True, "redis"), (False, "redis")]
         await limiter.overrides.drop(limit, "key")

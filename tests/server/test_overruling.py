@@ -10,7 +10,7 @@ import pytest
 
 from sluicegate import Limiter, NullLogger
 from sluicegate.ratelimit.rules import parse_rules
-from tests.cli.command import Serving, serving
+from tests.cli.command import Serving, run, serving
 from tests.server.service import service
 
 if TYPE_CHECKING:
@@ -179,3 +179,12 @@ def posted(running: Serving, verb: str, **body: Any) -> dict[str, Any]:
     """Ask over a connection of its own, so that any of the workers may answer."""
     told: dict[str, Any] = httpx.post(f"{running.url}/v1/{verb}", json=body, timeout=10).json()
     return told
+
+
+def test_the_command_lists_thousands_of_long_keys() -> None:
+    """An answer of more than a megabyte is one of the service's, too."""
+    with service() as client:
+        for first in range(0, 1_000, 50):
+            asked(client, "bans", keys=[f"{number}:{'k' * 1_200}" for number in range(first, first + 50)])
+        listed = run("bans", "--url", str(client.base_url), "--json")
+        assert (listed.code, len(listed.out) > 1_048_576) == (0, True), listed.err

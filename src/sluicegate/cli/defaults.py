@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sluicegate.ratelimit import BlockingLimiter
     from sluicegate.ratelimit.rules import Rules
 
-__all__ = ["direct_limiter", "rules_here", "rules_named", "settings_of", "where_to_ask"]
+__all__ = ["admin_token", "direct_limiter", "rules_here", "rules_named", "settings_of", "where_to_ask"]
 
 _DEADLINE_MS = 2_000  # somebody waits at a terminal, not a request
 _SERVICE = "http://127.0.0.1:8000"
@@ -36,6 +36,12 @@ def where_to_ask(where: Where) -> tuple[str, str | None]:
         if url is None and settings.redis.url is not None:
             redis = settings.redis.url.get_secret_value()
     return url or _SERVICE, redis
+
+
+def admin_token(where: Where) -> str | None:
+    """Return what operators have to tell a service, as the settings say."""
+    token = settings_of(where).server.admin_token
+    return None if token is None else token.get_secret_value()
 
 
 def direct_limiter(where: Where, redis: str) -> BlockingLimiter:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import time
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from sluicegate.cli.asking import Json, Key, LimitName, PlanName, rule_named
-from sluicegate.cli.defaults import direct_limiter, rules_here, where_to_ask
+from sluicegate.cli.defaults import admin_token, direct_limiter, rules_here, where_to_ask
 from sluicegate.cli.exits import ALLOWED
 from sluicegate.cli.output import printable
 from sluicegate.cli.places import Where, placed
@@ -137,7 +138,7 @@ def overrides(*, where: Where, as_json: Json = False) -> int:
 
 def _source(where: Where) -> Source:
     service, redis = where_to_ask(where)
-    return Service(service) if redis is None else _Direct(where, redis)
+    return Service(service, functools.partial(admin_token, where)) if redis is None else _Direct(where, redis)
 
 
 class _Direct:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from http.client import HTTPException
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
@@ -13,10 +13,15 @@ from urllib.request import ProxyHandler, Request, build_opener
 from sluicegate.cli.exits import AwayError
 from sluicegate.utils import InvalidInputError, shape_of
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 __all__ = ["Service"]
 
 _TIMEOUT_SECONDS = 10.0
-_ANSWER_BYTES_MAX = 1_048_576  # a decision is a few hundred
+_ANSWER_BYTES_MAX = 67_108_864  # a decision is a few hundred; a thousand bans of the longest keys are fifty megabytes
+_UNAUTHORIZED = 401
+_AUTHORIZATION = "Authorization"
 _DENIED = 429
 _CLIENT_ERRORS = range(400, 500)
 
@@ -26,12 +31,13 @@ class Service:
 
     Args:
         url: Where it is, such as ``http://127.0.0.1:8000``.
+        token: Returns what operators have to know, if anything; asked when the service wants it.
 
     Raises:
         InvalidInputError: It is no URL of a service.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: Callable[[], str | None] = lambda: None) -> None:
         try:
             parts = urlsplit(url)
             usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -40,6 +46,7 @@ class Service:
         if not usable:
             raise InvalidInputError("--url", shape_of(url), "a URL such as http://127.0.0.1:8000")
         self._url = url.rstrip("/")
+        self._token = token
         # A proxy for the world is no way to this service.
         self._opener = build_opener(ProxyHandler({}))
 
@@ -94,6 +101,10 @@ class Service:
                 answer = self._parsed(error.read(_ANSWER_BYTES_MAX))
             if error.code == _DENIED and "allowed" in answer:
                 return answer
+            if error.code == _UNAUTHORIZED and not request.has_header(_AUTHORIZATION) and (token := self._token()):
+                # Not to be told where a redirection leads to.
+                request.add_unredirected_header(_AUTHORIZATION, f"Bearer {token}".encode().decode("latin-1"))
+                return self._asked(request)
             detail = str(answer.get("detail", f"status {error.code}"))
             if error.code in _CLIENT_ERRORS:
                 raise _RefusedError(detail) from None

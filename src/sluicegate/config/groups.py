@@ -211,7 +211,7 @@ class ServerSettings(Group):
     """Whether the admin page is served."""
 
     admin_token: SecretStr | None = Field(default=None, min_length=16, max_length=4_096)
-    """What whoever opens the admin page has to know."""
+    """What whoever opens the admin page has to know, or bans keys and gives them other rates over HTTP."""
 
 
 class FlagSettings(Group):

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from sluicegate.database.acl import SENTINEL_CHANNELS
 from sluicegate.database.channel import cut, let_go
+from sluicegate.database.connections import OPENED_S_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,6 +49,7 @@ class Announcements:
         self._chosen = chosen
         self._tasks: list[asyncio.Task[None]] = []
         self._open: set[Connection] = set()
+        self._connecting: set[asyncio.Task[None] | None] = set()
 
     def begin(self) -> None:
         """Listen from now on, if that is not done yet."""
@@ -59,7 +61,12 @@ class Announcements:
         """Listen no more."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
-            task.cancel()
+            if task not in self._connecting:
+                task.cancel()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=OPENED_S_MAX)
+            for task in late:
+                task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def after_fork(self) -> None:
@@ -67,15 +74,21 @@ class Announcements:
         for connection in self._open:
             let_go(connection)
         self._open = set()
+        self._connecting = set()
         self._tasks = []
 
     async def _listen(self, make: Callable[[], Connection]) -> None:
+        task = asyncio.current_task()
         while True:
             pause_s = RETRY_PAUSE_S
             connection = make()
             self._open.add(connection)
             try:
+                self._connecting.add(task)
                 await connection.connect()  # type: ignore[no-untyped-call] # redis-py's own
+                self._connecting.discard(task)
+                if task not in self._tasks:
+                    return
                 await connection.send_command("SUBSCRIBE", *SENTINEL_CHANNELS)
                 while True:
                     told = await connection.read_response(timeout=math.inf, push_request=True)
@@ -86,6 +99,7 @@ class Announcements:
                 if str(error).startswith(("NOPERM", "NOAUTH", "WRONGPASS")):
                     pause_s = REFUSED_PAUSE_S
             finally:
+                self._connecting.discard(task)
                 if connection in self._open:  # else it is the parent's
                     self._open.discard(connection)
                     cut(connection)

@@ -33,7 +33,11 @@ if TYPE_CHECKING:
     from sluicegate.database.access import Access
     from sluicegate.database.channel import Channel
 
-__all__ = ["Connections", "awaited"]
+__all__ = ["OPENED_S_MAX", "Connections", "awaited"]
+
+OPENED_S_MAX = (
+    0.25  # for one that is just being opened when all end: asyncio leaks a socket whose handshake is cancelled
+)
 
 
 class Connections:
@@ -99,6 +103,7 @@ class Connections:
         self._closed = True
         opening = self._opening
         if opening is not None:
+            await asyncio.wait([opening], timeout=OPENED_S_MAX)
             opening.cancel()
             await asyncio.wait([opening])
         for channel in list(self._all):

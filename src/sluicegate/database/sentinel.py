@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sluicegate.database.addresses import maker_of
 from sluicegate.database.announcements import Announcements
 from sluicegate.database.connections import awaited
-from sluicegate.database.node import Call, Node
+from sluicegate.database.node import COMMAND_DEADLINE_US, Call, Node
 from sluicegate.database.renewing import Renewing
 from sluicegate.utils import StoreError, StoreTopologyError, StoreUnavailableError
 
@@ -129,18 +129,19 @@ class SentinelDirectory:
         if self._handover is not None:
             await awaited(self._handover)
             return
-        self._announcements.begin()
         command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.service)
+        deadline_us = LOOK_DEADLINE_US if self._master is not None else COMMAND_DEADLINE_US
         problem: StoreError = StoreUnavailableError("find the master", "no sentinel is known")
         for sentinel in list(self._sentinels):
             try:
-                told = await sentinel.execute(Call.of("SENTINEL", LOOK_DEADLINE_US), command)
+                told = await sentinel.execute(Call.of("SENTINEL", deadline_us), command)
             except StoreError as error:
                 problem = error
                 continue
             if told is None:
                 problem = StoreTopologyError("find the master", "the sentinels know of no such service")
                 continue
+            self._announcements.begin()
             self._sentinels.remove(sentinel)
             self._sentinels.insert(0, sentinel)
             named = (told[0].decode(), int(told[1]))

@@ -43,9 +43,13 @@ class Charging:
         self._is_settled = False
 
     async def denials(self) -> list[Decision]:
-        """Return the decisions that are against serving the request, of which nothing is taken."""
+        """Return the decisions that are against serving the request, of which nothing is taken.
+
+        They are counted like those of any other request: who goes on after so many failures is to be banned, too.
+        """
         peeks = (self._limiter.peek(charge.limit, charge.key, charge.cost) for charge in self._charges)
-        return [decision for decision in await asyncio.gather(*peeks) if not decision.allowed]
+        denials = tuple(decision for decision in await asyncio.gather(*peeks) if not decision.allowed)
+        return list(self._limiter.engine.counted(denials))
 
     async def settle(self, status: int) -> None:
         """Charge what a response of *status* comes to, once; what cannot be had any more is not charged."""

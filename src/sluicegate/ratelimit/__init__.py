@@ -1,7 +1,7 @@
 """The product: limits, decisions, and the limiters that make them."""
 
 from sluicegate.ratelimit.ban_rule import BanRule
-from sluicegate.ratelimit.bans import Ban, Override
+from sluicegate.ratelimit.bans import BAN, OVERRIDE, Ban, Override
 from sluicegate.ratelimit.blocking import BlockingHold, BlockingLimiter
 from sluicegate.ratelimit.comparing import without_those_beside
 from sluicegate.ratelimit.decision import Decision, JointDecision
@@ -16,7 +16,9 @@ from sluicegate.ratelimit.statistics import Statistics
 from sluicegate.ratelimit.stores.redis import Batching, RedisStore, allowed_script, decide_script
 
 __all__ = [
+    "BAN",
     "KEYS_AT_ONCE_MAX",
+    "OVERRIDE",
     "Ban",
     "BanRule",
     "Bans",

@@ -27,6 +27,9 @@ __all__ = ["Changes"]
 
 POSTED_MAX = 1_000  # changes that nobody waits for, on their way: more come only when the server is away
 GATHER_S = 0.05  # between two reads, and two writes that nobody waits for: thousands of bans must not be as many calls
+UNSENT_S = (
+    1.0  # after writing that failed: a server that is full or away is not to be asked as often, nor the log filled
+)
 TOLD_AT_ONCE = 250  # a millisecond or two of the event loop, on which decisions wait
 PAUSES_S = (0.05, 0.25, 1.0)  # after a failure: a dropped connection costs nothing, an absent server a try a second
 AWAY_AFTER = 2  # failures in a row, of which the log is told
@@ -234,11 +237,13 @@ class Changes:
         try:
             while self._posted:
                 edits = [self._posted.popleft() for _ in range(len(self._posted))]
+                pause_s = GATHER_S
                 try:
                     await self.write(edits)
                 except SluicegateError as error:  # it is in force here, and nowhere else
                     self._logger.warning("changes.unsent", changes=len(edits), error=str(error))
-                await asyncio.sleep(GATHER_S)
+                    pause_s = UNSENT_S
+                await asyncio.sleep(pause_s)
         finally:
             self._sending = None
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sluicegate.ratelimit.bans import BAN, OVERRIDE, rule_edit
+from sluicegate.ratelimit.bans import BAN, OVERRIDE, rule_edit, target_of
 from sluicegate.ratelimit.changes import Changes
 from sluicegate.ratelimit.stages.overrides import Overrides
 from sluicegate.ratelimit.stages.strikes import Strikes
@@ -14,6 +15,8 @@ from sluicegate.ratelimit.stores.redis import RedisStore
 from sluicegate.ratelimit.stores.redis_changes import RedisChanges
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.limit import Limit
     from sluicegate.ratelimit.stores.change_log import ChangeLog, Edit
@@ -53,7 +56,7 @@ class Ruling:
         if isinstance(store, RedisStore):
             log = RedisChanges(store, store.keyspace, clock)
         self.changes = Changes(log, logger)
-        self.changes.listen(BAN, self.overrides.told_of_bans)
+        self.changes.listen(BAN, self._told_of_bans)
         self.changes.listen(OVERRIDE, self.overrides.told_of_overrides)
         if isinstance(store, RedisStore):
             store.on_bound = self.changes.bound
@@ -68,6 +71,13 @@ class Ruling:
             self.overrides.note(self._foreseen(edit, key, limit.name))
         self.changes.post(edit)
         self._tell(limit)
+
+    def _told_of_bans(self, entries: Sequence[Entry], names: Collection[str] | None) -> None:
+        self.overrides.told_of_bans(entries, names)
+        for entry in entries:
+            if not entry.payload:  # lifted: the next denial is a first one, in whichever process it was counted
+                with suppress(ValueError):  # of a name that only a newer version can read
+                    self._strikes.forget(*target_of(entry))
 
     def _tell(self, limit: Limit) -> None:
         """Have the log say that keys were banned by rule, once a second: an attack must not fill it."""

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.responses import Response
@@ -14,6 +14,7 @@ from starlette.responses import Response
 from sluicegate.integrations import Problem
 from sluicegate.monitoring import StandardLogger
 from sluicegate.ratelimit.rules import LiveRules
+from sluicegate.server.admission import Admission, NotAdmittedError, not_admitted
 from sluicegate.server.answers import answer, problem_answer
 from sluicegate.server.bodies import BodyError
 from sluicegate.server.docs_page import docs_page
@@ -48,7 +49,12 @@ _QUIET_US = 1_000_000  # between lines about requests that the store did not ans
 
 
 def create_app(
-    limiter: Limiter, rules: Rules | LiveRules, *, secret: bytes | None = None, logger: Logger | None = None
+    limiter: Limiter,
+    rules: Rules | LiveRules,
+    *,
+    secret: bytes | None = None,
+    admin_token: str | None = None,
+    logger: Logger | None = None,
 ) -> FastAPI:
     """Return the service as an ASGI application.
 
@@ -60,6 +66,8 @@ def create_app(
         rules: The limits that requests may name; of `LiveRules` those that are in force.
         secret: Signs the ids of decisions and holds: at least 16 bytes, the same in every process
             that is to take them back. Default: random, so that ids end with this process.
+        admin_token: What whoever bans keys, gives them other rates, or asks for whom that was done, has to bring as
+            ``Authorization: Bearer``. Default: nothing, whoever reaches the service may.
         logger: Where events go. Default: the standard library's logger ``sluicegate``.
 
     Raises:
@@ -83,7 +91,7 @@ def create_app(
     app.state.health = health
     _add_verbs(app, verbs)
     _add_holds(app, holding)
-    _add_overruling(app, overruling)
+    _add_overruling(app, overruling, Admission(admin_token))
     _add_health(app, health)
     _add_documentation(app, live)
     _add_problems(app, logger, limiter.engine.clock)
@@ -106,13 +114,17 @@ def _add_holds(app: FastAPI, holding: Holding) -> None:
     _route(app, "DELETE", "/v1/holds/{hold_id}", holding.release)
 
 
-def _add_overruling(app: FastAPI, overruling: Overruling) -> None:
-    _route(app, "POST", "/v1/bans", overruling.ban)
-    _route(app, "GET", "/v1/bans", overruling.list_bans)
-    _route(app, "POST", "/v1/bans/lift", overruling.lift)
-    _route(app, "POST", "/v1/overrides", overruling.override)
-    _route(app, "GET", "/v1/overrides", overruling.list_overrides)
-    _route(app, "POST", "/v1/overrides/drop", overruling.drop)
+def _add_overruling(app: FastAPI, overruling: Overruling, admission: Admission) -> None:
+    for method, path, endpoint in (
+        ("POST", "/v1/bans", overruling.ban),
+        ("GET", "/v1/bans", overruling.list_bans),
+        ("POST", "/v1/bans/lift", overruling.lift),
+        ("POST", "/v1/overrides", overruling.override),
+        ("GET", "/v1/overrides", overruling.list_overrides),
+        ("POST", "/v1/overrides/drop", overruling.drop),
+    ):
+        _route(app, method, path, endpoint, admission)
+    app.add_exception_handler(NotAdmittedError, not_admitted)
 
 
 def _add_health(app: FastAPI, health: Health) -> None:
@@ -133,9 +145,14 @@ def _add_documentation(app: FastAPI, rules: LiveRules) -> None:
     _route(app, "GET", "/docs", docs)
 
 
-def _route(app: FastAPI, method: str, path: str, endpoint: Callable[..., Any]) -> None:
+def _route(
+    app: FastAPI, method: str, path: str, endpoint: Callable[..., Any], admission: Admission | None = None
+) -> None:
     methods = ["GET", "HEAD"] if method == "GET" else [method]
-    app.add_api_route(path, endpoint, methods=methods, response_model=None, include_in_schema=False)
+    checks = [] if admission is None else [Depends(admission.check)]
+    app.add_api_route(
+        path, endpoint, methods=methods, dependencies=checks, response_model=None, include_in_schema=False
+    )
 
 
 def _add_problems(app: FastAPI, logger: Logger, clock: Clock) -> None:

@@ -62,7 +62,7 @@ class Health:
         ruling = self._limiter.engine.ruling
         changes = ruling.changes
         state = "away" if changes.is_away else "heard" if changes.is_listening or not changes.is_shared else "off"
-        return {"state": state, "keys": len(ruling.by_key)}
+        return {"state": state, "keys": ruling.overrides.keys_in_force()}
 
     def _rules_json(self) -> dict[str, object]:
         """Return whether the rules in force are those of the file; older ones are no reason not to be ready."""

@@ -20,6 +20,7 @@ _INTRODUCTION: Final = (
     "Decides whether one more request may pass. Every refusal of a request itself is one line in a problem body "
     "(RFC 9457) that names the place, what was found and what is accepted."
 )
+_STRANGER: Final = ("server.admin_token is set, and Authorization: Bearer does not bring it", None)
 _DEAF: Final = ("Other processes would not hear of it: flags.changes is off", None)
 # No control characters and no line separators: what the service refuses, said as a pattern.
 _KEY_PATTERN: Final = r"^[^\u0000-\u001F\u007F-\u009F\u2028\u2029]+$"
@@ -146,12 +147,12 @@ def _hold_paths() -> Json:
 def _ban_paths() -> Json:
     return {
         "/v1/bans": {
-            "get": listing("List the bans that are in force", "Bans"),
+            "get": listing("List the bans that are in force", "Bans", {"401": _STRANGER}),
             "post": posting(
                 "Ban keys under a limit, or under all of them",
                 "They are denied whatever their rate, in every process within a second.",
                 "BanAsked",
-                {"200": ("They are banned", "BansMade"), "409": _DEAF},
+                {"200": ("They are banned", "BansMade"), "409": _DEAF, "401": _STRANGER},
                 needs_store=True,
             ),
         },
@@ -160,7 +161,7 @@ def _ban_paths() -> Json:
                 "Lift the bans of keys",
                 "Without a limit those under all limits and those under single ones.",
                 "LiftAsked",
-                {"200": ("How many bans there were", "Lifted")},
+                {"200": ("How many bans there were", "Lifted"), "401": _STRANGER},
                 needs_store=True,
             )
         },
@@ -170,12 +171,12 @@ def _ban_paths() -> Json:
 def _override_paths() -> Json:
     return {
         "/v1/overrides": {
-            "get": listing("List the overrides that are in force", "Overrides"),
+            "get": listing("List the overrides that are in force", "Overrides", {"401": _STRANGER}),
             "post": posting(
                 "Give a key another rate of a limit",
                 "It is judged by that rate in every process within a second; what it has used is carried over.",
                 "OverrideAsked",
-                {"200": ("It has that rate", "Override"), "409": _DEAF},
+                {"200": ("It has that rate", "Override"), "409": _DEAF, "401": _STRANGER},
                 needs_store=True,
             ),
         },
@@ -184,7 +185,7 @@ def _override_paths() -> Json:
                 "Have a key judged by the limit's own rate again",
                 "It does no harm where there is no override.",
                 "Reset",
-                {"200": ("Whether there was an override", "Dropped")},
+                {"200": ("Whether there was an override", "Dropped"), "401": _STRANGER},
                 needs_store=True,
             )
         },

@@ -34,9 +34,10 @@ def posting(
     return operation
 
 
-def listing(summary: str, schema: str) -> Json:
+def listing(summary: str, schema: str, answers: Mapping[str, tuple[str, str | None]]) -> Json:
     """Return an operation that takes nothing and lists what the store has."""
-    operation = operation_of(summary, "", {"200": ("In the order of their ends", schema)}, needs_store=True)
+    told = {"200": ("In the order of their ends", schema), **answers}
+    operation = operation_of(summary, "", told, needs_store=True)
     del operation["responses"]["400"]
     return operation
 

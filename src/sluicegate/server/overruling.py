@@ -9,6 +9,7 @@ from fastapi import Request  # noqa: TC002 - the framework reads the signatures
 from starlette.responses import Response  # noqa: TC002 - as above
 
 from sluicegate.integrations import Problem
+from sluicegate.ratelimit import BAN, OVERRIDE
 from sluicegate.server.answers import answer, problem_answer
 from sluicegate.server.bodies import read_object, read_rule
 from sluicegate.utils import InvalidInputError
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["LISTED_MAX", "Overruling"]
 
 LISTED_MAX: Final = 1_000  # in one answer, some hundred kilobytes
-_KNOWN_MAX: Final = 10_000  # all that there can be
 _DEAF: Final = Problem(
     status=409,
     title="Conflict",
@@ -64,7 +64,7 @@ class Overruling:
 
     async def list_bans(self) -> Response:
         """List the bans that are in force."""
-        return _listed("bans", await self._limiter.bans.in_force(most=_KNOWN_MAX))
+        return self._listed("bans", BAN, await self._limiter.bans.in_force(most=LISTED_MAX))
 
     async def override(self, request: Request) -> Response:
         """Give a key another rate of a limit."""
@@ -86,7 +86,7 @@ class Overruling:
 
     async def list_overrides(self) -> Response:
         """List the overrides that are in force."""
-        return _listed("overrides", await self._limiter.overrides.in_force(most=_KNOWN_MAX))
+        return self._listed("overrides", OVERRIDE, await self._limiter.overrides.in_force(most=LISTED_MAX))
 
     def _is_deaf(self) -> bool:
         """Say whether what is made here would be in force in this process only."""
@@ -95,6 +95,6 @@ class Overruling:
     def _limit_in(self, body: dict[str, Any]) -> Limit | None:
         return read_rule(body, self._rules).limit if body.get("limit") is not None else None
 
-
-def _listed(name: str, found: tuple[Any, ...]) -> Response:
-    return answer({name: [asdict(each) for each in found[:LISTED_MAX]], "total": len(found)})
+    def _listed(self, name: str, kind: str, found: tuple[Any, ...]) -> Response:
+        total = len(self._limiter.engine.ruling.overrides.entries(kind))  # most of which nobody has to read
+        return answer({name: [asdict(each) for each in found], "total": total})

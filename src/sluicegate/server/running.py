@@ -109,7 +109,8 @@ def _serve_alone(
     """Serve in this process, until it is told to end, or until who watches it is gone."""
     server = app.settings.server
     assert app.rules is not None
-    application = create_app(app.limiter, app.rules, secret=secret, logger=app.logger)
+    token = server.admin_token.get_secret_value() if server.admin_token is not None else None
+    application = create_app(app.limiter, app.rules, secret=secret, admin_token=token, logger=app.logger)
     config = uvicorn.Config(
         application,
         log_config=None,

@@ -87,6 +87,7 @@ def test_what_is_over_is_forgotten_in_time(known: Known) -> None:
     known.tell(ban_edit("new", None, life_us=SECOND_US, reason=""))
     assert list(known.stage.known) == ["rule", "new"]
     assert known.stage.judge(API, "rule", 1) is API
+    assert known.stage.keys_in_force() == 1
     last = known.stage.last_ban("rule", "api")
     assert last is not None
     assert last.times == 1
@@ -148,3 +149,14 @@ def test_readers_never_see_half_of_it(known: Known) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_who_waits_under_an_override_is_not_who_is_denied(known: Known) -> None:
+    """A limit and the same without its rule for bans stay two under another rate, whichever is asked first."""
+    banning = Limit("api", "5/minute", ban=BanRule(after=3, within=60, duration=600))
+    known.tell(override_edit("key", "api", life_us=0, rate="1/minute"))
+    for limits in ((banning, banning.without_ban()), (banning.without_ban(), banning)):
+        for limit in limits:
+            ruled = known.stage.judge(limit, "key", 1)
+            assert isinstance(ruled, Limit)
+            assert (str(ruled), ruled.ban) == ("api (1/minute gcra)", limit.ban)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,10 +12,18 @@ from sluicegate import BanRule, Limit
 from sluicegate.ratelimit.stages.strikes import Strikes
 from sluicegate.testing import ManualClock
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 def limit_of(after: int = 3, name: str = "api") -> Limit:
     """Return a limit that bans."""
     return Limit(name, "1/hour", ban=BanRule(after=after, within=60, duration=600))
+
+
+def denials_of(strikes: Strikes) -> Iterator[int]:
+    """Return how many denials are remembered of each key under each limit."""
+    return (len(denied_us) for of_key in strikes._by_key.values() for denied_us in of_key.values())
 
 
 @pytest.mark.parametrize("after", [1, 2, 7, 50])
@@ -53,7 +62,7 @@ def test_the_denials_are_bounded() -> None:
     strikes, limit = Strikes(ManualClock(), denials_max=100), limit_of(1_000)
     for number in range(500):
         strikes.are_out(limit, f"key{number % 7}")
-        assert strikes._denials == sum(map(len, strikes._denied_us.values())) <= 100
+        assert strikes._denials == sum(denials_of(strikes)) <= 100
 
 
 def test_what_is_old_is_no_burden() -> None:
@@ -65,6 +74,33 @@ def test_what_is_old_is_no_burden() -> None:
     clock.advance(61)
     strikes.are_out(limit, "key")
     assert strikes._denials == 1
+
+
+def test_what_is_forgotten_begins_anew() -> None:
+    """Under one limit, or under all of them, and of no other key; nothing is left of it."""
+    strikes, limit, other = Strikes(ManualClock()), limit_of(), limit_of(name="other")
+    for key in ("a", "b"):
+        for each in (limit, limit, other, other):
+            assert not strikes.are_out(each, key)
+    strikes.forget("api", "a")
+    strikes.forget("", "nobody")
+    assert [strikes.are_out(limit, "a"), strikes.are_out(other, "a"), strikes.are_out(limit, "b")] == [
+        False,
+        True,
+        True,
+    ]
+    strikes.forget("", "a")
+    assert [strikes.are_out(limit, "a") for _ in range(3)] == [False, False, True]
+    strikes.forget("", "b")
+    assert (strikes._by_key, strikes._denials, strikes._counts) == ({}, 0, 0)
+
+
+def test_a_key_under_many_limits_is_many_counts() -> None:
+    """Names of limits are as many as somebody makes, and are bounded with the keys."""
+    strikes = Strikes(ManualClock(), keys_max=10)
+    for number in range(100):
+        strikes.are_out(limit_of(name=f"limit{number}"), f"key{number // 7}")
+        assert strikes._counts == len(list(denials_of(strikes))) <= 10
 
 
 def test_threads_count_together() -> None:

@@ -311,3 +311,50 @@ async def test_values_that_nobody_can_have_written_are_no_entries(log: RedisChan
 def test_a_length_escalates_in_whole_microseconds(factor: float, times: int, lasts: int) -> None:
     """It ends at the longest, or where rounding lets it grow no more, however often it came."""
     assert escalated_us(10, times, factor, 1_000) == lasts
+
+
+async def test_a_clock_that_is_set_back_prolongs_no_ban_by_rule_beyond_the_longest(
+    either: MemoryChanges | RedisChanges, clock: HandClock, redis_client: redis.Redis
+) -> None:
+    """The next one begins now, where the one before would end later than any may; memory knows no such clock."""
+    edit = Edit("ban::a", "{}", 2 * SECOND_US, LONGER)
+    await either.write([edit])
+    redis_client.set(CLOCK_KEY, clock.now_us() - 3_600 * SECOND_US, ex=3600)
+    ((is_changed, entry),) = await either.write([edit])
+    ahead_us = entry.ends_us - clock.monotonic_us()
+    assert (is_changed, entry.times, ahead_us) in {(True, 2, 4 * SECOND_US), (False, 1, 2 * SECOND_US)}
+    await either.write([Edit("ban::hand", "{}", 3_600 * SECOND_US)])
+    ((is_changed, entry),) = await either.write([edit._replace(name="ban::hand")])
+    assert (is_changed, entry.times) == (False, 0)
+
+
+async def test_a_clock_that_is_set_back_prolongs_nothing_in_memory() -> None:
+    """Ends are by the monotonic clock, and told by the one that people read."""
+    clock = SteppingClock()
+    log = MemoryChanges(clock)
+    edit = Edit("ban::a", "{}", 2 * SECOND_US, LONGER)
+    log.write_now([edit])
+    clock.stepped_us = -3_600 * SECOND_US
+    clock.passed_us = 2 * SECOND_US
+    ((is_changed, entry),) = log.write_now([edit])
+    assert (is_changed, entry.times, entry.ends_us, entry.until_us) == (
+        True,
+        2,
+        6 * SECOND_US,
+        clock.now_us() + 4 * SECOND_US,
+    )
+
+
+class SteppingClock:
+    """A clock whose time is set while its monotonic one goes on."""
+
+    def __init__(self) -> None:
+        self.passed_us = self.stepped_us = 0
+
+    def monotonic_us(self) -> int:
+        """Return what has passed."""
+        return self.passed_us
+
+    def now_us(self) -> int:
+        """Return what people read."""
+        return 1_700_000_000 * SECOND_US + self.passed_us + self.stepped_us

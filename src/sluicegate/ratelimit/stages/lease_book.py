@@ -156,7 +156,7 @@ class LeaseBook:
     def look(self, limit: Limit, key: str, cost: int) -> Decision | None:
         """Say what `spend` would, and take nothing; ``None`` where the store must be asked."""
         lease = self._leases.get(limit.plan.prefix + key)
-        if lease is None:
+        if lease is None or not (lease.limit is limit or lease.limit.decides_like(limit)):
             return None
         with lease.lock:
             units = lease.in_hand(self._clock.monotonic_us())

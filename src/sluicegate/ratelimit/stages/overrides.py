@@ -62,7 +62,7 @@ class Overrides:
         self.known: dict[str, _OfKey] = {}
         self._monotonic_us = clock.monotonic_us
         self._logger = logger
-        self._made: dict[tuple[Plan, str], Limit] = {}
+        self._made: dict[tuple[Plan, bool, str], Limit] = {}
         self._noted: set[str] = set()  # bans that the fleet has not been told of
         self._swept_us = clock.monotonic_us()
         self._unswept: Iterator[str] = iter(())
@@ -129,6 +129,11 @@ class Overrides:
         places = [of_key.bans if kind == BAN else of_key.overrides for of_key in list(self.known.values())]
         return [entry for place in places for entry in place.values() if now_us < entry.ends_us]
 
+    def keys_in_force(self) -> int:
+        """Return for how many keys a ban or an override is in force, and not only known of; a millisecond or two."""
+        now_us = self._monotonic_us()
+        return sum(_lasts(bans, now_us) or _lasts(overrides, now_us) for bans, overrides in list(self.known.values()))
+
     def told_of_bans(self, entries: Sequence[Entry], names: Collection[str] | None = None) -> None:
         """Take in what a fleet was told of bans; *names* are those that there are, where others are no more."""
         self._take_in(BAN, entries, names)
@@ -191,7 +196,8 @@ class Overrides:
 
     def _with_rate(self, limit: Limit, override: Entry) -> Limit:
         """Return *limit* with the rate of *override*, or as it is where that does not go with it."""
-        made = self._made.get((limit.plan, override.payload))
+        at = limit.plan, limit.ban is None, override.payload  # who waits has the same plan without the ban rule
+        made = self._made.get(at)
         if made is None:
             try:
                 rate = override_of(override).rate
@@ -202,8 +208,15 @@ class Overrides:
                 made = limit
             if len(self._made) >= MADE_MAX:
                 self._made.clear()
-            self._made[limit.plan, override.payload] = made
+            self._made[at] = made
         return made
+
+
+def _lasts(place: Mapping[str, Entry], now_us: int) -> bool:
+    for entry in place.values():  # noqa: SIM110 - any() costs twice as much, and there are thousands
+        if now_us < entry.ends_us:
+            return True
+    return False
 
 
 def _denial(ban: Entry, limit: Limit, key: str, cost: int, now_us: int) -> Decision:

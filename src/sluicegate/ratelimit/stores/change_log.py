@@ -11,9 +11,22 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ENDLESS", "ENTRIES_MAX", "ChangeLog", "Edit", "Entry", "Escalation", "News"]
+__all__ = [
+    "ENDLESS",
+    "ENTRIES_MAX",
+    "FOR_HANDS",
+    "SWEEP_PAUSE_US",
+    "ChangeLog",
+    "Edit",
+    "Entry",
+    "Escalation",
+    "News",
+    "room_for",
+]
 
 ENTRIES_MAX: Final = 10_000  # seven megabytes in each process, three on the server; more is an attack, not a list
+FOR_HANDS: Final = 1_000  # of these, which no rule may fill: an attack must not keep anybody from banning by hand
+SWEEP_PAUSE_US: Final = 1_000_000  # between two looks by rule whether there is room again: each is at all there is
 ENDLESS: Final = 0  # the end of what has none
 
 
@@ -149,3 +162,12 @@ class ChangeLog(Protocol):
             StoreError: It cannot be known.
         """
         ...
+
+
+def room_for(edits: Sequence[Edit]) -> tuple[int, int]:
+    """Return how many entries there may be for these changes to be made, and microseconds between two sweeps for them.
+
+    What escalates comes by a rule, and may come as often as an attack likes.
+    """
+    by_rule = all(edit.escalation is not None for edit in edits)
+    return (ENTRIES_MAX - FOR_HANDS, SWEEP_PAUSE_US) if by_rule else (ENTRIES_MAX, 0)

@@ -13,7 +13,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any, Protocol
 
 from sluicegate.database import load_bundle
-from sluicegate.ratelimit.stores.change_log import ENTRIES_MAX, Edit, Entry, News
+from sluicegate.ratelimit.stores.change_log import Edit, Entry, News, room_for
 from sluicegate.utils import StoreOverloadedError
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ class RedisChanges:
         self._server = server
         self._clock = clock
         self._write, self._read = scripts or changes_scripts()
-        names = [keyspace.changes(part) for part in ("version", "signal", "entries", "order")]
-        self._version_key, self._signal_key, self._entries_key, self._order_key = names
+        names = [keyspace.changes(part) for part in ("version", "signal", "entries", "order", "swept")]
+        self._version_key, self._signal_key, self._entries_key, self._order_key, self._swept_key = names
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -86,17 +86,18 @@ class RedisChanges:
 
     async def write(self, edits: Sequence[Edit]) -> list[tuple[bool, Entry]]:
         """Make changes, all or none; see `ChangeLog`."""
-        args: list[Argument] = [secrets.token_hex(8), ENTRIES_MAX]
+        most, pause_us = room_for(edits)
+        args: list[Argument] = [secrets.token_hex(8), most, pause_us // 1_000]
         for name, payload, life_us, escalation in edits:
             factor, most_us, forget_us = escalation or ("", 0, 0)
             args += (name, payload, life_us, str(factor), most_us, forget_us)
-        keys = (self._version_key, self._signal_key, self._entries_key, self._order_key)
+        keys = (self._version_key, self._signal_key, self._entries_key, self._order_key, self._swept_key)
         self._has_written = True
         asked_us = self._clock.monotonic_us()
         raw = await self._server.call(self._write, keys, args, read_only=False, deadline_us=DEADLINE_US)
         answered_us = self._clock.monotonic_us()
         if not raw[0]:
-            raise StoreOverloadedError("write changes", f"{ENTRIES_MAX:,} are in force")
+            raise StoreOverloadedError("write changes", f"{most:,} are in force")
         now_us, told = int(raw[1]), raw[2:]
         written = []
         for at, edit in enumerate(edits):
