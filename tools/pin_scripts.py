@@ -31,6 +31,7 @@ DECIDE = (
 BUNDLES = {
     "manifest.json": DECIDE,
     "changes_write.json": ("stores/script/server_time.lua", "stores/script/changes_write.lua"),
+    "allowed.json": ("stores/script/allowed.lua",),
     "changes_read.json": ("stores/script/server_time.lua", "stores/script/changes_read.lua"),
 }
 

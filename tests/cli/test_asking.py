@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from tests.cli.command import Serving
 
 
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Return an access log of one line."""
+    path = tmp_path / "access.log"
+    path.write_text('192.0.2.1 - - [24/Nov/2025:10:00:00 +0000] "GET / HTTP/1.1" 200 1 "-" "-"\n', "utf-8")
+    return path
+
+
 def test_a_service_is_asked(capsys: pytest.CaptureFixture[str], served: Serving) -> None:
     """Allowed is 0, denied 1, and a line says what is left and when to come back."""
     answers = [run_here(capsys, "acquire", "api", "shell", "--cost", "6", "--url", served.url) for _ in range(2)]
@@ -78,6 +86,30 @@ def test_redis_is_asked_as_the_settings_say(
             keys: Any = plain.keys("*")
             assert [key for key in keys if not key.startswith(b"own:1:")] == []
             assert [key for key in keys if key.startswith(b"own:1:{") and key.endswith(b"api:k")]
+
+
+def test_the_settings_may_stand_in_a_file(
+    capsys: pytest.CaptureFixture[str], rules_file: Path, tmp_path: Path, redis_url: str, log: Path
+) -> None:
+    """Each command that takes something from the settings takes it from the file and the environment that it names."""
+    file = tmp_path / "settings.toml"
+    file.write_text(f'rules = "{rules_file}"\n[redis]\nurl = "{redis_url}"\nkey_prefix = "own"\n', "utf-8")
+    named = ("--config", str(file))
+    assert run_here(capsys, "acquire", "api", "k", "--cost", "6", *named).out.startswith("allowed")
+    assert run_here(capsys, "peek", "api", "k", *named).out.startswith("allowed  api for k, cost 1: 4 remaining")
+    assert run_here(capsys, "override", "api", "k", "7/hour", *named).out.startswith("k has 7/hour of api")
+    assert run_here(capsys, "overrides", *named).out.startswith("k has 7/hour of api")
+    assert run_here(capsys, "drop-override", "api", "k", *named).out == "dropped\n"
+    assert run_here(capsys, "ban", "k", *named).out.startswith("k is banned")
+    assert run_here(capsys, "bans", *named).out.startswith("k is banned")
+    assert run_here(capsys, "unban", "k", *named).out == "lifted 1\n"
+    assert run_here(capsys, "reset", "api", "k", *named).out == "forgotten\n"
+    assert run_here(capsys, "replay", str(log), *named, "--json").code == 0
+    commands = [["acquire", "api", "k"], ["peek", "api", "k"], ["reset", "api", "k"], ["ban", "k"], ["unban", "k"]]
+    commands += [["bans"], ["override", "api", "k", "7/hour"], ["drop-override", "api", "k"], ["overrides"]]
+    for command in [*commands, ["replay", str(log)]]:
+        strict = run_here(capsys, *command, *named, "--env", "production")
+        assert (strict.code, "redis_without_tls" in strict.err) == (2, True), command
 
 
 def test_what_answers_for_a_redis_that_is_away_is_as_the_settings_say(

@@ -33,12 +33,13 @@ def test_a_server_that_is_fit_is_told_so(redis_url: str, redis_client: redis.Red
     """Each look has its finding; what is risky has an advice."""
     redis_client.script_flush()
     found = examined("--redis", redis_url)
-    names = ["store", "flags", "connection", "version", "user", "tls", "eviction", "clock", "script", "latency"]
+    looked_at = ["version", "user", "acl", "tls", "eviction", "clock", "script", "latency"]
+    names = ["store", "flags", "connection", "fingerprint", *looked_at]
     assert list(found) == names
     version: Any = redis_client.info("server")
     assert version["redis_version"] in found["version"]["found"] or "Valkey" in found["version"]["found"]
-    assert {name for name in names if found[name]["state"] == "warning"} == {"user", "tls"}
-    assert all(found[name]["advice"] for name in ("user", "tls"))
+    assert {name for name in names if found[name]["state"] == "warning"} == {"user", "acl", "tls"}
+    assert all(found[name]["advice"] for name in ("user", "acl", "tls"))
     assert "not loaded yet" in found["script"]["found"]
 
 
@@ -76,7 +77,7 @@ def test_a_server_that_forgets_is_warned_of(full: RedisServer) -> None:
     found = examined("--redis", f"redis://someone:{CANARY}@127.0.0.1:{full.port}")
     assert found["eviction"]["state"] == "warning"
     assert "allkeys-lru" in found["eviction"]["found"]
-    assert found["user"] == {"name": "user", "state": "ok", "found": "someone", "advice": ""}
+    assert found["user"] == {"name": "user", "state": "ok", "found": "someone", "advice": "", "node": ""}
     assert found["store"]["found"] == f"redis://someone:…@127.0.0.1:{full.port}"
 
 
@@ -98,9 +99,10 @@ def test_a_fleet_that_disagrees_is_a_finding_and_a_new_generation_mends_it(
     """The command that is named does what is said of it."""
     redis_client.set("sg:1:fingerprint", "tags=4 secret=none")
     found = examined("--redis", redis_url, code=2)
-    assert "new-generation" in found["fleet"]["advice"]
-    assert run_here(capsys, "config", "new-generation", "--redis", redis_url).code == 0
-    assert examined("--redis", redis_url)["connection"]["state"] == "ok"
+    assert "new-generation" in found["fingerprint"]["advice"]
+    ran = run_here(capsys, "config", "new-generation", "--redis", redis_url)
+    assert (ran.code, "stop those that run" in ran.out, "at their next start" in ran.out) == (0, True, True)
+    assert examined("--redis", redis_url)["fingerprint"]["state"] == "ok"
 
 
 def test_memory_needs_no_doctor(capsys: pytest.CaptureFixture[str]) -> None:
@@ -130,6 +132,40 @@ def test_the_least_that_a_user_needs_is_printed(url: str, own: bool, capsys: pyt
     assert ("+select" in ran.out) != own
 
 
+def test_what_is_to_be_done_with_the_line_is_said_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard error, so that a file that is made of the output has the line alone."""
+    for options in ((), ("--for-sentinels",)):
+        ran = run_here(capsys, "config", "redis-acl", *options)
+        assert (ran.out.count("\n"), ran.out.startswith("user sluicegate on >PASSWORD ")) == (1, True)
+        assert "SHA-256" in ran.err
+        assert "ACL LOAD" in ran.err
+
+
+@pytest.mark.parametrize("options", [(), ("--for-sentinels",)])
+@pytest.mark.parametrize("user", ["", "a b", "a\nuser b", "-x", "ä", "x" * 129])
+def test_a_name_that_would_break_the_line_is_refused(
+    user: str, options: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is printed that a server would misread."""
+    ran = run_here(capsys, "config", "redis-acl", f"--user={user}", *options)
+    assert (ran.code, ran.out) == (2, "")
+    assert "error: user: found" in ran.err
+
+
+@pytest.mark.parametrize("url", ["nonsense", "redis://h/x", "redis+cluster://", "embedded://"])
+def test_an_address_that_has_no_users_has_no_line(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong with a URL is said, and an embedded server is its process's own."""
+    ran = run_here(capsys, "config", "redis-acl", "--redis", url)
+    assert (ran.code, ran.out, "error: redis" in ran.err) == (2, "", True)
+
+
+def test_the_help_of_redis_acl_says_what_the_address_is_for() -> None:
+    """It is not looked at."""
+    told = " ".join(run("config", "redis-acl", "--help", COLUMNS="200").out.split())
+    assert "How clients reach the server" in told
+    assert "to look at" not in told
+
+
 def test_sentinels_have_a_line_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
     """It allows to ask who is master, and to hear who is about to be."""
     ran = run_here(capsys, "config", "redis-acl", "--for-sentinels", "--user", "gate")
@@ -147,4 +183,5 @@ def test_a_user_with_the_least_is_examined_as_far_as_it_may(redis_url: str, redi
     finally:
         redis_client.execute_command("ACL", "DELUSER", words[0])
     assert found["connection"]["state"] == "ok"
-    assert "not allowed to ask" in found["latency"]["found"]
+    assert (found["acl"]["state"], found["latency"]["state"]) == ("ok", "ok")
+    assert "not allowed to ask" in found["script"]["found"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 from tests.cli.command import run
@@ -54,7 +55,15 @@ def test_what_is_surely_wrong_is_a_warning(tmp_path: Path) -> None:
     assert (as_json.code, told["valid"], len(told["warnings"])) == (2, True, 1)
     assert set(told["warnings"][0]) == {"where", "found", "advice"}
     path.write_text("version: 1\nlimits:\n  a: {rate: 5/s, key: user}\n")
-    assert run("rules", "check", str(path), "--strict").code == 0
+    blameless = run("rules", "check", str(path), "--strict")
+    assert (blameless.code, "valid: 1 limit\n" in blameless.out) == (0, True)
+
+
+def test_a_pipe_is_no_file_of_rules(tmp_path: Path) -> None:
+    """It is refused at once, and not waited for."""
+    os.mkfifo(tmp_path / "rules.yaml")
+    ran = run("rules", "check", str(tmp_path / "rules.yaml"))
+    assert (ran.code, "found a pipe, socket or device" in ran.err) == (2, True)
 
 
 def test_the_schema_is_printed() -> None:
@@ -72,7 +81,7 @@ def test_plans_are_told_where_they_differ(tmp_path: Path) -> None:
         "plans: {pro: {limits: {api: {rate: 2/s}}}}\n"
     )
     shown = run("rules", "check", str(path))
-    assert "valid: 2 limits, 1 plans" in shown.out
+    assert "valid: 2 limits, 1 plan\n" in shown.out
     assert shown.out.count("plan pro") == 1
     told = json.loads(run("rules", "check", str(path), "--json").out)
     assert [rule["rates"] for rule in told["plans"]["pro"]] == [["2/second"], ["9/second"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import redis
 
 import sluicegate
 from sluicegate import Limit, Limiter, NullLogger
-from sluicegate.config import load_settings, parts
+from sluicegate.config import blocking_limiter, load_settings, parts
 from sluicegate.config.composition import client_of
 from sluicegate.testing import ManualClock
 from tests.recording import RecordingLogger
@@ -65,6 +66,18 @@ async def test_a_server_that_is_away_is_told_and_does_not_keep_it_from_starting(
     assert "store.away" in [event for _, event, _ in logger.events]
 
 
+@pytest.mark.parametrize("log_format", ["json", "text"])
+async def test_structlog_writes_as_the_settings_say(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """From the level on, in the format; a developer's debugging is not told in production."""
+    monitoring = {"logger": "structlog", "log_level": "warning", "log_format": log_format}
+    app = parts(load_settings("test", monitoring=monitoring))
+    app.logger.info("quiet")
+    app.logger.warning("loud", source="memory")
+    await app.aclose()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["event"] == "loud" if log_format == "json" else line.endswith(" loud source=memory")
+
+
 async def test_what_is_risky_is_told_at_the_start() -> None:
     """With its name, by which production would have it waived."""
     logger = RecordingLogger()
@@ -72,6 +85,35 @@ async def test_what_is_risky_is_told_at_the_start() -> None:
         pass
     risks = [fields["name"] for _, event, fields in logger.events if event == "settings.risk"]
     assert risks == ["admin_without_authentication"]
+
+
+async def test_what_the_environment_does_by_itself_is_not_told_at_each_start() -> None:
+    """A developer's log has keys in it; where production is told to have them, it is told what it does."""
+    told = []
+    for environment, values in (("development", {}), ("staging", {"log_level": "debug", "log_keys": True})):
+        logger = RecordingLogger()
+        async with sluicegate.open(load_settings(environment, monitoring=values), logger=logger):
+            pass
+        told.append([fields["name"] for fields in logger.named("settings.risk")])
+    assert told == [[], ["keys_in_logs"]]
+
+
+@pytest.mark.parametrize(
+    ("level", "keys", "told"), [("debug", True, ["a"]), ("debug", False, [None]), ("info", True, [])]
+)
+async def test_denials_are_told_at_the_level_of_debug(level: str, keys: bool, told: list[str | None]) -> None:
+    """By name only where keys may stand in the log; in programs that await, and in those that do not."""
+    settings = load_settings("test", monitoring={"log_level": level, "log_keys": keys})
+    one, other = RecordingLogger(), RecordingLogger()
+    limit = Limit("api", "1/hour")
+    async with sluicegate.open(settings, logger=one) as app:
+        for _ in range(2):
+            await app.limiter.acquire(limit, "a")
+    with blocking_limiter(settings, logger=other) as limiter:
+        for _ in range(2):
+            limiter.acquire(limit, "a")
+    for logger in (one, other):
+        assert [fields.get("key") for fields in logger.named("decision.denied")] == told
 
 
 async def test_every_part_can_be_brought_along() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -73,6 +74,15 @@ async def test_a_file_without_a_password_is_a_refusal_of_credentials(
     with pytest.raises(StoreAuthenticationError) as caught:
         await client.start()
     assert "xxx" not in str(caught.value)
+    await client.aclose()
+
+
+async def test_a_pipe_is_no_file_of_a_password(redis_url: str, user: str, tmp_path: Path) -> None:
+    """It is refused at once: waiting for who writes into it would stop all that the process does."""
+    os.mkfifo(tmp_path / "password")
+    client = connect(redis_url, Access(credentials=FilePassword(tmp_path / "password", username=user)))
+    with pytest.raises(StoreAuthenticationError, match="there are no credentials"):
+        await client.start()
     await client.aclose()
 
 

@@ -84,7 +84,7 @@ def test_a_missing_manifest_is_refused(bundle: Path) -> None:
 def test_the_shipped_bundle_is_whole() -> None:
     """Every Lua file of the package is pinned in a manifest, and each bundle loads."""
     root = resources.files("sluicegate.ratelimit")
-    manifests = [f"stores/script/{name}.json" for name in ("manifest", "changes_write", "changes_read")]
+    manifests = [f"stores/script/{name}.json" for name in ("manifest", "changes_write", "changes_read", "allowed")]
     pinned = [path for manifest in manifests for path in json.loads(root.joinpath(manifest).read_text("utf-8"))]
     shipped = {
         f"{folder}/{path.name}"

@@ -157,6 +157,7 @@ async def test_a_store_that_is_away_at_the_start_is_told_once_and_found_later() 
     limiter = Limiter.connect(server.url, deadline=DEADLINE_S, connect_timeout=0.2, logger=logger)
     with ExitStack() as stack:
         async with limiter:
+            assert not await limiter.start()  # as a service tries again and again
             assert [event for _, event, _ in logger.events] == ["store.away"]
             for _ in range(50):
                 assert (await limiter.acquire(PLAIN, "key")).degraded

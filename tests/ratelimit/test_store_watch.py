@@ -76,6 +76,17 @@ def test_an_outage_right_after_a_corrupt_key_is_told(watched: Watched) -> None:
     assert watched.told == ["state.corrupt", "store.lost", "store.back"]
 
 
+def test_a_store_that_is_away_at_the_start_is_told_once_until_it_is_there(watched: Watched) -> None:
+    """However often a start is tried; the next absence is told again, whether a start or a request found it back."""
+    for back in (watched.watch.there, watched.watch.answered):
+        for _ in range(5):
+            watched.watch.away(AWAY)
+            watched.clock.advance(4)
+        back()
+    watched.watch.away(AWAY)
+    assert watched.told == ["store.away", "limiter.started", "store.away", "store.away"]
+
+
 def test_what_answers_in_the_stores_place_is_told_once_for_each_limit(watched: Watched) -> None:
     """The choice of each limit stands in the log, and a flood of names does not fill it."""
     closed = Limit("login", "1/s", critical=True)

@@ -53,8 +53,10 @@ def test_the_page_shows_every_call_and_sends_one(client: httpx.Client) -> None:
         page.goto(f"{client.base_url}/docs")
         page.wait_for_selector("#limits td")
         calls = page.locator("#calls details")
-        assert calls.count() == 12
+        paths = client.get("/openapi.json").json()["paths"]
+        assert calls.count() == sum(len(path.keys() & {"get", "post", "put", "delete"}) for path in paths.values())
         assert page.locator("#limits tr").count() == 6
+        assert "undefined" not in page.locator("#calls").text_content()
         calls.first.locator("summary").click()
         calls.first.get_by_role("button", name="Send").click()
         answer = calls.first.locator("pre")

@@ -39,6 +39,10 @@ def test_a_service_with_a_certificate_speaks_https_alone(tmp_path: Path) -> None
             httpx.get(f"{service.url}/livez")
         with pytest.raises(httpx.TransportError):
             httpx.get(f"{service.url.replace('https', 'http')}/livez")
+        ask = ("acquire", "api", "k", "--url", service.url)
+        distrusted = run(*ask)
+        assert (distrusted.code, "its certificate is not trusted: SSL_CERT_FILE" in distrusted.err) == (3, True)
+        assert run(*ask, SSL_CERT_FILE=str(own.ca)).out.startswith("allowed")
         service.terminate()
         assert service.ended() == 0
 

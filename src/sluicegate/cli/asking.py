@@ -14,6 +14,7 @@ from rich.text import Text
 from sluicegate.cli.defaults import direct_limiter, rules_here, where_to_ask
 from sluicegate.cli.exits import ALLOWED, DENIED, UNANSWERED
 from sluicegate.cli.output import printable
+from sluicegate.cli.places import Where, placed
 from sluicegate.cli.remote import Service
 from sluicegate.integrations import decision_json
 from sluicegate.utils import InvalidInputError, SystemClock, shape_of
@@ -29,15 +30,7 @@ Key = Annotated[str, typer.Argument(metavar="KEY", help="Who is limited, such as
 Cost = Annotated[
     int | None, typer.Option(help="Units, 0 to 1,000,000,000; default: what the rule says that a request takes.")
 ]
-Url = Annotated[
-    str | None, typer.Option(help="Where the service is; default: the settings' url, or this machine's port 8000.")
-]
-Redis = Annotated[
-    str | None,
-    typer.Option(help="Ask this Redis in place of a service, by --rules; default without a url: the settings' redis."),
-]
 PlanName = Annotated[str, typer.Option(help="The plan of which the limit is taken; default: as it is without one.")]
-RulesFile = Annotated[str | None, typer.Option(help="With Redis: the file of rules; default: the settings'.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -57,50 +50,47 @@ class Source(Protocol):
         ...
 
 
+@placed()
 def acquire(
     limit: LimitName,
     key: Key,
     cost: Cost = None,
-    url: Url = None,
-    redis: Redis = None,
-    rules: RulesFile = None,
     plan: PlanName = "",
     *,
+    where: Where,
     as_json: Json = False,
 ) -> int:
     """Take units of a limit for a key; exit code 1 when denied, 3 when the store is away and nobody has counted."""
-    decision = _source(url, redis, rules).acquire(limit, key, cost, plan)
+    decision = _source(where).acquire(limit, key, cost, plan)
     return _shown(decision, as_json=as_json)
 
 
+@placed()
 def peek(
     limit: LimitName,
     key: Key,
     cost: Cost = None,
-    url: Url = None,
-    redis: Redis = None,
-    rules: RulesFile = None,
     plan: PlanName = "",
     *,
+    where: Where,
     as_json: Json = False,
 ) -> int:
     """Say what an acquire would be answered, taking nothing; exit code 1 when it would be denied."""
-    decision = _source(url, redis, rules).peek(limit, key, cost, plan)
+    decision = _source(where).peek(limit, key, cost, plan)
     return _shown(decision, as_json=as_json)
 
 
+@placed()
 def reset(
     limit: LimitName,
     key: Key,
-    url: Url = None,
-    redis: Redis = None,
-    rules: RulesFile = None,
     plan: PlanName = "",
     *,
+    where: Where,
     as_json: Json = False,
 ) -> int:
     """Forget what a key has used."""
-    done = _source(url, redis, rules).reset(limit, key, plan)
+    done = _source(where).reset(limit, key, plan)
     if as_json:
         sys.stdout.write(json.dumps({"reset": done}) + "\n")
     else:
@@ -108,11 +98,9 @@ def reset(
     return ALLOWED
 
 
-def _source(url: str | None, redis: str | None, rules: str | None) -> Source:
-    service, redis = where_to_ask(url, redis)
-    if redis is None:
-        return Service(service)
-    return _Direct(redis, rules_here(rules))
+def _source(where: Where) -> Source:
+    service, redis = where_to_ask(where)
+    return Service(service) if redis is None else _Direct(where, redis, rules_here(where))
 
 
 def rule_named(rules: Rules, name: str, plan: str) -> Rule:
@@ -131,26 +119,27 @@ def rule_named(rules: Rules, name: str, plan: str) -> Rule:
 class _Direct:
     """A limiter in this process, whose state is in Redis."""
 
-    def __init__(self, redis: str, rules: Rules) -> None:
+    def __init__(self, where: Where, redis: str, rules: Rules) -> None:
+        self._where = where
         self._redis = redis
         self._rules = rules
 
     def acquire(self, limit: str, key: str, cost: int | None, plan: str) -> dict[str, Any]:
         rule, limits = self._named(limit, key, plan)
         units = rule.cost if cost is None else cost
-        with direct_limiter(self._redis) as limiter:
+        with direct_limiter(self._where, self._redis) as limiter:
             if len(limits) == 1:
                 return decision_json(limiter.acquire(limits[0], key, units))
             return decision_json(limiter.acquire_all([(each, key, units) for each in limits]).decisions[0])
 
     def peek(self, limit: str, key: str, cost: int | None, plan: str) -> dict[str, Any]:
         rule, limits = self._named(limit, key, plan)
-        with direct_limiter(self._redis) as limiter:
+        with direct_limiter(self._where, self._redis) as limiter:
             return decision_json(limiter.peek(limits[0], key, rule.cost if cost is None else cost))
 
     def reset(self, limit: str, key: str, plan: str) -> bool:
         _, limits = self._named(limit, key, plan)
-        with direct_limiter(self._redis) as limiter:
+        with direct_limiter(self._where, self._redis) as limiter:
             return sum([limiter.reset(each, key) for each in limits]) > 0  # all of them
 
     def _named(self, name: str, key: str, plan: str) -> tuple[Rule, tuple[Limit, ...]]:

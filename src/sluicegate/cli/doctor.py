@@ -16,6 +16,7 @@ from rich.text import Text
 
 from sluicegate.cli.exits import ALLOWED, REFUSED
 from sluicegate.cli.output import printable
+from sluicegate.cli.places import ConfigFile, Environment  # noqa: TC001 - typer reads the annotations
 from sluicegate.monitoring import NullLogger
 from sluicegate.utils import ConfigurationError, InvalidInputError
 
@@ -26,8 +27,6 @@ __all__ = ["doctor", "new_generation", "redis_acl"]
 
 STYLES = {"ok": "green", "warning": "yellow", "wrong": "bold red"}
 
-ConfigFile = Annotated[str | None, typer.Option("--config", help="The file of settings, TOML or YAML.")]
-Environment = Annotated[str | None, typer.Option("--env", help="development, test, staging or production.")]
 Redis = Annotated[str | None, typer.Option(help="The server to look at; default: the settings'.")]
 
 
@@ -51,7 +50,11 @@ def doctor(
 
 
 def new_generation(config: ConfigFile = None, environment: Environment = None, redis: Redis = None) -> int:
-    """Have the whole fleet name its keys as these settings say; what was counted under other names expires."""
+    """Have the whole fleet name its keys as these settings say; what was counted under other names expires.
+
+    Stop the processes that have other settings first: those that run go on under the old names until they end, and
+    count apart. They are refused when they start again.
+    """
     from sluicegate.config import parts  # noqa: PLC0415 - as above
     from sluicegate.ratelimit import RedisStore  # noqa: PLC0415 - as above
 
@@ -68,30 +71,55 @@ def new_generation(config: ConfigFile = None, environment: Environment = None, r
             await app.aclose()
 
     asyncio.run(begin())
-    Console(soft_wrap=True).print(Text("a new generation of keys has begun; processes with other settings are refused"))
+    told = (
+        "a new generation of keys has begun: processes with other settings are refused at their next start; "
+        "stop those that run, for until then they go on under the old names and count apart"
+    )
+    Console(soft_wrap=True).print(Text(told))
     return ALLOWED
 
 
 def redis_acl(
     config: ConfigFile = None,
     environment: Environment = None,
-    redis: Redis = None,
+    redis: Annotated[
+        str | None,
+        typer.Option(help="How clients reach the server, which tells what they need; default: the settings'."),
+    ] = None,
     user: Annotated[str, typer.Option(help="The user's name.")] = "sluicegate",
     *,
     for_sentinels: Annotated[
         bool, typer.Option("--for-sentinels", help="Print the line of the sentinels' own file.")
     ] = False,
 ) -> int:
-    """Print the line of an ACL file that allows what these settings need on the server, and no more."""
-    from sluicegate.database import least_acl, sentinel_acl, tags_for  # noqa: PLC0415 - as above
+    """Print the line of an ACL file that allows what these settings need on the server, and no more.
+
+    In it stands PASSWORD where the password belongs. Nothing is connected to.
+    """
+    from sluicegate.database import connect, least_acl, sentinel_acl, tags_for  # noqa: PLC0415 - as above
 
     if for_sentinels:
-        sys.stdout.write(sentinel_acl(user=user) + "\n")
+        _print_acl(sentinel_acl(user=user))
         return ALLOWED
     own = _settings(config, environment, redis).redis
     url = own.url.get_secret_value() if own.url is not None else ""
-    sys.stdout.write(least_acl(own.key_prefix, user=user, on_cluster=bool(tags_for(url)), url=url) + "\n")
+    if url.startswith("embedded:"):
+        found = "an embedded server, which no other user of the machine can reach"
+        raise InvalidInputError("redis.url", found, "a server that has users")
+    if url:
+        connect(url)  # so that what is wrong with it is told; nothing is sent
+    _print_acl(least_acl(own.key_prefix, user=user, on_cluster=bool(tags_for(url)), url=url))
     return ALLOWED
+
+
+def _print_acl(line: str) -> None:
+    """Print the line, and beside it, where it spoils no file, what is to be done with it."""
+    sys.stdout.write(line + "\n")
+    hint = (
+        "put the user's password in place of PASSWORD, or #, the password's SHA-256 in hexadecimal, in place of "
+        ">PASSWORD; then have the server read its file: ACL LOAD"
+    )
+    Console(stderr=True, soft_wrap=True).print(Text(hint))
 
 
 def _settings(config: str | None, environment: str | None, redis: str | None) -> Settings:

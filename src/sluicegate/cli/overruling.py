@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import time
@@ -12,10 +13,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from sluicegate.cli.asking import Json, Key, LimitName, PlanName, Redis, RulesFile, Url, rule_named
+from sluicegate.cli.asking import Json, Key, LimitName, PlanName, rule_named
 from sluicegate.cli.defaults import admin_token, direct_limiter, rules_here, where_to_ask
 from sluicegate.cli.exits import ALLOWED
 from sluicegate.cli.output import printable
+from sluicegate.cli.places import Where, placed
 from sluicegate.cli.remote import Service
 
 if TYPE_CHECKING:
@@ -60,127 +62,125 @@ class Source(Protocol):
         ...
 
 
-def ban(  # noqa: PLR0913 - the options of a command
+@placed()
+def ban(
     keys: Keys,
     seconds: Seconds = None,
     reason: Reason = "",
     limit: UnderLimit = None,
-    url: Url = None,
-    redis: Redis = None,
-    rules: RulesFile = None,
     plan: PlanName = "",
     *,
+    where: Where,
     as_json: Json = False,
 ) -> int:
     """Ban keys: they are denied whatever their rate, in every process that listens within a second."""
-    told = _source(url, redis, rules).ban(keys, seconds, reason, limit, plan)
+    told = _source(where).ban(keys, seconds, reason, limit, plan)
     return _shown(told, map(_ban_line, told["bans"]), as_json=as_json)
 
 
+@placed()
 def unban(
     keys: Keys,
     limit: UnderLimit = None,
-    url: Url = None,
-    redis: Redis = None,
-    rules: RulesFile = None,
     plan: PlanName = "",
     *,
+    where: Where,
     as_json: Json = False,
 ) -> int:
     """Lift the bans of keys: without --limit those under all limits and those under single ones."""
-    told = _source(url, redis, rules).lift(keys, limit, plan)
+    told = _source(where).lift(keys, limit, plan)
     return _shown(told, [f"lifted {told['lifted']}"], as_json=as_json)
 
 
-def bans(url: Url = None, redis: Redis = None, *, as_json: Json = False) -> int:
+@placed(rules=False)
+def bans(*, where: Where, as_json: Json = False) -> int:
     """List the bans that are in force, those that end first before the others."""
-    told = _source(url, redis, None).bans()
+    told = _source(where).bans()
     return _shown(told, map(_ban_line, told["bans"]), as_json=as_json)
 
 
-def override(  # noqa: PLR0913 - the options of a command
+@placed()
+def override(
     limit: LimitName,
     key: Key,
     rate: Rate,
     seconds: Seconds = None,
-    url: Url = None,
-    redis: Redis = None,
-    rules: RulesFile = None,
     plan: PlanName = "",
     *,
+    where: Where,
     as_json: Json = False,
 ) -> int:
     """Give a key another rate of a limit; what it has used is carried over."""
-    told = _source(url, redis, rules).override(limit, key, rate, seconds, plan)
+    told = _source(where).override(limit, key, rate, seconds, plan)
     return _shown(told, [_override_line(told)], as_json=as_json)
 
 
+@placed()
 def drop_override(
     limit: LimitName,
     key: Key,
-    url: Url = None,
-    redis: Redis = None,
-    rules: RulesFile = None,
     plan: PlanName = "",
     *,
+    where: Where,
     as_json: Json = False,
 ) -> int:
     """Have a key judged by the limit's own rate again."""
-    told = _source(url, redis, rules).drop(limit, key, plan)
+    told = _source(where).drop(limit, key, plan)
     return _shown(told, ["dropped" if told["dropped"] else "there was no override"], as_json=as_json)
 
 
-def overrides(url: Url = None, redis: Redis = None, *, as_json: Json = False) -> int:
+@placed(rules=False)
+def overrides(*, where: Where, as_json: Json = False) -> int:
     """List the overrides that are in force, those that end first before the others."""
-    told = _source(url, redis, None).overrides()
+    told = _source(where).overrides()
     return _shown(told, map(_override_line, told["overrides"]), as_json=as_json)
 
 
-def _source(url: str | None, redis: str | None, rules: str | None) -> Source:
-    service, redis = where_to_ask(url, redis)
-    return Service(service, admin_token) if redis is None else _Direct(redis, rules)
+def _source(where: Where) -> Source:
+    service, redis = where_to_ask(where)
+    return Service(service, functools.partial(admin_token, where)) if redis is None else _Direct(where, redis)
 
 
 class _Direct:
     """A limiter in this process, whose bans and overrides are in Redis."""
 
-    def __init__(self, redis: str, rules: str | None) -> None:
+    def __init__(self, where: Where, redis: str) -> None:
+        self._where = where
         self._redis = redis
-        self._rules = rules
 
     def ban(self, keys: list[str], seconds: float | None, reason: str, limit: str | None, plan: str) -> dict[str, Any]:
         named = None if limit is None else self._limit(limit, plan)
-        with direct_limiter(self._redis) as limiter:
+        with direct_limiter(self._where, self._redis) as limiter:
             banned = limiter.bans.add(keys, seconds=seconds, reason=reason, limit=named)
         return {"bans": [asdict(each) for each in banned]}
 
     def lift(self, keys: list[str], limit: str | None, plan: str) -> dict[str, Any]:
         named = None if limit is None else self._limit(limit, plan)
-        with direct_limiter(self._redis) as limiter:
+        with direct_limiter(self._where, self._redis) as limiter:
             return {"lifted": limiter.bans.lift(keys, limit=named)}
 
     def bans(self) -> dict[str, Any]:
-        with direct_limiter(self._redis) as limiter:
+        with direct_limiter(self._where, self._redis) as limiter:
             found = limiter.bans.in_force()
         return {"bans": [asdict(each) for each in found]}
 
     def override(self, limit: str, key: str, rate: str, seconds: float | None, plan: str) -> dict[str, Any]:
         named = self._limit(limit, plan)
-        with direct_limiter(self._redis) as limiter:
+        with direct_limiter(self._where, self._redis) as limiter:
             return asdict(limiter.overrides.set(named, key, rate, seconds=seconds))
 
     def drop(self, limit: str, key: str, plan: str) -> dict[str, Any]:
         named = self._limit(limit, plan)
-        with direct_limiter(self._redis) as limiter:
+        with direct_limiter(self._where, self._redis) as limiter:
             return {"dropped": limiter.overrides.drop(named, key)}
 
     def overrides(self) -> dict[str, Any]:
-        with direct_limiter(self._redis) as limiter:
+        with direct_limiter(self._where, self._redis) as limiter:
             found = limiter.overrides.in_force()
         return {"overrides": [asdict(each) for each in found]}
 
     def _limit(self, name: str, plan: str) -> Limit:
-        return rule_named(rules_here(self._rules), name, plan).limit
+        return rule_named(rules_here(self._where), name, plan).limit
 
 
 def _shown(told: dict[str, Any], lines: Iterable[str], *, as_json: bool) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError, URLError
@@ -102,8 +103,7 @@ class Service:
             raise AwayError(f"{self._url}: {detail}") from None
         except (URLError, OSError, HTTPException) as error:
             reason = getattr(error, "reason", None) or error
-            hint = "is the service running? Start it with: sluicegate serve --rules FILE"
-            raise AwayError(f"{self._url}: {reason}; {hint}") from None
+            raise AwayError(f"{self._url}: {reason}; {_hint_for(reason)}") from None
 
     def _parsed(self, content: bytes) -> dict[str, Any]:
         try:
@@ -113,6 +113,14 @@ class Service:
         if not isinstance(answer, dict):
             raise AwayError(f"{self._url}: what answers there is no Sluicegate service")
         return answer
+
+
+def _hint_for(reason: object) -> str:
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return "the service runs, but its certificate is not trusted: SSL_CERT_FILE=CA.pem names who vouches for it"
+    if isinstance(reason, ssl.SSLError):
+        return "what answers there speaks no HTTPS that this machine does; is it http://?"
+    return "is the service running? Start it with: sluicegate serve --rules FILE"
 
 
 def _if_said(cost: int | None) -> dict[str, int]:

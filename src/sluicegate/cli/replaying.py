@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from sluicegate.cli.defaults import rules_named
+from sluicegate.cli.defaults import rules_named, settings_of
 from sluicegate.cli.exits import ALLOWED
+from sluicegate.cli.places import ConfigFile, Environment, Where
 from sluicegate.replay import LOG_FORMATS, run_replay
 from sluicegate.utils import InvalidInputError, shape_of
 
@@ -24,6 +25,8 @@ def replay(
         list[str] | None,
         typer.Option("--columns", help="For JSON and CSV: what the log calls a thing, time=ts,path=url."),
     ] = None,
+    config: ConfigFile = None,
+    environment: Environment = None,
     html: Annotated[str | None, typer.Option(help="Write one page with a picture over time to this file.")] = None,
     *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -31,5 +34,7 @@ def replay(
     """Drive a web server's access log through rules, and say whom they would have denied."""
     if log_format is not None and log_format not in LOG_FORMATS:
         raise InvalidInputError("--format", shape_of(log_format), ", ".join(LOG_FORMATS))
-    run_replay(log, rules_named(rules), log_format=log_format, columns=columns or (), as_json=as_json, html=html)
+    if rules is None:
+        rules = rules_named(None, settings_of(Where(config=config, environment=environment)))
+    run_replay(log, rules, log_format=log_format, columns=columns or (), as_json=as_json, html=html)
     return ALLOWED

@@ -114,15 +114,19 @@ def _print_table(rules: Rules) -> None:
         )
     console = Console()
     console.print(table)
-    plans = f", {len(rules.plans)} plans" if rules.plans else ""
+    plans = f", {_counted(len(rules.plans), 'plan')}" if rules.plans else ""
     names = {rule.limit.name for rule in rules.all}
     rolled_out = f", {len(rules.rollouts)} being rolled out" if rules.rollouts else ""
-    console.print(Text.assemble(("valid", "bold green"), f": {len(names)} limits{plans}{rolled_out}"))
+    console.print(Text.assemble(("valid", "bold green"), f": {_counted(len(names), 'limit')}{plans}{rolled_out}"))
     meeting = largest_meeting(rules)
     if len(meeting.rules) > RULES_AT_ONCE_MAX:
         # The service names its limits and a replay takes one at a time, so the file is not wrong.
         note = f"{len(meeting.rules)} of them cover one request ({meeting.request}); the middleware takes at most "
         console.print(Text(f"{note}{RULES_AT_ONCE_MAX}", "yellow"), soft_wrap=True)
+
+
+def _counted(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"
 
 
 def _print_warnings(doubts: Sequence[Doubt]) -> None:

@@ -16,7 +16,8 @@ from rich.text import Text
 
 from sluicegate.cli.defaults import rules_named
 from sluicegate.cli.exits import ALLOWED
-from sluicegate.utils import ConfigurationError, InvalidInputError
+from sluicegate.cli.places import ConfigFile, Environment  # noqa: TC001 - typer reads the annotations
+from sluicegate.utils import ConfigurationError, InvalidInputError, checked_seconds
 
 if TYPE_CHECKING:
     from sluicegate.config import App, Settings
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["serve"]
 
 _SECRET_BYTES_MAX = 4096  # a file that is longer is some other file
+_WAIT_SECONDS_MAX = 600.0  # as the settings have it, in milliseconds
 _TRIES_MAX = 200  # a loop that a newcomer would not wait for is no demonstration
 
 
 def serve(  # noqa: PLR0913, PLR0917 - the options of a command
     rules: Annotated[str | None, typer.Option(help="The file of rules, YAML or TOML.")] = None,
-    config: Annotated[str | None, typer.Option(help="A file of settings, TOML or YAML.")] = None,
-    environment: Annotated[str | None, typer.Option("--env", help="development, test, staging or production.")] = None,
+    config: ConfigFile = None,
+    environment: Environment = None,
     host: Annotated[str | None, typer.Option(help="The address to listen on; default: this machine alone.")] = None,
     port: Annotated[int | None, typer.Option(help="The port; 0 takes a free one; default: 8000.")] = None,
     redis: Annotated[
@@ -54,8 +56,8 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command
         "host": host,
         "port": port,
         "secret": None if secret_file is None else _secret_in(secret_file),
-        "drain_delay_ms": _milliseconds(drain_delay),
-        "grace_ms": _milliseconds(grace),
+        "drain_delay_ms": _milliseconds(drain_delay, "--drain-delay"),
+        "grace_ms": _milliseconds(grace, "--grace"),
     }
     log_format = "json" if as_json else None
     said = {"rules": rules, "redis": {"url": redis}, "server": server, "monitoring": {"log_format": log_format}}
@@ -86,8 +88,10 @@ def _without_nothing(said: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in plain.items() if value is not None and value != {}}
 
 
-def _milliseconds(seconds: float | None) -> int | None:
-    return None if seconds is None else round(seconds * 1_000)
+def _milliseconds(seconds: float | None, option: str) -> int | None:
+    if seconds is None:
+        return None
+    return round(checked_seconds(seconds, option, at_least=0, at_most=_WAIT_SECONDS_MAX) * 1_000)
 
 
 def _whereabouts(settings: Settings) -> str:
@@ -156,6 +160,8 @@ class _JsonLines(logging.Formatter):
 
 
 def _secret_in(path: str) -> bytes:
+    if Path(path).exists() and not Path(path).is_file():  # a pipe would be waited for, maybe for ever
+        raise InvalidInputError(f"--secret-file {path!a}", "what is no regular file", "a file that can be read")
     try:
         with Path(path).open("rb") as file:
             secret = file.read(_SECRET_BYTES_MAX + 1).strip()

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from sluicegate.cli.exits import ALLOWED, REFUSED
 from sluicegate.cli.output import printable
+from sluicegate.cli.places import ConfigFile, Environment  # noqa: TC001 - typer reads the annotations
 from sluicegate.utils import ConfigurationError, InvalidInputError
 
 if TYPE_CHECKING:
@@ -22,13 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "init", "schema", "show"]
 
-ConfigFile = Annotated[
-    str | None, typer.Option("--config", help="The file of settings, TOML or YAML; default: SLUICEGATE_CONFIG.")
-]
-Environment = Annotated[
-    str | None,
-    typer.Option("--env", help="development, test, staging or production; default: SLUICEGATE_ENV, or development."),
-]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

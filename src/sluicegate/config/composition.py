@@ -14,8 +14,8 @@ from sluicegate.config.named_files import check_files
 from sluicegate.config.risks import risks_of
 from sluicegate.config.switching import features_of
 from sluicegate.database import Access, Credentials, FilePassword, Keyspace, Password, Tls, connect, tags_for
-from sluicegate.monitoring import Logger, StandardLogger, StructlogLogger
-from sluicegate.ratelimit import Batching, BlockingLimiter, Limiter, RedisStore
+from sluicegate.monitoring import Logger, StandardLogger, structlog_logger
+from sluicegate.ratelimit import Batching, BlockingLimiter, DenialLog, Limiter, RedisStore
 from sluicegate.utils import ConfigurationError, InvalidInputError, SystemClock
 
 if TYPE_CHECKING:
@@ -57,7 +57,10 @@ class App:
         Raises:
             ConfigurationError: The servers can never be used as they are.
         """
+        usual = risks_of(type(self.settings).model_construct())  # what the environment does by itself is no news
         for risk in risks_of(self.settings):
+            if risk in usual:
+                continue
             self.logger.warning("settings.risk", name=risk.name, setting=risk.where, found=risk.found, mend=risk.mend)
         return await self.limiter.start()
 
@@ -130,14 +133,14 @@ def logger_of(settings: Settings) -> Logger:
     Raises:
         ConfigurationError: Its package is not installed.
     """
-    if settings.monitoring.logger == "standard":
+    monitoring = settings.monitoring
+    if monitoring.logger == "standard":
         return StandardLogger()
     try:
-        import structlog  # noqa: PLC0415 - needs the extra
+        return structlog_logger(level=monitoring.log_level, as_json=monitoring.log_format == "json")
     except ImportError:
         problem = InvalidInputError("monitoring.logger", "no package structlog", "pip install 'sluicegate[structlog]'")
         raise ConfigurationError([problem]) from None
-    return StructlogLogger(structlog.get_logger())
 
 
 def client_of(settings: Settings) -> RedisClient | None:
@@ -194,6 +197,8 @@ def _limiter_of(
         lease_keys_max=settings.leases.keys_max,
     )
     limiter.switch(features_of(settings))
+    if settings.monitoring.log_level == "debug":
+        limiter.engine.on_denied = DenialLog(logger, clock, with_keys=settings.monitoring.log_keys)
     return limiter
 
 

@@ -1,10 +1,10 @@
 """The only place that speaks to Redis: clients, scripts, names and the gathering of calls into batches."""
 
 from sluicegate.database.access import Access
-from sluicegate.database.acl import least_acl, sentinel_acl
+from sluicegate.database.acl import least_acl, needed_calls, needless_calls, sentinel_acl
 from sluicegate.database.addresses import Address, address_of
 from sluicegate.database.batcher import BATCH_MAX, IN_FLIGHT_MAX, QUEUE_MAX, Batcher
-from sluicegate.database.client import Argument, DividedSlot, Identity, RedisClient, ScriptCall
+from sluicegate.database.client import Argument, Ask, DividedSlot, Identity, RedisClient, ScriptCall
 from sluicegate.database.credentials import Credentials, FilePassword, Password, Tls
 from sluicegate.database.keyspace import Keyspace
 from sluicegate.database.scripts import Script, load_bundle
@@ -16,6 +16,7 @@ __all__ = [
     "Access",
     "Address",
     "Argument",
+    "Ask",
     "Batcher",
     "Credentials",
     "DividedSlot",
@@ -31,6 +32,8 @@ __all__ = [
     "connect",
     "least_acl",
     "load_bundle",
+    "needed_calls",
+    "needless_calls",
     "sentinel_acl",
     "tags_for",
 ]

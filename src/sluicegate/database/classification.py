@@ -85,7 +85,7 @@ def classified(error: BaseException, operation: str, *, sent: bool) -> StoreErro
         operation: What was being done.
         sent: Whether bytes had left, so that a lost answer leaves the outcome unknown.
     """
-    reason = f"{type(error).__name__}: {error}".splitlines()[0][:REASON_LENGTH_MAX]
+    reason = _bounded(f"{type(error).__name__}: {error}".splitlines()[0])
     by_code = _BY_CODE.get(code_of(error))
     if by_code is not None:
         return by_code(operation, reason)
@@ -101,6 +101,14 @@ def classified(error: BaseException, operation: str, *, sent: bool) -> StoreErro
         return OutcomeUnknownError(operation, reason)
     unsent = StoreAuthenticationError if _is_refused_handshake(error) else StoreUnavailableError
     return unsent(operation, reason)
+
+
+def _bounded(text: str) -> str:
+    """Return *text*, or as many whole words of it as there is room for."""
+    if len(text) <= REASON_LENGTH_MAX:
+        return text
+    kept, space, _ = text[: REASON_LENGTH_MAX - 1].rpartition(" ")
+    return f"{kept if space else text[: REASON_LENGTH_MAX - 2]} …"
 
 
 def _is_refused_handshake(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from sluicegate.database.scripts import Script
 
-__all__ = ["Argument", "DividedSlot", "Identity", "RedisClient", "ScriptCall"]
+__all__ = ["Argument", "Ask", "DividedSlot", "Identity", "RedisClient", "ScriptCall"]
 
 Argument = bytes | str | int
 
@@ -55,6 +55,18 @@ class ScriptCall:
 @dataclass(frozen=True, slots=True)
 class DividedSlot:
     """Stands for the reply to a divisible call whose keys lie on two servers: nothing was done; in parts it can be."""
+
+
+class Ask(Protocol):
+    """Sends one command to one server and returns its reply; see `RedisClient.execute`.
+
+    A client of several servers may have a method ``each_master()``, which returns one for each of the masters, by
+    address; then the doctor looks at all of them.
+    """
+
+    async def __call__(self, *command: Argument, deadline_us: int = ...) -> Any:  # noqa: ANN401 - whatever it replies
+        """Send it."""
+        ...
 
 
 class RedisClient(Protocol):

@@ -64,9 +64,12 @@ class FilePassword:
 
         Raises:
             OSError: The file cannot be read.
-            ValueError: It is no text, empty or too long.
+            ValueError: It is no text, empty or too long, or no regular file.
         """
-        with Path(self.path).open("rb") as file:
+        path = Path(self.path)
+        if path.exists() and not path.is_file():  # a pipe would be waited for, maybe for ever
+            raise ValueError("a file of a password is none")
+        with path.open("rb") as file:
             content = file.read(PASSWORD_BYTES_MAX + 1)
         password = content.decode().partition("\n")[0].strip()
         if not password or len(content) > PASSWORD_BYTES_MAX:

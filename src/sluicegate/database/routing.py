@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sluicegate.database.addresses import Endpoint
-    from sluicegate.database.client import Argument, Identity
+    from sluicegate.database.client import Argument, Ask, Identity
     from sluicegate.database.scripts import Script
 
 __all__ = ["Directory", "RoutedClient"]
@@ -161,6 +161,10 @@ class RoutedClient:
         """Return the addresses of the masters that are known, without credentials."""
         return tuple(node.address for node in self._directory.masters()) or self._directory.named()
 
+    def each_master(self) -> dict[str, Ask]:
+        """Return, for each master that is known, by its address, what sends commands to it alone."""
+        return {node.address: _asker(node) for node in self._directory.masters()}
+
     async def identity(self) -> tuple[Identity, ...]:
         """Return which history each master tells."""
         await self._directory.node_for(None)
@@ -286,3 +290,10 @@ class RoutedClient:
                 return await self._directory.node_for(key)
         except TimeoutError:
             raise StoreUnavailableError(call.operation, call.lateness) from None
+
+
+def _asker(node: Node) -> Ask:
+    async def ask(*command: Argument, deadline_us: int = COMMAND_DEADLINE_US) -> Any:  # noqa: ANN401 - a reply
+        return await node.execute(Call.of(str(command[0]), deadline_us), command)
+
+    return ask

@@ -11,19 +11,17 @@ async def hello(limiter: FromDishka[RequestLimiter]) -> ...
 from __future__ import annotations
 
 from collections.abc import AsyncIterator  # noqa: TC003 - dishka reads the annotations
-from typing import TYPE_CHECKING
 
 from dishka import Provider, Scope
 
 from sluicegate.config import App, Settings
 from sluicegate.config import open as open_app
+from sluicegate.database import RedisClient
 from sluicegate.integrations.headers import limit_headers
 from sluicegate.monitoring import Logger
 from sluicegate.ratelimit import Decision, Limit, Limiter
+from sluicegate.ratelimit.rules import LiveRules
 from sluicegate.utils import Clock
-
-if TYPE_CHECKING:
-    from sluicegate.database import RedisClient
 
 __all__ = ["RequestLimiter", "sluicegate_provider"]
 
@@ -65,6 +63,9 @@ def sluicegate_provider(
     """Return a provider of `App`, `Settings`, `Clock`, `Logger` and `Limiter` for the application's scope, and of
     `RequestLimiter` for each request's; closing the container closes them.
 
+    Where the settings name rules there are `LiveRules`, too, and where state is on a server its `RedisClient`.
+    What there is not is not provided, so a container whose parts need it is refused when it is made.
+
     Args:
         settings: What to build.
         clock: Another clock than the machine's.
@@ -83,6 +84,10 @@ def sluicegate_provider(
     provider.provide(_logger_of, provides=Logger)
     provider.provide(_limiter_of, provides=Limiter)
     provider.provide(RequestLimiter, scope=Scope.REQUEST)
+    if settings.rules is not None:
+        provider.provide(_rules_of, provides=LiveRules)
+    if client is not None or settings.redis.url is not None:
+        provider.provide(_client_of, provides=RedisClient)
     return provider
 
 
@@ -100,3 +105,13 @@ def _logger_of(app: App) -> Logger:
 
 def _limiter_of(app: App) -> Limiter:
     return app.limiter
+
+
+def _rules_of(app: App) -> LiveRules:
+    assert app.rules is not None
+    return app.rules
+
+
+def _client_of(app: App) -> RedisClient:
+    assert app.client is not None
+    return app.client

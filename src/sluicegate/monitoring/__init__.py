@@ -2,5 +2,6 @@
 
 from sluicegate.monitoring.instruments import Counters
 from sluicegate.monitoring.logger import Logger, NullLogger, StandardLogger, StructlogLogger
+from sluicegate.monitoring.structlog_lines import structlog_logger
 
-__all__ = ["Counters", "Logger", "NullLogger", "StandardLogger", "StructlogLogger"]
+__all__ = ["Counters", "Logger", "NullLogger", "StandardLogger", "StructlogLogger", "structlog_logger"]

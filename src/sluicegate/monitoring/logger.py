@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-__all__ = ["Logger", "NullLogger", "StandardLogger", "StructlogLogger"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Logger", "NullLogger", "StandardLogger", "StructlogLogger", "line_of"]
 
 FIELD_LENGTH_MAX = 256  # a field may carry what a client sent
 
@@ -100,8 +103,7 @@ class StandardLogger:
     def _log(self, level: int, event: str, fields: dict[str, object]) -> None:
         if self._logger.isEnabledFor(level):
             all_fields = {**self._fields, **fields}
-            line = " ".join([event, *(f"{name}={_shown(value)}" for name, value in all_fields.items())])
-            self._logger.log(level, "%s", line, extra={"event": event, "fields": all_fields})
+            self._logger.log(level, "%s", line_of(event, all_fields), extra={"event": event, "fields": all_fields})
 
 
 class StructlogLogger:
@@ -135,6 +137,11 @@ class StructlogLogger:
     def bind(self, **fields: object) -> StructlogLogger:
         """Return a logger that adds *fields* to every event."""
         return StructlogLogger(self._logger.bind(**fields))
+
+
+def line_of(event: str, fields: Mapping[str, object]) -> str:
+    """Return an event as one line of text, in which nothing that a client sent can look like another line."""
+    return " ".join([event, *(f"{name}={_shown(value)}" for name, value in fields.items())])
 
 
 def _shown(value: object) -> str:

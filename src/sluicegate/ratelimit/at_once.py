@@ -68,8 +68,8 @@ def _long_way(engine: Engine, store: InstantStore) -> Acquire:
             return engine.acquired(Request(ACQUIRE, ((limit, checked_key(key), cost),)), error)
         if decision is not None:
             row(limit.name)[SHADOW_DENIED if limit.shadow and decision[10] else decision[0]] += 1
-            if limit.ban is not None and not decision[0]:
-                ruling.denied(limit, decision[2])
+            if not decision[0] and (limit.ban is not None or engine.on_denied is not None):
+                engine.denied(decision)
             return decision
         if limit.plan.holds:
             raise not_acquirable(limit)
@@ -140,7 +140,7 @@ class _Known:
         self.by_shard: tuple[dict[Plan, Entry], ...] = tuple({} for _ in store.shards)
         self._store = store
         self._counters = engine.counters
-        self._denied = engine.ruling.denied
+        self._engine = engine
         self.by_key = engine.ruling.by_key
         self._anything = anything
         self._starts = [store.numbering() for _ in store.shards]
@@ -173,13 +173,14 @@ class _Known:
         if limit.shadow:
             return self.first(limit, key, cost)
         self._counters.row(plan.name)[DENIED] += 1
-        if limit.ban is not None:
-            self._denied(limit, key)
-        return _decision_of(Decision, (
+        decision = _decision_of(Decision, (
             False, limit, key, cost, (capacity_us - ahead_us) // interval_us,
             NEVER_US if cost_us > capacity_us else reset_after_us - capacity_us, ahead_us,
             now_us, "memory", False, False, self._store.next_serial(),
         ))  # fmt: skip
+        if limit.ban is not None or self._engine.on_denied is not None:
+            self._engine.denied(decision)
+        return decision
 
     def _new(self, limit: Limit, key: str, cost: int, cost_us: int) -> Decision | None:
         """Decide for a key that is new, if it is, and if it is granted what it asks for."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from sluicegate.monitoring import Logger
     from sluicegate.ratelimit.background import Ask
+    from sluicegate.ratelimit.engine import Engine
     from sluicegate.ratelimit.features import Features
     from sluicegate.ratelimit.holds import Hold
     from sluicegate.ratelimit.limit import Limit
@@ -198,6 +199,11 @@ class BlockingLimiter:
     def features(self) -> Features:
         """Which features are on."""
         return self._limiter.features
+
+    @property
+    def engine(self) -> Engine:
+        """What checks, asks and answers; see `Limiter`."""
+        return self._engine
 
     def statistics(self) -> Statistics:
         """Return what was decided so far in this process."""

@@ -60,6 +60,8 @@ class Engine:
         acquire_here: Checks an acquire of (limit, key, cost) and decides it here, or returns the request to ask there.
         place: Where the state of a limit and key lies, where the store cannot decide everything together.
         ruling: The bans and overrides that are in force.
+        watch: Tells the log when the store is lost and when it is back.
+        on_denied: Told of each denial, where somebody wants to know; ``None`` costs nothing but on denials.
     """
 
     def __init__(
@@ -80,12 +82,13 @@ class Engine:
         self.features = Features()
         self.denials = DenyCache(clock, longest_us=deny_cache_us)
         self.ruling = Ruling(store, clock, logger)
+        self.on_denied: Callable[[Decision], None] | None = None
         self._overruled = self.ruling.by_key  # one look-up nearer
         self.ask_there = _never_asked if store.at_once else store.ask
         self.leases = LeaseBook(clock, self.sleep, self.ask_there, self.give_back, leases_max=lease_keys_max)
         self.leases.renewals.post = _post
         self._spend = self.leases.spend  # one look-up nearer
-        self._watch = StoreWatch(logger, clock, store.source)
+        self.watch = StoreWatch(logger, clock, store.source)
         self.place: Callable[[Limit, str], int] | None = getattr(store, "place", None)
         self._source = store.source
         self._row = self.counters.row
@@ -125,8 +128,8 @@ class Engine:
         row = self._row(limit.name)
         row[decision[0]] += 1
         row[column] += 1
-        if limit.ban is not None and column == CACHED:
-            self.ruling.denied(limit, key)
+        if column == CACHED and (limit.ban is not None or self.on_denied is not None):
+            self.denied(decision)
         return decision
 
     def answer_here(self, request: Request) -> Reply | StoreError | None:
@@ -178,8 +181,8 @@ class Engine:
         """Do what `decided` does for the one member of an acquire, in as few steps as there are."""
         if isinstance(outcome, StoreError):
             return self.counted(self.fallen_back(request, outcome))[0]
-        if self._watch.lost:
-            self._watch.answered()
+        if self.watch.lost:
+            self.watch.answered()
         limit, key, cost = request[1][0]
         now_us, serial, (granted, remaining, retry_after_us, reset_after_us), sent_us = outcome
         allowed, shadow_denied = granted > 0, False
@@ -192,8 +195,8 @@ class Engine:
         ))  # fmt: skip
         if not allowed or limit.plan.lease_us or self.denials.denials:
             self._note(decision, sent_us)
-            if not allowed and limit.ban is not None:
-                self.ruling.denied(limit, key)
+            if not allowed:
+                self.denied(decision)
         return decision
 
     async def decisions(self, request: Request) -> tuple[Decision, ...]:
@@ -237,8 +240,8 @@ class Engine:
 
     def answered(self, request: Request, reply: Reply) -> tuple[Decision, ...]:
         """Make decisions of a reply, one for each member."""
-        if self._watch.lost:
-            self._watch.answered()
+        if self.watch.lost:
+            self.watch.answered()
         answers = reply.answers
         members = request.members
         decisions = tuple(
@@ -255,11 +258,11 @@ class Engine:
 
     def fallen_back(self, request: Request, error: StoreError) -> tuple[Decision, ...]:
         """Make the decisions that answer in the store's place, as each limit says."""
-        self._watch.failed(error)
+        self.watch.failed(error)
         now_us = self.clock.now_us()
         decisions = []
         for limit, key, cost in request.members:
-            self._watch.fell_back(limit)
+            self.watch.fell_back(limit)
             allowed = limit.shadow or limit.on_failure == "open"
             wait_us = 0 if allowed else UNKNOWN_US
             decisions.append(
@@ -281,7 +284,17 @@ class Engine:
             counts = decision.limit.ban is not None and not decision.degraded and decision.source != BANNED
             if counts and decision.retry_after_us:
                 self.ruling.denied(decision.limit, decision.key)
+            if decision.retry_after_us and self.on_denied is not None:
+                self.on_denied(decision)
         return decisions
+
+    def denied(self, decision: Decision) -> None:
+        """Count a denial against its key, where the limit bans, and tell of it."""
+        limit = decision[1]
+        if limit.ban is not None:
+            self.ruling.denied(limit, decision[2])
+        if self.on_denied is not None:
+            self.on_denied(decision)
 
     def peek_here(self, request: Request) -> Decision | Request:
         """Return what a ban or a lease says to a peek; or what is to be asked of the store."""

@@ -52,16 +52,13 @@ def engine_of(
 async def started(engine: Engine) -> bool:
     """Get the store ready, and know what the fleet was told; see `Limiter.start`."""
     engine.check_open()
-    source = engine.store.source
     try:
         await engine.store.start()
     except StoreError as error:
-        engine.logger.warning(
-            "store.away", source=source, error=str(error), until="then each limit's on_failure answers"
-        )
+        engine.watch.away(error)
         return False
     await engine.ruling.changes.start()
-    engine.logger.info("limiter.started", source=source)
+    engine.watch.there()
     return True
 
 

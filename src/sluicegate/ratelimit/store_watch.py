@@ -27,6 +27,7 @@ class StoreWatch:
     """
 
     __slots__ = (
+        "_away",
         "_clock",
         "_corrupt_until_us",
         "_logger",
@@ -43,8 +44,20 @@ class StoreWatch:
         self._source = source
         self._quiet_until_us = self._corrupt_until_us = clock.monotonic_us()
         self._names: set[str] = set()
-        self._told = False
+        self._told = self._away = False
         self.lost = False
+
+    def away(self, error: StoreError) -> None:
+        """Note that the store could not be reached at the start; tell so once, however often it is tried."""
+        if not self._away:
+            self._away = True
+            told = "then each limit's on_failure answers"
+            self._logger.warning("store.away", source=self._source, error=str(error), until=told)
+
+    def there(self) -> None:
+        """Note that the store was reached at the start."""
+        self._away = False
+        self._logger.info("limiter.started", source=self._source)
 
     def failed(self, error: StoreError) -> None:
         """Note that the store gave no usable answer; a key that cannot be read is not a lost store.
@@ -65,7 +78,7 @@ class StoreWatch:
 
     def answered(self) -> None:
         """Note that the store answers again."""
-        self.lost = False
+        self.lost = self._away = False
         if self._told:
             self._told = False
             self._logger.info("store.back", source=self._source)

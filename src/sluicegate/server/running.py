@@ -38,7 +38,7 @@ SECRET_BYTES = 32
 _BACKLOG = 2048  # connections that wait to be accepted; what the kernel grants may be less
 _CONNECTIONS_MAX = 10_000  # open at once; each takes some 50 KB, and who opens more is no client
 _NAMES_SHOWN_MAX = 20  # a line of them; GET /v1/limits has all
-_RETRY_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)  # then the last one again: a line in the log each
+_RETRY_SECONDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)  # then the last one again, for as long as it takes
 
 
 def serve(

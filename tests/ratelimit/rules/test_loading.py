@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date, datetime
 from typing import TYPE_CHECKING
 
@@ -290,15 +291,19 @@ def test_a_file_that_is_none(content: str | bytes, found: str) -> None:
         ("version = " + "[" * 100_000, "found values nested too deeply"),
         ("a." * 100_000 + "b = 1", "rules.yaml:1: found 100,000 dots; accepted: at most 64 dots in a line"),
         ("version = " + "[" * 20 + "]" * 20, "found more than 16 levels"),
-        ("version = 1\n[limits.'x.y']\nrate = '1/s'\nkey = 'usr'\n", "rules.yaml:4: limits.x.y.key: found 'usr'"),
+        ("version = 1\n[limits.'x.y']\nrate = '1/s'\nkey = 'usr'\n", "rules.yaml:4:1: limits.x.y.key: found 'usr'"),
         (
             "version = 1\n[limits.a]\nrate = '1/s'\nkey = 'user'\nmatch = {path = 'x'}\n",
-            "rules.yaml:5: limits.a.match.path",
+            "rules.yaml:5:1: limits.a.match.path",
         ),
+        ("version = 1\n[limits.a]\n  rate = '1/s'\n\tkey = 'usr'\n", "rules.yaml:4:2: limits.a.key: found 'usr'"),
+        ("version = 1\n[limits]\n[ limits.a ]\nkey = 'user'\n", "rules.yaml:3:3: limits.a"),
+        ("version = 1\nlimits.a.rate = '1/s'\n limits.a.key = 'usr'\n", "rules.yaml:3:2: limits.a.key: found 'usr'"),
+        ("version = 1\nlimits = {a = {rate = '1/s', key = 'usr'}}\n", "rules.yaml:2:1: limits.a.key: found 'usr'"),
     ],
 )
 def test_toml_problems(content: str, found: str) -> None:
-    """A problem in TOML is named with the line of its key, or of the nearest table."""
+    """A problem in TOML is named with the place of its key, or of the nearest key or table before it."""
     (problem,) = problems_of(content, "toml")
     assert found in problem
 
@@ -314,7 +319,7 @@ def test_two_spellings_of_one_name_are_one_name(notation: str) -> None:
         ),
     }[notation]
     (problem,) = problems_of(content, notation)
-    places = {"yaml": ("rules.yaml:4:3", "line 3"), "toml": ("rules.yaml:5", "line 2")}[notation]
+    places = {"yaml": ("rules.yaml:4:3", "line 3"), "toml": ("rules.yaml:5:2", "line 2")}[notation]
     assert problem.startswith(f"{places[0]}: limits.caf")
     assert f"found it again, after {places[1]}; accepted: each name once" in problem
 
@@ -345,6 +350,13 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, name: str, found: str) -> No
     with pytest.raises(ConfigurationError, match="accepted: a readable file of rules") as caught:
         load_rules(tmp_path / name)
     assert found in str(caught.value)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    """One that nobody ever writes to would keep a service from starting for ever."""
+    os.mkfifo(tmp_path / "rules.yaml")
+    with pytest.raises(ConfigurationError, match="found a pipe, socket or device; accepted: a readable file"):
+        load_rules(tmp_path / "rules.yaml")
 
 
 def test_a_notation_that_nobody_knows() -> None:

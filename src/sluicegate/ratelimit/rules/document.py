@@ -1,8 +1,8 @@
 """A file of settings as a tree that remembers where each thing stands, whatever notation it is in.
 
 YAML is read by the safe loader and without aliases, so a small file stays a small tree. TOML's reader
-tells no places; the lines of its keys are looked up in the text, which is exact for ordinary files
-and falls back to the nearest table for inline ones.
+tells no places; those of its keys are looked up in the text, which is exact for ordinary files
+and falls back to the nearest key or table for inline ones.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def read_toml(text: str, source: str) -> Node:
         raise _refusal(place.within(source), message, "a TOML document") from None
     except (RecursionError, ValueError):
         raise _refusal(source, "values nested too deeply or numbers too long", "a TOML document") from None
-    return _node_of_toml(document, (), _toml_lines(text), source)
+    return _node_of_toml(document, (), _toml_places(text), source)
 
 
 def _refusal(where: str, found: str, accepted: str) -> ConfigurationError:
@@ -166,24 +166,24 @@ def _node_of_yaml(node: Any, loader: Any) -> Node:  # noqa: ANN401 - PyYAML's ow
         return Node(place=place, value=node.value)
 
 
-def _node_of_toml(value: object, path: tuple[str, ...], lines: dict[tuple[str, ...], int], source: str) -> Node:
+def _node_of_toml(value: object, path: tuple[str, ...], places: dict[tuple[str, ...], Place], source: str) -> Node:
     known = path
-    while known and known not in lines:
+    while known and known not in places:
         known = known[:-1]
-    place = Place(lines.get(known, 1))
+    place = places.get(known, Place(1))
     if len(path) > DEPTH_MAX:
         raise _refusal(place.within(source), f"more than {DEPTH_MAX} levels", "a file of rules")
     if isinstance(value, dict):
-        nodes = [(name, _node_of_toml(item, (*path, name), lines, source)) for name, item in value.items()]
+        nodes = [(name, _node_of_toml(item, (*path, name), places, source)) for name, item in value.items()]
         return Node(place=place, entries=tuple(Entry(name, node.place, node) for name, node in nodes))
     if isinstance(value, list):
-        return Node(place=place, items=tuple(_node_of_toml(item, (*path, ""), lines, source) for item in value))
+        return Node(place=place, items=tuple(_node_of_toml(item, (*path, ""), places, source) for item in value))
     return Node(place=place, value=value)
 
 
-def _toml_lines(text: str) -> dict[tuple[str, ...], int]:
-    """Find the line of each table and key that stands at the beginning of a line."""
-    lines: dict[tuple[str, ...], int] = {}
+def _toml_places(text: str) -> dict[tuple[str, ...], Place]:
+    """Find where each table and key stands, if its line begins with it."""
+    places: dict[tuple[str, ...], Place] = {}
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
         key, is_assigned, _ = line.partition("=")
@@ -191,9 +191,10 @@ def _toml_lines(text: str) -> dict[tuple[str, ...], int]:
             path = table = _toml_path(line)
         else:
             path = (*table, *_toml_path(f"{key}= 0")) if is_assigned else ()
+        place = Place(number, len(line) - len(line.lstrip(" \t[")) + 1)
         for length in range(1, len(path) + 1):
-            lines.setdefault(path[:length], number)
-    return lines
+            places.setdefault(path[:length], place)
+    return places
 
 
 def _toml_path(line: str) -> tuple[str, ...]:

@@ -71,6 +71,8 @@ def _loaded(path: str | Path, fallback: Fallback) -> tuple[Rules, Callable[[], t
     if path.suffix.lower() not in _READERS:
         raise ConfigurationError([InvalidInputError(source, f"the suffix {shape_of(path.suffix)}", _FILE_ACCEPTED)])
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe would be waited for, maybe for ever
+            raise ConfigurationError([InvalidInputError(source, "a pipe, socket or device", _FILE_ACCEPTED)])
         with path.open("rb") as file:
             content = file.read(RULES_FILE_BYTES_MAX + 1)
     except (OSError, ValueError) as error:

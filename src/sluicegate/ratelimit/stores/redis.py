@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from sluicegate.ratelimit.stores.wire import Outcome
     from sluicegate.utils import Clock
 
-__all__ = ["DEADLINE_US", "Batching", "RedisStore", "decide_script"]
+__all__ = ["DEADLINE_US", "Batching", "RedisStore", "allowed_script", "decide_script"]
 
 START_DEADLINE_US = 1_000_000  # nobody waits for a decision yet
 SPREAD = 4  # script calls' worth of work in a batch that is parted among hash tags: it keeps several servers busy
@@ -49,6 +49,11 @@ DEADLINE_US = 50_000  # a limiter stands before every request: later than this t
 def decide_script() -> Script:
     """Return the script that decides, verified against its manifest."""
     return load_bundle("decide", resources.files("sluicegate.ratelimit"), "stores/script/manifest.json")
+
+
+def allowed_script() -> Script:
+    """Return the script that says what its user may not do, verified against its manifest."""
+    return load_bundle("allowed", resources.files("sluicegate.ratelimit"), "stores/script/allowed.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
