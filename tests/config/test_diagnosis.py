@@ -38,12 +38,23 @@ def server() -> Iterator[RedisServer]:
         yield server
 
 
-async def found_at(url: str, **redis_settings: Any) -> dict[str, Finding]:
-    """Return the findings of a process with these settings, by name; none shows the password."""
+async def found_at(url: str, *, gone: Path | None = None, **redis_settings: Any) -> dict[str, Finding]:
+    """Return the findings of a process with these settings, by name; none shows the password.
+
+    Args:
+        url: Where the server is.
+        gone: A file that is there when the settings are read, and not any more when it is needed.
+        redis_settings: What else they say of it.
+    """
+    if gone is not None:
+        gone.write_text("there", "utf-8")
     settings = load_settings(
         "test", redis={"url": url, **redis_settings}, pool={"deadline_ms": 2_000, "connect_timeout_ms": 1_000}
     )
-    findings = await diagnose(parts(settings, logger=NullLogger()))
+    app = parts(settings, logger=NullLogger())
+    if gone is not None:
+        gone.unlink()
+    findings = await diagnose(app)
     assert CANARY not in str(findings)
     return {finding.name: finding for finding in findings}
 
@@ -154,7 +165,7 @@ async def test_each_fault_has_what_mends_it(server: RedisServer, tmp_path: Path,
         server.command("CONFIG", "SET", "requirepass", "right")
         more = {"password": CANARY} if fault.startswith("wrong") else {}
     if fault == "missing file":
-        more = {"password_file": tmp_path / "none"}
+        more = {"password_file": tmp_path / "none", "gone": tmp_path / "none"}
     url = {
         "no such name": "redis://no-such-host.invalid:6379",
         "nobody there": f"redis://127.0.0.1:{free_port()}",
@@ -191,7 +202,7 @@ async def test_each_fault_of_a_certificate_has_what_mends_it(tmp_path: Path, fau
         "no certificate of ours": {"tls_ca_file": own.ca},
         "junk": {"tls_ca_file": tmp_path / "junk"},
         "key of another": {"tls_ca_file": own.ca, **ours, "tls_key_file": other.key},
-        "missing": {"tls_ca_file": tmp_path / "missing"},
+        "missing": {"tls_ca_file": tmp_path / "missing", "gone": tmp_path / "missing"},
         "plain": {},
     }[fault]
     port = free_port()
