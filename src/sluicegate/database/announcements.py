@@ -91,8 +91,10 @@ class Announcements:
                     return
                 await connection.send_command("SUBSCRIBE", *SENTINEL_CHANNELS)
                 while True:
-                    told = await connection.read_response(timeout=math.inf, push_request=True)
-                    self._hear(told)
+                    # redis-py would end it with TLS's farewell, for which nobody waits here.
+                    self._hear(
+                        await connection.read_response(timeout=math.inf, push_request=True, disconnect_on_error=False)
+                    )
             except (TimeoutError, OSError):
                 pass
             except RedisError as error:
