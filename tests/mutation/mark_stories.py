@@ -67,6 +67,9 @@ def states_of_any_rule(asking: Any) -> None:
                 changed = marking[new].changed_from(plain[old])
                 asking.ask([Request(ACQUIRE, ((changed, f"k{number}", 0),))])
                 asking.ask([Request(ACQUIRE, ((changed, f"k{number}", 1),))])
+            for raw in (b"\3" + b"\1" * 40, b"junk"):
+                asking.calls.command("SET", asking.keyspace.name(writer.plan.prefix, "odd"), raw, "PX", LONG_MS)
+                asking.ask([Request(ACQUIRE, ((marking[1].changed_from(plain[0]), "odd", 1),))])
             for number, limit in enumerate(marking):
                 asking.ask([Request(ACQUIRE, ((writer, f"ahead{number}", 3),))])
                 asking.now_us -= 10 * SECOND_US  # what lies ahead is brought back, and nothing taken

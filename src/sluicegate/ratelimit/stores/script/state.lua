@@ -201,6 +201,7 @@ local function state_functions()
   -- What a rule makes of a record of another rule: it is carried over rate by rate. Back to the rule from which it
   -- came it is kept: who alternates with another gains nothing.
   local function state_carried(record, rule)
+    if record.status or record.unreadable then return record end -- of no rule that is known here
     if not record.marked and record.tag and record.tag ~= rule.was.tag then return record end
     local old = record.marked and state_rule(record.marked, record.tag, rule) or state_rule(rule.was, rule.was.tag, rule)
     local way = record.marked and record.before == rule.tag % HALF and KEEP or rule.carry
