@@ -27,7 +27,7 @@ RULES = {
     "calendar_quota": ("6/day", "9/day"),
 }
 RATES = {
-    "gcra": ("7 per 3 seconds", "9 per 7 seconds; 4 per 2 seconds", "5 per 2 seconds; 30 per 9 seconds", "6/second"),
+    "gcra": ("7 per 3 seconds", "9 per 7 seconds; 4 per 2 seconds", "5 per 2 seconds; 30 per 9 seconds", "4/second"),
     "fixed_window": ("2000000 per 3 seconds", "9 per 7 seconds; 4 per 2 seconds", "5 per 2 seconds; 30 per 9 seconds"),
     "sliding_window_counter": (
         "9000000 per 3 seconds",
