@@ -46,7 +46,7 @@ exactness: .venv/dev.stamp  ## Let eight processes hammer one key, twenty times 
 	EXACTNESS_RUNS=$(or $(RUNS),20) $(BIN)/python -m pytest -q -s tests/processes --timeout 3600
 
 .PHONY: mutation
-mutation: .venv/dev.stamp  ## Judge each mutant of the twins and of the script and write docs/mutation.md (a quarter of an hour).
+mutation: .venv/dev.stamp  ## Judge each mutant of the twins and of the script and write docs/mutation.md (ten minutes).
 	@tools/need_redis.sh
 	$(BIN)/python -m tests.mutation
 

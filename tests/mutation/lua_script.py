@@ -75,11 +75,18 @@ class LuaScript:
         self._connection.send([("SCRIPT", "LOAD", joined(sources))])
         try:
             sha1 = self._connection.read()
-            return not isinstance(sha1, Exception) and all(self._is_retold(story, sha1) for story in self._stories)
+            return not isinstance(sha1, Exception) and self._are_retold(sha1)
         except ScriptStuckError:  # it may have written, so it cannot be stopped without its server
             self._stop()
             self._start()
             return False
+
+    def _are_retold(self, sha1: bytes) -> bool:
+        for at, story in enumerate(self._stories):
+            if not self._is_retold(story, sha1):
+                self._stories.insert(0, self._stories.pop(at))  # what killed one mostly kills the next one of its line
+                return False
+        return True
 
     def _is_retold(self, story: Story, sha1: bytes) -> bool:
         assert self._connection is not None

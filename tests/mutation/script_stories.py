@@ -19,6 +19,7 @@ from tests.twins.rates import WALKED, random_limits
 from tests.twins.test_agreement import START_US, HandClock, World
 
 from .carrying_stories import marked_values, rates_that_change
+from .mark_stories import calendars_around, edges_of_marks, states_of_any_rule
 from .refund_stories import long_logs, resets, several_rates
 from .run_stories import counted_apart, looked_at_and_undone, many_keys, mixed_runs, one_name, several_members, turns
 
@@ -69,16 +70,8 @@ def stories(connection: Connection, source: str) -> list[Story]:
     """Let the script *source* be asked all that there is, and write it down."""
     walks = [_walked(connection, source, name) for name in WALKED]
     told = (_batches, _holds, _logs, _borders, _short_counters, turns, mixed_runs, one_name, several_members, many_keys)
-    told += (
-        counted_apart,
-        looked_at_and_undone,
-        resets,
-        long_logs,
-        several_rates,
-        rates_that_change,
-        marked_values,
-        _odd_values,
-    )  # those that take long come last
+    told += (counted_apart, looked_at_and_undone, resets, long_logs, several_rates, rates_that_change, marked_values)
+    told += (edges_of_marks, states_of_any_rule, calendars_around, _odd_values)  # those that take long come last
     return walks + [_told_by(connection, source, tell) for tell in told]
 
 
@@ -272,8 +265,9 @@ def _odd_values(asking: _Asking) -> None:
     for limit in _SMALL:
         is_log = limit.plan.algorithm.family == "sliding_window_log"
         raws = _odd_raws(random, asking.now_us)
-        calls.command("FLUSHALL")  # a digest of few keys is quick
         for number, raw in enumerate([b"", b"", b"2", b"2"] if is_log else raws):
+            if number % 10 == 0:
+                calls.command("FLUSHALL")  # a digest of few keys is quick
             key = f"odd{number}"
             name = asking.keyspace.name(limit.plan.prefix, key)
             calls.command("DEL", name)

@@ -78,7 +78,8 @@ def _carried(function: str, args: tuple[int, ...]) -> tuple[int, ...]:
         case "gcra_carried":
             old, new = gcra.Rule(*numbers[:6]), gcra.Rule(*numbers[6:])
         case "calendar_quota_carried":
-            old, new = (numbers[0],), calendar_quota.Rule(*numbers[1:])
+            new = calendar_quota.Rule(*numbers[1:])
+            old = (numbers[0], carrying.calendar_length_of(new))
         case _:
             old, new = (sliding_window_counter.Rule(*numbers[at : at + 2]) for at in (0, 2))
     state, until_us = getattr(carrying, function)((first, second, third), now_us, new_at_us, way, old, new)

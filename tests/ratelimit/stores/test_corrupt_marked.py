@@ -84,6 +84,21 @@ async def test_a_time_that_cannot_be_is_no_state(redis_url: str, redis_client: r
     assert len(logger.named("state.unreadable")) == 1
 
 
+@pytest.mark.parametrize("kind", STRINGS)
+async def test_what_cannot_be_read_is_not_carried_over(redis_url: str, redis_client: redis.Redis, kind: str) -> None:
+    """Where a limit took another's place, a newer version's value is left alone, and one of nobody is told."""
+    before, logger = STRINGS[kind], RecordingLogger()
+    changed = Limit("own", before.rate.replace("6", "5", 1), algorithm=before.algorithm).changed_from(before)
+    newer = b"\x03" + b"\x01" * 40
+    redis_client.set(name_of(before), newer, px=KEEP_MS)
+    redis_client.set(name_of(before, "junk"), b"junk", px=KEEP_MS)
+    async with redis_by_hand(redis_url, redis_client, logger) as (limiter, _):
+        assert (await limiter.acquire(changed, "key")).degraded
+        assert (await limiter.acquire(changed, "junk")).allowed
+    assert redis_client.get(name_of(before)) == newer
+    assert len(logger.named("state.corrupt")) == len(logger.named("state.unreadable")) == 1
+
+
 @pytest.mark.parametrize(
     ("kind", "length"), [("gcra", 51), ("fixed_window", 36), ("sliding_window_counter", 40), ("calendar_quota", 36)]
 )

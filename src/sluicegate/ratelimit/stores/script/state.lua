@@ -70,10 +70,10 @@ local function state_functions()
         record[base + 1], record[base + 2], record[base + 4], record[base + 3], interval_us, interval_rem, burst =
           struct.unpack('>I7I4I4I7I7I4I4', raw, at)
         local per, of = record[base + 4], slot * 6
-        if per < 1 or burst < 1 or interval_rem >= per or interval_us + interval_rem < 1 then return false end
         numbers[of + 1], numbers[of + 2], numbers[of + 3], numbers[of + 4] = burst, interval_us, interval_rem, per
         numbers[of + 5], numbers[of + 6] = exact_time_of(burst, interval_us, interval_rem, per)
-        sound = sound and numbers[of + 5] < EXACT_MAX
+        sound = sound and interval_rem < per and burst > 0 and interval_us + interval_rem > 0 and
+          numbers[of + 5] < EXACT_MAX
       elseif kind == SLIDING_WINDOW_COUNTER then
         record[base + 1], record[base + 2], record[base + 3], numbers[slot * 2 + 1], numbers[slot * 2 + 2] =
           struct.unpack('>I7I4I4I4I7', raw, at)
@@ -193,8 +193,7 @@ local function state_functions()
   -- The rule of such numbers; of a calendar only how long a window was, not where it lies.
   local function state_rule(numbers, tag, like)
     local length = like.kind == GCRA and 6 or 2
-    local rule = { kind = like.kind, tag = tag, slots = #numbers / length, length = length, marks = true, carry = KEEP,
-                   is_plain = false }
+    local rule = { kind = like.kind, tag = tag, slots = #numbers / length, length = length }
     for index, number in ipairs(numbers) do rule[index] = number end
     return rule
   end
@@ -202,6 +201,7 @@ local function state_functions()
   -- What a rule makes of a record of another rule: it is carried over rate by rate. Back to the rule from which it
   -- came it is kept: who alternates with another gains nothing.
   local function state_carried(record, rule)
+    if record.status or record.unreadable then return record end -- of no rule that is known here
     if not record.marked and record.tag and record.tag ~= rule.was.tag then return record end
     local old = record.marked and state_rule(record.marked, record.tag, rule) or state_rule(rule.was, rule.was.tag, rule)
     local way = record.marked and record.before == rule.tag % HALF and KEEP or rule.carry
@@ -209,9 +209,7 @@ local function state_functions()
     local made = { nil, nil, nil, nil, nil, key = record.key, kind = record.kind, exists = true, changed_by = false,
                    marked = old, tag = rule.tag, before = old.tag % HALF, is_carried = true, new_at_us = new_at_us }
     local lengths_us = {}
-    for slot = 0, old.slots - 1 do
-      lengths_us[slot + 1] = old[slot * old.length + (rule.kind == GCRA and 5 or 2)]
-    end
+    for index = rule.kind == GCRA and 5 or 2, #old, old.length do lengths_us[#lengths_us + 1] = old[index] end
     for slot = 0, rule.slots - 1 do
       local at, base, until_us = slot * rule.length, slot * STRIDE
       local length_us = rule.kind == GCRA and rule[at + 5] or rule.kind == CALENDAR and rule[at + 4] - rule[at + 3] or
