@@ -222,6 +222,13 @@ def test_production_refuses_what_is_risky_unless_it_is_waived_by_name(name: str)
         assert name in [risk.name for risk in loaded.risks]
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "gate.example"])
+def test_a_service_that_others_reach_needs_a_token_in_production(host: str) -> None:
+    """Else any of them could ban keys, or lift what is banned."""
+    (problem,) = problems_of("production", server={"host": host})
+    assert "server.admin_token (server.host is set by an argument): found bans and overrides that whoever" in problem
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -232,6 +239,8 @@ def test_production_refuses_what_is_risky_unless_it_is_waived_by_name(name: str)
         {"redis": {"url": "unix:///some/socket"}},
         {"redis": {"url": "embedded://"}, "server": {"workers": 4}},
         {"server": {"admin_enabled": True, "admin_token": CANARY}},
+        {"server": {"host": "0.0.0.0", "admin_token": CANARY}},
+        *[{"server": {"host": host}} for host in ("localhost", "127.0.0.2", "::1")],
         {"monitoring": {"log_keys": True, "log_level": "info"}},
         {"distributed": {"leader_duties": ["cleaning"], "coordinator": "etcd"}},
         {},

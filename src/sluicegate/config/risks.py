@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from sluicegate.config.files import found_in
@@ -85,6 +86,10 @@ def _risks(settings: Settings) -> Iterator[Risk]:
     if server.admin_enabled and server.admin_token is None:
         found, mend = "an admin page that anybody can open", "a token of 16 characters or more"
         yield Risk("admin_without_authentication", "server.admin_token", found, mend, ("server.admin_enabled",))
+    elif server.admin_token is None and not _is_loopback(server.host):
+        found = "bans and overrides that whoever reaches the service can make"
+        mend = "a token of 16 characters or more, or a host that is this machine alone"
+        yield Risk("admin_without_authentication", "server.admin_token", found, mend, ("server.host",))
     if settings.monitoring.log_keys and settings.monitoring.log_level == "debug":
         found = "keys in a log at the level of debug, which tell who asked for what"
         mend = "log_keys = false, or a log level above debug"
@@ -107,6 +112,13 @@ def _risks_on_the_way(address: Address, *, has_password: bool) -> Iterator[Risk]
         found = "TLS with whoever answers, for certificates or their names are not checked"
         mend = "ssl_cert_reqs and ssl_check_hostname left out; redis.tls_ca_file trusts an authority of your own"
         yield Risk("redis_tls_unchecked", "redis.url", found, mend)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 WAIVERS: Final = (
