@@ -15,6 +15,7 @@ run: .venv/run.stamp  ## Start the service on this machine, with sample rules an
 # Quick tests three at a time, even on two cores: many wait for a process that they start. Slow ones have the machine.
 test: .venv/dev.stamp  ## Run everything that must hold: lint, types, layers and all tests.
 	@tools/need_redis.sh
+	@tools/need_browser.sh
 	@$(MAKE) --no-print-directory static
 	$(BIN)/coverage erase
 	$(BIN)/python -m pytest -q -m "not slow" -n 3 --cov --cov-report= --cov-fail-under=0
