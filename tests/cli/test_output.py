@@ -144,6 +144,7 @@ def test_an_interrupted_command_ends_with_130(rules_path: Path) -> None:
         stderr=subprocess.PIPE,
         cwd=ROOT,
         env=environment(),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - one line; who runs the tests may be deaf to it
     ) as process:
         os.write(writing, LOG.encode())
         deadline = time.monotonic() + SECONDS_MAX

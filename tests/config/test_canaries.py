@@ -40,7 +40,7 @@ def variables(port: int) -> dict[str, str]:
 
 def test_there_are_secrets_to_look_for() -> None:
     """The list is not empty by mistake."""
-    assert {path[-1] for path in SECRETS} == {"url", "password", "key_secret", "secret", "admin_token"}
+    assert {path[-1] for path in SECRETS} == {"url", "password", "key_secret", "secret", "admin_token", "alerts_url"}
 
 
 @pytest.mark.parametrize("password", [f"{CANARY}-password", "another"])

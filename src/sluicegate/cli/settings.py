@@ -49,7 +49,7 @@ def init(
 
 def check(config: ConfigFile = None, environment: Environment = None, *, as_json: Json = False) -> int:
     """Say whether a process could start with these settings, or all that is wrong; exit code 2 when something is."""
-    from sluicegate.config import check_start  # noqa: PLC0415 - as above
+    from sluicegate.config import check_start, unused_of  # noqa: PLC0415 - as above
 
     try:
         loaded = _read(config, environment)
@@ -61,8 +61,9 @@ def check(config: ConfigFile = None, environment: Environment = None, *, as_json
         sys.stdout.write(json.dumps({"valid": False, "problems": problems}) + "\n")
         return REFUSED
     risks = [{"name": risk.name, "where": risk.where, "found": risk.found, "mend": risk.mend} for risk in loaded.risks]
+    unused = unused_of(loaded.settings)
     if as_json:
-        told = {"valid": True, "environment": loaded.settings.environment, "risks": risks}
+        told = {"valid": True, "environment": loaded.settings.environment, "risks": risks, "unused": unused}
         sys.stdout.write(json.dumps(told) + "\n")
         return ALLOWED
     console = Console(soft_wrap=True, highlight=False)
@@ -70,6 +71,10 @@ def check(config: ConfigFile = None, environment: Environment = None, *, as_json
     for risk in loaded.risks:
         text = f"{risk.where}: {risk.found}; production takes {risk.mend}"
         console.print(Text.assemble(("risk ", "yellow"), (risk.name, "bold"), " ", text))
+    for name in unused:
+        console.print(
+            Text.assemble(("unused ", "yellow"), (name, "bold"), " is set, and this version makes no use of it")
+        )
     return ALLOWED
 
 

@@ -14,9 +14,11 @@ from sluicegate.config.loading import Loaded, load_settings, read_settings
 from sluicegate.config.starting import check_start
 from sluicegate.config.switching import LiveSettings, features_of
 from sluicegate.config.telling import Row, commented_file, effective, schema, shown_url
+from sluicegate.config.unused import UNUSED, unused_of
 
 __all__ = [
     "ENVIRONMENTS",
+    "UNUSED",
     "App",
     "DevelopmentSettings",
     "Finding",
@@ -40,4 +42,5 @@ __all__ = [
     "read_settings",
     "schema",
     "shown_url",
+    "unused_of",
 ]

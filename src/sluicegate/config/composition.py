@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from sluicegate.config.named_files import check_files
 from sluicegate.config.risks import risks_of
 from sluicegate.config.switching import features_of
+from sluicegate.config.unused import unused_of
 from sluicegate.database import Access, Credentials, FilePassword, Keyspace, Password, Tls, connect, tags_for
 from sluicegate.monitoring import Logger, StandardLogger, structlog_logger
 from sluicegate.ratelimit import Batching, BlockingLimiter, DenialLog, Limiter, RedisStore
@@ -62,6 +63,9 @@ class App:
             if risk in usual:
                 continue
             self.logger.warning("settings.risk", name=risk.name, setting=risk.where, found=risk.found, mend=risk.mend)
+        unused = unused_of(self.settings)
+        if unused:
+            self.logger.warning("settings.unused", settings=", ".join(unused))
         return await self.limiter.start()
 
     async def aclose(self) -> None:

@@ -229,18 +229,51 @@ class MonitoringSettings(Group):
     log_keys: bool = False
     """Whether events may name keys, which tell who is limited."""
 
+    prometheus_enabled: bool = False
+    """Whether the service tells its metrics to Prometheus. Not used by this version."""
+
+    prometheus_path: str = Field(default="/metrics", pattern=r"^/[A-Za-z0-9_./-]{0,127}$")
+    """Where it does. Not used by this version."""
+
+    opentelemetry_url: str | None = Field(default=None, pattern=r"^https?://[A-Za-z0-9_.:/\[\]-]{1,1024}$")
+    """Where traces and metrics are sent to, by OTLP over HTTP. Not used by this version."""
+
+    opentelemetry_interval_ms: int = Field(default=10_000, ge=100, le=600_000)
+    """How often metrics are sent there, in milliseconds. Not used by this version."""
+
+    alerts_url: SecretStr | None = Field(default=None, min_length=8, max_length=TEXT_LENGTH_MAX)
+    """Where alerts are posted to; whoever knows such an address may post. Not used by this version."""
+
+    alerts_repeat_ms: int = Field(default=300_000, ge=1_000, le=86_400_000)
+    """How long the same alert is not repeated, in milliseconds. Not used by this version."""
+
+    slo_availability_ratio: float = Field(default=0.999, ge=0.5, le=0.999_999)
+    """The share of decisions that are to be made by who should make them. Not used by this version."""
+
+    slo_latency_ms: float = Field(default=10, ge=0.01, le=10_000)
+    """The time within which 95 of 100 decisions are to be made, in milliseconds. Not used by this version."""
+
+    slo_window_days: int = Field(default=30, ge=1, le=90)
+    """The days over which both are judged. Not used by this version."""
+
 
 class DistributedSettings(Group):
     """The process as one of several."""
 
     instance_id: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.:-]{1,64}$")
-    """What this process is called. Default: drawn at random at each start."""
+    """What this process is called. Default: drawn at random at each start. Not used by this version."""
+
+    instances: int | None = Field(default=None, ge=1, le=10_000)
+    """How many processes share the limits, where nobody agrees on it. Not used by this version."""
+
+    heartbeat_ms: int = Field(default=1_000, ge=100, le=60_000)
+    """How often an instance says that it lives, in milliseconds. Not used by this version."""
 
     coordinator: Literal["none", "redis", "etcd"] = "none"
-    """What instances agree by."""
+    """What instances agree by. Not used by this version."""
 
     leader_duties: Names = ()
-    """What only the leader among the instances does."""
+    """What only the leader among the instances does. Not used by this version."""
 
 
 class ServerSettings(Group):
@@ -251,6 +284,9 @@ class ServerSettings(Group):
 
     port: int = Field(default=8_000, ge=0, le=65_535)
     """The port; 0 takes a free one."""
+
+    grpc_port: int | None = Field(default=None, ge=0, le=65_535)
+    """The port for gRPC; 0 takes a free one. Default: none is served. Not used by this version."""
 
     workers: int = Field(default=1, ge=1, le=256)
     """How many processes serve the same address."""
@@ -271,7 +307,7 @@ class ServerSettings(Group):
     """The key of that certificate."""
 
     admin_enabled: bool = False
-    """Whether the admin page is served."""
+    """Whether the admin page is served. Not used by this version."""
 
     admin_token: SecretStr | None = Field(default=None, min_length=16, max_length=4_096)
     """What whoever opens the admin page has to know, or bans keys and gives them other rates over HTTP."""

@@ -144,6 +144,10 @@ def _contradictions(settings: Settings) -> Iterator[Contradiction]:
             accepted = ", ".join(WAIVERS) + (f" (did you mean {nearest[0]}?)" if nearest else "")
             yield Contradiction(("waivers",), found_in(name), accepted)
     yield from _halves("server", settings.server.tls_cert_file, settings.server.tls_key_file)
+    server = settings.server
+    if server.grpc_port and server.grpc_port == server.port:
+        found, accepted = str(server.grpc_port), "another port than server.port, or 0 for a free one"
+        yield Contradiction(("server.grpc_port", "server.port"), found, accepted)
     least_ms, most_ms = settings.resilience.reconnect_min_ms, settings.resilience.reconnect_max_ms
     if least_ms > most_ms:
         accepted = f"reconnect_min_ms or more, which is {least_ms}"

@@ -23,6 +23,7 @@ __all__ = ["FOLDER_BYTES_MAX", "OVERRULED", "TLS_OPTIONS", "Address", "Endpoint"
 Kind = Literal["single", "socket", "embedded", "sentinel", "cluster"]
 Endpoint = tuple[str, int]
 
+BRACKETS: Final = MappingProxyType({ord("["): None, ord("]"): None})
 OPTIONS: Final = frozenset({"client_name", "db", "password", "protocol", "socket_keepalive", "username"})
 TLS_PREFIX: Final = "ssl_"
 TLS_FILES: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
@@ -139,7 +140,7 @@ def address_of(url: object) -> Address:
     if kind == "embedded":
         return _embedded(url, rest)
     try:
-        return _read(scheme, kind, urlsplit(f"redis://{rest}"))
+        return _read(scheme, kind, _split(rest))
     except InvalidInputError:
         raise
     except ValueError:
@@ -152,6 +153,21 @@ def refuse_url(url: str) -> NoReturn:
     schemed = separator and re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*", scheme)
     found = f"a URL that begins with {shape_of(scheme)}" if schemed else "a text without a scheme"
     raise InvalidInputError("redis url", found, ACCEPTED) from None
+
+
+def _split(rest: str) -> SplitResult:
+    """Split what stands behind the scheme; Python's own way refuses several hosts where one stands in brackets.
+
+    Raises:
+        ValueError: It has what redis-py would take away or refuse.
+    """
+    rest, _, fragment = rest.partition("#")
+    before, _, query = rest.partition("?")
+    netloc, slash, path = before.partition("/")
+    urlsplit(f"redis://{netloc.rpartition('@')[0].translate(BRACKETS)}@host")  # what a name may not hold
+    if any(each in rest for each in "\t\r\n"):
+        raise ValueError
+    return SplitResult("redis", netloc, slash + path, query, fragment)
 
 
 def _embedded(url: str, folder: str) -> Address:
