@@ -58,5 +58,6 @@ def test_a_certificate_that_cannot_be_used_is_refused(tmp_path: Path, broken: st
     path = settings_in(tmp_path, cert, other.key if broken == "another key" else own.key)
     ran = run("serve", "--rules", str(tmp_path / "rules.yaml"), "--config", str(path), "--port", "0")
     assert ran.code == 2
-    assert ran.err.splitlines()[-1].startswith("error: server.tls_cert_file: found ")
+    (line,) = [each for each in ran.err.splitlines() if each.startswith("error: ")]
+    assert line.startswith(("error: server.tls_cert_file: found ", "error: server.tls_cert_file (set by "))
     assert "Traceback" not in ran.err
