@@ -12,14 +12,14 @@ help:  ## Say what there is to do.
 run: .venv/run.stamp  ## Start the service on this machine, with sample rules and a server of its own for state.
 	@$(BIN)/sluicegate serve --rules examples/rules.yaml --redis embedded://
 
-# Quick tests three at a time, even on two cores: many wait for a process that they start. Slow ones have the machine.
+# Quick tests three at a time, even on two cores: many wait for a process that they start. Slow ones use a core each.
 test: .venv/dev.stamp  ## Run everything that must hold: lint, types, layers and all tests.
 	@tools/need_redis.sh
 	@tools/need_browser.sh
 	@$(MAKE) --no-print-directory static
 	$(BIN)/coverage erase
 	$(BIN)/python -m pytest -q -m "not slow" -n 3 --cov --cov-report= --cov-fail-under=0
-	$(BIN)/python -m pytest -m slow --cov --cov-append --cov-report=term
+	$(BIN)/python -m pytest -q -m slow -n 2 --dist loadfile --cov --cov-append --cov-report=term
 
 check: .venv/dev.stamp static  ## Run before every commit: lint, types, layers and the quick tests.
 	@tools/need_redis.sh

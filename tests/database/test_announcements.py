@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sluicegate import Limit, Limiter, NullLogger
-from tests.fleets import SERVICE, SentinelFleet, role_of
+from tests.fleets import SERVICE, USER, SentinelFleet, role_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from sluicegate.database.announcements import Announcements
     from sluicegate.database.sentinel import SentinelDirectory
     from tests.fleets import Fleet
-    from tests.servers import RedisServer
 
 pytestmark = pytest.mark.slow
 LIMIT = Limit("heard", "1000/day", algorithm="fixed_window")
@@ -56,10 +55,10 @@ def directory_of(limiter: Limiter) -> SentinelDirectory:
     return directory
 
 
-def announce(limiter: Limiter, server: RedisServer, *, service: str = SERVICE) -> None:
-    """Have a limiter hear that a server is about to be made the master."""
+def announce(limiter: Limiter, port: int, replaced: int, *, service: str = SERVICE) -> None:
+    """Have a limiter hear that the server at a port is about to be made the master in place of another."""
     heard: Announcements = directory_of(limiter)._announcements
-    text = f"slave 127.0.0.1:{server.port} 127.0.0.1 {server.port} @ {service} 127.0.0.1 1"
+    text = f"slave 127.0.0.1:{port} 127.0.0.1 {port} @ {service} 127.0.0.1 {replaced}"
     heard._hear([b"message", b"+failover-state-send-slaveof-noone", text.encode()])
 
 
@@ -85,12 +84,16 @@ async def test_who_does_not_become_the_master_is_not_taken_for_it(sentinel: Sent
     """Requests wait for it as long as their deadline, and after a second the master is asked as before."""
     replica = next(server for server in sentinel.servers if role_of(server) == "slave")
     async with Limiter.connect(sentinel.url, logger=NullLogger()) as limiter:
-        announce(limiter, replica)
+        announce(limiter, replica.port, sentinel.masters()[0].port)
         assert (await limiter.acquire(LIMIT, "waits")).degraded
         async with asyncio.timeout(SECONDS_MAX):
             while (await limiter.acquire(LIMIT, "waits")).degraded:  # noqa: ASYNC110 - a second, at most
                 await asyncio.sleep(0.01)
         assert directory_of(limiter).masters()[0].address == f"127.0.0.1:{sentinel.masters()[0].port}"
+        for port in range(1, 50):  # who cried wolf is not believed for a while, and costs neither time nor memory
+            announce(limiter, port, sentinel.masters()[0].port)
+            assert not (await limiter.acquire(LIMIT, "goes on")).degraded
+        assert len(directory_of(limiter)._nodes) == 1
 
 
 async def test_what_is_said_of_others_changes_nothing(sentinel: SentinelFleet) -> None:
@@ -98,12 +101,33 @@ async def test_what_is_said_of_others_changes_nothing(sentinel: SentinelFleet) -
     (master,) = sentinel.masters()
     replica = next(server for server in sentinel.servers if role_of(server) == "slave")
     async with Limiter.connect(sentinel.url, logger=NullLogger()) as limiter:
-        announce(limiter, replica, service="another")
-        announce(limiter, master)
+        announce(limiter, replica.port, master.port, service="another")
+        announce(limiter, replica.port, 1)
+        announce(limiter, master.port, master.port)
+        announce(limiter, 0, master.port)
+        announce(limiter, int("9" * 4_000), master.port)
         heard = directory_of(limiter)._announcements
         for odd in (None, [], [b"subscribe", b"channel", 1], [b"message", b"channel", b"slave \xff \xff \xff"]):
             heard._hear(odd)
         assert not (await limiter.acquire(LIMIT, "goes on")).degraded
+
+
+async def test_a_sentinel_that_does_not_let_us_listen_is_left_in_peace(sentinel: SentinelFleet) -> None:
+    """It writes down each refusal, so it is asked once in half a minute; the master is found all the same."""
+    sentinel.allow()
+    for server in sentinel.sentinels:
+        assert server.command("ACL", "SETUSER", str(USER.username), "-subscribe") == b"+OK"
+        assert server.command("ACL", "LOG", "RESET") == b"+OK"
+    async with Limiter.connect(sentinel.url, logger=NullLogger()) as limiter:
+        for _ in range(30):
+            assert not (await limiter.acquire(LIMIT, "someone")).degraded
+            await asyncio.sleep(0.1)
+    sentinel.user = None
+    refusals = []
+    for server in sentinel.sentinels:
+        told: Any = sentinel.client_of(server).acl_log()
+        refusals.append(sum(int(entry["count"]) for entry in told))
+    assert max(refusals) == 1
 
 
 def test_another_loop_and_a_forked_child_listen_by_themselves(sentinel: SentinelFleet) -> None:

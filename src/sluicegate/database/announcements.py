@@ -10,13 +10,15 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
-
-from redis.exceptions import RedisError
 
 from sluicegate.database.acl import SENTINEL_CHANNELS
 from sluicegate.database.channel import cut, let_go
+from sluicegate.database.classification import classified
 from sluicegate.database.connections import OPENED_S_MAX
+from sluicegate.database.endpoints import told_endpoint
+from sluicegate.utils import StoreAuthenticationError, StoreTopologyError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,26 +29,32 @@ if TYPE_CHECKING:
 
 __all__ = ["Announcements"]
 
-WORDS: Final = 7  # slave NAME IP PORT @ SERVICE …
+WORDS: Final = 8  # slave NAME IP PORT @ SERVICE IP PORT
 RETRY_PAUSE_S = 1.0  # to a sentinel that is away: the others announce as well
-REFUSED_PAUSE_S = 30.0  # to one that does not let us listen: masters are looked up all the same
 
 
 class Announcements:
-    """What all sentinels of a service announce.
+    """What the sentinels of a service announce that a URL names: each tells of what it does itself.
 
     Args:
-        makers: Make a connection to each of the sentinels, not opened yet.
+        makers: Make a connection to each of them, not opened yet.
         service: What they call the master.
-        chosen: Called with the address of a replica that is about to be made the master.
+        chosen: Called with the address of a replica that is about to be made the master, and that of the master.
+        refused_pause_s: Seconds until one that does not let us listen is asked again.
     """
 
     def __init__(
-        self, makers: Sequence[Callable[[], Connection]], service: str, chosen: Callable[[Endpoint], None]
+        self,
+        makers: Sequence[Callable[[], Connection]],
+        service: str,
+        chosen: Callable[[Endpoint, Endpoint], None],
+        *,
+        refused_pause_s: float,
     ) -> None:
         self._makers = makers
         self._service = service
         self._chosen = chosen
+        self._refused_pause_s = refused_pause_s
         self._tasks: list[asyncio.Task[None]] = []
         self._open: set[Connection] = set()
         self._connecting: set[asyncio.Task[None] | None] = set()
@@ -95,11 +103,9 @@ class Announcements:
                     self._hear(
                         await connection.read_response(timeout=math.inf, push_request=True, disconnect_on_error=False)
                     )
-            except (TimeoutError, OSError):
-                pass
-            except RedisError as error:
-                if str(error).startswith(("NOPERM", "NOAUTH", "WRONGPASS")):
-                    pause_s = REFUSED_PAUSE_S
+            except Exception as error:  # noqa: BLE001 - of any kind: redis-py trips over a handshake that is none
+                if isinstance(classified(error, "listen", sent=False), StoreAuthenticationError):
+                    pause_s = self._refused_pause_s
             finally:
                 self._connecting.discard(task)
                 if connection in self._open:  # else it is the parent's
@@ -111,5 +117,6 @@ class Announcements:
         if not isinstance(told, list) or len(told) != 3 or told[0] != b"message":  # noqa: PLR2004 - kind, channel, text
             return  # that the subscription holds
         words = told[2].decode("utf-8", "replace").split(" ")
-        if len(words) >= WORDS and words[5] == self._service and words[3].isdecimal():
-            self._chosen((words[2], int(words[3])))
+        if len(words) == WORDS and words[5] == self._service:
+            with suppress(StoreTopologyError):
+                self._chosen(told_endpoint(words[2], words[3], "listen"), told_endpoint(words[6], words[7], "listen"))

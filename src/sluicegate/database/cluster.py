@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.crc import key_slot
 
+from sluicegate.database.endpoints import told_endpoint
 from sluicegate.database.making import maker_of
 from sluicegate.database.node import COMMAND_DEADLINE_US, Call, Node
 from sluicegate.database.renewing import Renewing
@@ -64,6 +65,8 @@ class ClusterDirectory:
         """Return the server at *endpoint*."""
         node = self._nodes.get(endpoint)
         if node is None:
+            if endpoint not in self._address.seeds:
+                told_endpoint(*endpoint, "connect")
             url = self._address.url_of(endpoint)
             node = self._nodes[endpoint] = Node(*maker_of(url, self._access), self._access, stays=True)
         return node
@@ -109,10 +112,10 @@ class ClusterDirectory:
             deadline_us = LOOK_DEADLINE_US if self._slots else COMMAND_DEADLINE_US
             try:
                 told = await node.execute(Call.of("CLUSTER SLOTS", deadline_us), ("CLUSTER", "SLOTS"))
+                slots = dict(_slots_told(told, endpoint[0]))
             except StoreError as error:
                 problem = error
                 continue
-            slots = dict(_slots_told(told, endpoint[0]))
             if slots:
                 await self._adopt(slots)
                 return
@@ -130,7 +133,7 @@ class ClusterDirectory:
 
 def _slots_told(told: Any, asked_host: str) -> Iterable[tuple[int, Endpoint]]:  # noqa: ANN401 - a reply
     for first, last, master, *_ in told:
-        host = master[0].decode() if master[0] else ""  # a server that does not know its own address says none
-        endpoint = (host if host not in {"", "?"} else asked_host, int(master[1]))
+        host = master[0] if master[0] not in {None, b"", b"?"} else asked_host  # it does not know its own address
+        endpoint = told_endpoint(host, master[1], "learn the slots")
         for slot in range(int(first), int(last) + 1):
             yield slot, endpoint

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from sluicegate.database.announcements import Announcements
 from sluicegate.database.connections import awaited
+from sluicegate.database.endpoints import told_endpoint
 from sluicegate.database.making import maker_of
 from sluicegate.database.node import COMMAND_DEADLINE_US, Call, Node
 from sluicegate.database.renewing import Renewing
-from sluicegate.utils import StoreError, StoreTopologyError, StoreUnavailableError
+from sluicegate.utils import StoreAuthenticationError, StoreError, StoreTopologyError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ LOOK_PAUSE_S = 0.25  # while requests come: a master that was replaced goes on d
 LOOK_DEADLINE_US = 250_000  # for one sentinel to answer, before another is asked
 HANDOVER_PAUSE_S = 0.01  # between looks whether who is chosen is the master by now
 HANDOVER_S_MAX = 1.0  # sentinels promote within a tenth of a second, or not at all
+DEAF_S = 10.0  # after an announcement that came to nothing: who makes them at will keeps nobody from the master
 LEFT_S = 10.0  # for so long a sentinel may still name the master that was left: they tell each other every two seconds
 PAST_MASTERS_MAX = 8  # whose connections are kept: a failover often comes back
 
@@ -47,11 +49,16 @@ class SentinelDirectory:
         self._nodes: dict[Endpoint, Node] = {}
         self._master: Endpoint | None = None
         self._left: Endpoint | None = None
-        self._left_until_s = 0.0
+        self._left_until_s = self._deaf_until_s = float("-inf")
         self._handover: asyncio.Task[None] | None = None
         self._renewing = Renewing(self._look, pause_s=LOOK_PAUSE_S)
         made = [self._maker_of(seed) for seed in address.seeds]
-        self._announcements = Announcements([make for _, make in made], address.service, self._begin_handover)
+        self._announcements = Announcements(
+            [make for _, make in made],
+            address.service,
+            self._begin_handover,
+            refused_pause_s=access.refused_pause,
+        )
         self._sentinels = [Node(name, make, access, stays=True) for name, make in made]
         random.shuffle(self._sentinels)  # so that a fleet does not ask one of them alone
         self.node_at(address.seeds[0])  # what is wrong with the URL is found here
@@ -79,6 +86,8 @@ class SentinelDirectory:
         """Return the server at *endpoint*."""
         node = self._nodes.get(endpoint)
         if node is None:
+            if endpoint not in self._address.seeds:
+                told_endpoint(*endpoint, "connect")
             url = self._address.url_of(endpoint)
             node = self._nodes[endpoint] = Node(*maker_of(url, self._access), self._access, stays=True)
         return node
@@ -90,6 +99,7 @@ class SentinelDirectory:
     async def renewed(self) -> None:
         """Ask the sentinels anew; see `Directory`."""
         self._left = None  # whom they name now is right, for the one that was taken is not
+        self._sentinels.append(self._sentinels.pop(0))  # it may be who has not heard of the new master
         await self._renewing.now()
 
     def doubt(self) -> None:
@@ -131,29 +141,34 @@ class SentinelDirectory:
             return
         command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.service)
         deadline_us = LOOK_DEADLINE_US if self._master is not None else COMMAND_DEADLINE_US
-        problem: StoreError = StoreUnavailableError("find the master", "no sentinel is known")
+        problem: StoreError | None = StoreUnavailableError("find the master", "no sentinel is known")
         for sentinel in list(self._sentinels):
             try:
                 told = await sentinel.execute(Call.of("SENTINEL", deadline_us), command)
+                if told is None:
+                    raise StoreTopologyError("find the master", "the sentinels know of no such service")
+                named = told_endpoint(told[0], told[1], "find the master")
             except StoreError as error:
                 problem = error
                 continue
-            if told is None:
-                problem = StoreTopologyError("find the master", "the sentinels know of no such service")
-                continue
             self._announcements.begin()
+            if named == self._left and asyncio.get_running_loop().time() < self._left_until_s:
+                problem = None  # it has not heard yet who the master is, and we have
+                continue
             self._sentinels.remove(sentinel)
             self._sentinels.insert(0, sentinel)
-            named = (told[0].decode(), int(told[1]))
-            if named != self._left or asyncio.get_running_loop().time() > self._left_until_s:
-                await self._adopt(named)
+            await self._adopt(named)
             return
-        raise problem
+        if problem is not None:
+            raise problem
 
-    def _begin_handover(self, chosen: Endpoint) -> None:
+    def _begin_handover(self, chosen: Endpoint, replaced: Endpoint) -> None:
         """Send nothing any more to the master that is about to be replaced, and wait for the one that is chosen."""
-        if self._handover is None and chosen != self._master:
-            self._handover = asyncio.get_running_loop().create_task(self._hand_over(chosen))
+        loop = asyncio.get_running_loop()
+        if self._handover is not None or replaced != self._master or chosen == replaced:
+            return
+        if loop.time() >= self._deaf_until_s:
+            self._handover = loop.create_task(self._hand_over(chosen, replaced))
             self._handover.add_done_callback(self._end_handover)
 
     def _end_handover(self, task: asyncio.Task[None]) -> None:
@@ -162,22 +177,28 @@ class SentinelDirectory:
         if not task.cancelled():
             task.exception()
 
-    async def _hand_over(self, chosen: Endpoint) -> None:
-        """Ask who is chosen until it is the master; where it does not become it, the sentinels are asked anew."""
+    async def _hand_over(self, chosen: Endpoint, replaced: Endpoint) -> None:
+        """Ask who is chosen until it is the master; where it does not become it, nothing has changed."""
         loop = asyncio.get_running_loop()
         node = self.node_at(chosen)
         due_s = loop.time() + HANDOVER_S_MAX
         while loop.time() < due_s:
             try:
                 told = await node.execute(Call.of("INFO", LOOK_DEADLINE_US), ("INFO", "replication"))
+            except StoreAuthenticationError:
+                break  # no account is to be locked
             except StoreError:
+                await asyncio.sleep(HANDOVER_PAUSE_S)
                 node.retry_now()  # it ends all connections when it becomes the master
             else:
                 if b"role:master" in told:
-                    self._left, self._left_until_s = self._master, loop.time() + LEFT_S
+                    self._left, self._left_until_s = replaced, loop.time() + LEFT_S
                     await self._adopt(chosen)
                     return
             await asyncio.sleep(HANDOVER_PAUSE_S)
+        self._deaf_until_s = loop.time() + DEAF_S
+        if self._nodes.get(chosen) is node and chosen != self._master:
+            await self._nodes.pop(chosen).aclose()
 
     async def _adopt(self, endpoint: Endpoint) -> None:
         self._master = endpoint
