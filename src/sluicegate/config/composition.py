@@ -14,7 +14,17 @@ from sluicegate.config.named_files import check_files
 from sluicegate.config.risks import risks_of
 from sluicegate.config.switching import features_of
 from sluicegate.config.unused import unused_of
-from sluicegate.database import Access, Credentials, FilePassword, Keyspace, Password, Tls, connect, tags_for
+from sluicegate.database import (
+    Access,
+    Credentials,
+    FilePassword,
+    Keyspace,
+    Password,
+    Tls,
+    address_of,
+    connect,
+    tags_for,
+)
 from sluicegate.monitoring import Logger, StandardLogger, structlog_logger
 from sluicegate.ratelimit import Batching, BlockingLimiter, DenialLog, Limiter, RedisStore
 from sluicegate.utils import ConfigurationError, InvalidInputError, SystemClock
@@ -240,10 +250,12 @@ def fallback_of(settings: Settings) -> Fallback:
 
 
 def _credentials_of(settings: Settings) -> Credentials | None:
-    """Return who connects, where the settings say more of that than the URL."""
+    """Return who connects, where the settings say more of that than the URL; what they leave out the URL says."""
     redis = settings.redis
-    if redis.password_file is not None:
-        return FilePassword(redis.password_file, username=redis.username)
-    if redis.password is None and redis.username is None:
+    if redis.url is None or (redis.username, redis.password, redis.password_file) == (None, None, None):
         return None
-    return Password(redis.username, redis.password.get_secret_value() if redis.password is not None else None)
+    address = address_of(redis.url.get_secret_value())
+    username = redis.username or address.username
+    if redis.password_file is not None:
+        return FilePassword(redis.password_file, username=username)
+    return Password(username, redis.password.get_secret_value() if redis.password is not None else address.password)
