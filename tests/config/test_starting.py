@@ -159,3 +159,12 @@ def test_an_option_that_only_the_driver_knows_to_be_wrong_is_told() -> None:
     settings = load_settings("test", redis={"url": f"rediss://:{CANARY}@h?ssl_include_verify_flags=[{CANARY}]"})
     (told,) = refused(check_start, settings)
     assert told.startswith("redis.url (set by an argument): found a URL that begins with 'rediss'")
+
+
+def test_a_logger_without_its_package_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the setting, who set it, and what to install."""
+    settings = load_settings("test", monitoring={"logger": "structlog"})
+    check_start(settings)
+    monkeypatch.setitem(sys.modules, "structlog", None)
+    (told,) = refused(check_start, settings)
+    assert told.startswith("monitoring.logger (set by an argument): found no package structlog; accepted: pip install")

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic_settings import EnvSettingsSource, SettingsError
 
 from sluicegate.config.files import found_in, read_file, refusal
-from sluicegate.config.variables import read_dotenv, read_secrets
+from sluicegate.config.variables import is_of_a_service, one_variable, read_dotenv, read_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -116,7 +116,7 @@ class Reading:
 
 def environment_named() -> str | None:
     """Return which environment the variable ``SLUICEGATE_ENV`` names, if it is set."""
-    return os.environ.get(f"{PREFIX}{ENVIRONMENT}") or None
+    return one_variable(f"{PREFIX}{ENVIRONMENT}", os.environ)
 
 
 def environment_in(reading: Reading) -> object:
@@ -141,7 +141,7 @@ def sources_of(
         return (_source(lambda: given), usual)
     sources = [
         _noting(reading, arguments, lambda _path: "an argument"),
-        _variables(reading, settings_class, os.environ, lambda name: f"the variable {name}"),
+        _variables(reading, settings_class, _environ(), lambda name: f"the variable {name}"),
     ]
     if reading.secrets_dir is not None:
         secrets, nearly = read_secrets(reading.secrets_dir, settings_class.model_fields, DELIMITER)
@@ -164,7 +164,8 @@ def _named(
     """Return the file or directory that the caller names, or else a variable."""
     wanted: str | os.PathLike[str] | None = given
     if given is None and variable is not None:
-        where, wanted = f"{PREFIX}{variable}", os.environ.get(f"{PREFIX}{variable}")
+        where = f"{PREFIX}{variable}"
+        wanted = one_variable(where, os.environ)
     if not wanted:
         return None
     path = Path(wanted)
@@ -181,11 +182,16 @@ def _is_there(path: Path, is_there: Callable[[Path], bool]) -> bool:
         return False
 
 
+def _environ() -> dict[str, str]:
+    """Return the environment, without what Kubernetes puts there on its own account."""
+    return {name: value for name, value in os.environ.items() if not is_of_a_service(name, value)}
+
+
 def _check_reserved(lines: Mapping[str, str], dotenv: Path) -> None:
     """Refuse what says in .env how settings are read: nobody looks there for it, and it would seem to hold."""
     for name, value in lines.items():
         is_reserved = name.upper() in {f"{PREFIX}{each}" for each in RESERVED}
-        if is_reserved and os.environ.get(name.upper()) != value:
+        if is_reserved and one_variable(name.upper(), os.environ) != (value or None):
             raise refusal(f"{name} in {dotenv}", "what is not read from there", "the same as a variable")
 
 
