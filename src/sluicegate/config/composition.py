@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from sluicegate.config.named_files import check_files
+from sluicegate.config.refusing import check_meant
 from sluicegate.config.risks import risks_of
 from sluicegate.config.switching import features_of
 from sluicegate.config.unused import unused_of
@@ -99,9 +100,11 @@ def parts(
         client: Another client than the settings say; it is closed with the others.
 
     Raises:
-        ConfigurationError: The file of rules is refused, another cannot be read, or a package is missing.
+        ConfigurationError: The settings contradict each other or are too risky, whoever made them; the file of rules is
+            refused, another cannot be read, or a package is missing.
         InvalidInputError: The address of the server is refused.
     """
+    check_meant(settings)
     check_files(settings)
     clock = clock or SystemClock()
     logger = logger or logger_of(settings)
@@ -190,9 +193,11 @@ def blocking_limiter(
         client: Another client than the settings say; it is closed with the limiter.
 
     Raises:
-        ConfigurationError: A file that the settings name cannot be read, or a package is missing.
+        ConfigurationError: The settings contradict each other or are too risky, whoever made them; a file that they
+            name cannot be read, or a package is missing.
         InvalidInputError: The address of the server is refused.
     """
+    check_meant(settings)
     check_files(settings)
     clock, logger = clock or SystemClock(), logger or logger_of(settings)
     return _limiter_of(BlockingLimiter, settings, clock, logger, client or client_of(settings))
