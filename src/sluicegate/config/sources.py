@@ -7,13 +7,14 @@ pydantic-settings reads the sources. What each of them said is noted on the way,
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pydantic import BaseModel
 from pydantic_settings import EnvSettingsSource, SettingsError
 
+from sluicegate.config.entrusting import entrusted
 from sluicegate.config.files import found_in, read_file, refusal
 from sluicegate.config.variables import is_of_a_service, one_variable, read_dotenv, read_secrets
 
@@ -155,7 +156,16 @@ def sources_of(
     if reading.file is not None:
         written = {name: value for name, value in reading.written.items() if name != OWN_ENVIRONMENT}
         sources.append(_noting(reading, lambda: written, lambda _path: f"{reading.file}"))
-    return (*sources, usual)
+    for read in sources:
+        read()
+    arguments_said, *rest = reading.said
+    others = entrusted(arguments_said.values, [each.values for each in rest])
+    reading.said[1:] = [replace(each, values=values) for each, values in zip(rest, others, strict=True)]
+    return (*(_telling(each) for each in reading.said), usual)
+
+
+def _telling(said: Said) -> PydanticBaseSettingsSource:
+    return _source(lambda: dict(said.values))
 
 
 def _named(
@@ -203,8 +213,8 @@ def _variables(
     *,
     prefix: str = PREFIX,
     names: tuple[str, ...] | None = None,
-) -> PydanticBaseSettingsSource:
-    """Return the source of variables, or of what is written like them."""
+) -> Callable[[], None]:
+    """Return what reads variables, or of what is written like them."""
     known = {name.upper() for name in variables}
     source = EnvSettingsSource(settings_class, env_prefix=prefix)
     source.env_vars = {name.lower(): value for name, value in variables.items()}
@@ -224,8 +234,10 @@ def _noting(
     *,
     names: tuple[str, ...] = (),
     prefix: str = PREFIX,
-) -> PydanticBaseSettingsSource:
-    def read() -> dict[str, Any]:
+) -> Callable[[], None]:
+    """Return what has *source* read, and notes it."""
+
+    def read() -> None:
         try:
             values = source()
         except (SettingsError, RecursionError) as error:
@@ -233,9 +245,8 @@ def _noting(
             where = f"{group} (set by {origin((group,))})" if isinstance(error, SettingsError) else "settings"
             raise refusal(where, "a value that is not JSON", "JSON for a whole group, or one of its settings") from None
         reading.said.append(Said(values, origin, names, prefix))
-        return values
 
-    return _source(read)
+    return read
 
 
 def _source(read: Callable[[], dict[str, Any]]) -> PydanticBaseSettingsSource:
