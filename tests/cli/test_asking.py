@@ -108,6 +108,11 @@ def test_another_redis_than_that_of_the_settings_is_not_told_their_password(
             assert run_here(capsys, "peek", "api", "k", "--url", service.url, "--json").code == 0
         with redis.Redis(port=server.port) as plain:
             assert plain.acl_log() == []  # whom it does not know it writes down
+        if not user:
+            server.command("CONFIG", "SET", "requirepass", "right")
+            findings = json.loads(run_here(capsys, "doctor", "--json", *named, **own).out)["findings"]
+            (advice,) = [each["advice"] for each in findings if each["name"] == "connection"]
+            assert advice.endswith("(not for other hosts in --redis)")
 
 
 def test_the_password_for_a_redis_that_only_the_option_names_may_be_a_setting(
