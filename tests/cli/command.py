@@ -105,7 +105,7 @@ class Serving:
 
 
 @contextmanager
-def serving(rules: Path, *arguments: str) -> Iterator[Serving]:
+def serving(rules: Path, *arguments: str, **variables: str) -> Iterator[Serving]:
     """Run ``sluicegate serve`` on a free port for as long as a test needs."""
     command = [
         sys.executable,
@@ -120,7 +120,7 @@ def serving(rules: Path, *arguments: str) -> Iterator[Serving]:
         *arguments,
     ]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=environment()
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env={**environment(), **variables}
     ) as process:
         try:
             yield Serving(process)

@@ -88,6 +88,46 @@ def test_redis_is_asked_as_the_settings_say(
             assert [key for key in keys if key.startswith(b"own:1:{") and key.endswith(b"api:k")]
 
 
+@pytest.mark.parametrize(
+    ("own", "user"), [({}, "ops:opspw@"), ({"SLUICEGATE_REDIS__URL": "redis://:there@127.0.0.2:1"}, "")]
+)
+def test_another_redis_than_that_of_the_settings_is_not_told_their_password(
+    capsys: pytest.CaptureFixture[str], rules_file: Path, own: dict[str, str], user: str
+) -> None:
+    """Whoever names it, or says who connects there, would send the password of production to whoever listens there."""
+    own = own | {"SLUICEGATE_REDIS__USERNAME": "prod", "SLUICEGATE_REDIS__PASSWORD": "prod-secret"}
+    own["SLUICEGATE_RULES"] = str(rules_file)
+    with RedisServer() as server:
+        server.command("ACL", "SETUSER", "ops", "on", ">opspw", "~*", "&*", "+@all")
+        named = ("--redis", f"redis://{user}127.0.0.1:{server.port}")
+        assert run_here(capsys, "acquire", "api", "k", *named, **own).out.startswith("allowed")
+        assert run_here(capsys, "ban", "someone", "--seconds", "60", *named, **own).code == 0
+        findings = json.loads(run_here(capsys, "doctor", "--json", *named, **own).out)["findings"]
+        assert {each["name"]: each["state"] for each in findings}["connection"] == "ok"
+        with serving(rules_file, *named, "--drain-delay", "0", **own) as service:
+            assert run_here(capsys, "peek", "api", "k", "--url", service.url, "--json").code == 0
+        with redis.Redis(port=server.port) as plain:
+            assert plain.acl_log() == []  # whom it does not know it writes down
+        if not user:
+            server.command("CONFIG", "SET", "requirepass", "right")
+            findings = json.loads(run_here(capsys, "doctor", "--json", *named, **own).out)["findings"]
+            (advice,) = [each["advice"] for each in findings if each["name"] == "connection"]
+            assert advice.endswith("(not for other hosts in --redis)")
+
+
+def test_the_password_for_a_redis_that_only_the_option_names_may_be_a_setting(
+    capsys: pytest.CaptureFixture[str], rules_file: Path
+) -> None:
+    """So that it stands in no list of processes."""
+    with RedisServer() as server:
+        server.command("CONFIG", "SET", "requirepass", "right")
+        own = {"SLUICEGATE_REDIS__PASSWORD": "right"}
+        named = ("--redis", server.url, "--rules", str(rules_file))
+        assert run_here(capsys, "acquire", "api", "k", *named, **own).out.startswith("allowed")
+        assert run_here(capsys, "ban", "someone", *named[:2], "--seconds", "60", **own).code == 0
+        assert run_here(capsys, "acquire", "api", "someone", *named, **own).out.endswith("(banned)\n")
+
+
 def test_the_settings_may_stand_in_a_file(
     capsys: pytest.CaptureFixture[str], rules_file: Path, tmp_path: Path, redis_url: str, log: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+import sluicegate
 from sluicegate import ConfigurationError
-from sluicegate.config import blocking_limiter, check_start, load_settings, parts
+from sluicegate.config import ProductionSettings, blocking_limiter, check_start, load_settings, parts
 from sluicegate.config.named_files import check_files
 
 if TYPE_CHECKING:
@@ -159,3 +161,42 @@ def test_an_option_that_only_the_driver_knows_to_be_wrong_is_told() -> None:
     settings = load_settings("test", redis={"url": f"rediss://:{CANARY}@h?ssl_include_verify_flags=[{CANARY}]"})
     (told,) = refused(check_start, settings)
     assert told.startswith("redis.url (set by an argument): found a URL that begins with 'rediss'")
+
+
+def test_a_logger_without_its_package_is_told_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the setting, who set it, and what to install."""
+    settings = load_settings("test", monitoring={"logger": "structlog"})
+    check_start(settings)
+    monkeypatch.setitem(sys.modules, "structlog", None)
+    (told,) = refused(check_start, settings)
+    assert told.startswith("monitoring.logger (set by an argument): found no package structlog; accepted: pip install")
+
+
+def opened(settings: Settings) -> None:
+    """Build a process, start it and end it."""
+
+    async def start() -> None:
+        async with sluicegate.open(settings):
+            pass
+
+    asyncio.run(start())
+
+
+@pytest.mark.parametrize("use", [parts, blocking_limiter, opened])
+def test_settings_that_were_made_by_hand_are_no_laxer(use: Callable[[Settings], object]) -> None:
+    """What loading refuses is refused when a process is built: contradictions, and in production what is risky."""
+    redis: Any = {"url": f"redis://:{CANARY}@h", "password": CANARY, "password_file": "gone"}
+    told = refused(use, ProductionSettings(redis=redis))
+    assert [line.partition(" (")[0] for line in told] == ["redis.password_file", "redis.url"]
+    assert "redis_without_tls" in told[1]
+    (told_by_copy,) = refused(use, load_settings("test").model_copy(update={"waivers": ("redis_without_tsl",)}))
+    assert "did you mean redis_without_tls?" in told_by_copy
+
+
+async def test_settings_that_were_made_by_hand_may_be_sound() -> None:
+    """Also in production, with what is waived by name."""
+    waived = ProductionSettings(redis={"url": "redis://:p@h"}, waivers=["redis_without_tls"])  # type: ignore[arg-type] # as a file says it
+    app = parts(waived)
+    await app.aclose()
+    blocking_limiter(waived).close()
+    assert app.settings is waived

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 BESIDE: dict[str, dict[str, Any]] = {
-    "redis.username": {"redis": {"url": "rediss://:p@h"}},
+    "redis.username": {"redis": {"url": "rediss://h", "password": "p"}},
     "redis.url": {"redis": {"password": "p"}},
     "redis.password": {"redis": {"url": "rediss://h"}},
     "redis.password_file": {"redis": {"url": "rediss://h"}},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sluicegate import ConfigurationError
-from sluicegate.config import StagingSettings, load_settings, read_settings
+from sluicegate.config import DevelopmentSettings, StagingSettings, load_settings, read_settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -195,3 +195,88 @@ def test_settings_know_where_they_come_from(monkeypatch: pytest.MonkeyPatch) -> 
     assert settings.origin("server.port") == "set by an argument"
     assert settings.origin("server.host") == "what is usual in the environment"
     assert settings == load_settings("test", server={"port": 1}, pool={"deadline_ms": 9})
+
+
+@pytest.mark.parametrize("name", ["sluicegate_env", "Sluicegate_Env", "SLUICEGATE_ENV"])
+def test_what_says_how_settings_are_read_may_be_spelled_like_the_others(
+    name: str, bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In capitals or not; else a process would run by laxer rules than it was told, and nobody would notice."""
+    monkeypatch.setenv(name, "production")
+    assert load_settings().environment == "production"
+    (bare / "s.toml").write_text("pool.deadline_ms = 9\n", "utf-8")
+    (bare / "secrets").mkdir()
+    (bare / "secrets" / "redis__url").write_text("rediss://:p@h", "utf-8")
+    monkeypatch.setenv(name.lower().replace("env", "config"), "s.toml")
+    monkeypatch.setenv(name.lower().replace("env", "secrets_dir"), "secrets")
+    (bare / ".env").write_text("SLUICEGATE_ENV=production\n", "utf-8")  # which says the same
+    settings = load_settings()
+    assert (settings.pool.deadline_ms, plain(settings.redis.url)) == (9, "rediss://:p@h")
+
+
+def test_variables_that_differ_only_in_their_spelling_must_not_contradict_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody could tell which of them was meant, and one may be laxer; an empty one says nothing."""
+    monkeypatch.setenv("SLUICEGATE_ENV", "development")
+    monkeypatch.setenv("sluicegate_env", "production")
+    with pytest.raises(ConfigurationError, match=r"SLUICEGATE_ENV: found variables .* only in their spelling"):
+        load_settings()
+    monkeypatch.setenv("SLUICEGATE_ENV", "")
+    assert load_settings().environment == "production"
+
+
+KUBERNETES = {
+    "SERVICE_HOST": "10.0.171.239",
+    "SERVICE_PORT": "8000",
+    "SERVICE_PORT_HTTP": "8000",
+    "SERVICE_PORT_ADMIN_API": "9000",
+    "PORT": "tcp://10.0.171.239:8000",
+    "PORT_8000_TCP": "tcp://10.0.171.239:8000",
+    "PORT_8000_TCP_PROTO": "tcp",
+    "PORT_8000_TCP_PORT": "8000",
+    "PORT_8000_TCP_ADDR": "10.0.171.239",
+    "PORT_53_UDP": "udp://[fd00::7]:53",
+    "PORT_53_UDP_PROTO": "udp",
+    "PORT_53_UDP_PORT": "53",
+    "PORT_53_UDP_ADDR": "fd00::7",
+}
+
+
+@pytest.mark.parametrize("service", ["SLUICEGATE", "SLUICEGATE_REDIS", "SLUICEGATE_GATE_2"])
+def test_what_kubernetes_tells_of_a_service_of_our_name_is_left_alone(
+    service: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each pod of its namespace has these variables, whether it wants them or not; no setting is among them."""
+    for name, value in KUBERNETES.items():
+        monkeypatch.setenv(f"{service}_{name}", value)
+    assert load_settings() == DevelopmentSettings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SERVICE_HOST", "gate.example.com"),
+        ("SERVICE_HOSTS", "10.0.171.239"),
+        ("SERVICE_PORT", "http"),
+        ("SERVICE_PORT_", "8000"),
+        ("PORT", "8000"),
+        ("PORT", "http://10.0.171.239:8000"),
+        ("SERVER_PORT", "8000"),
+        ("PORT_8000_TCP", "8000"),
+        ("PORT_8000_TCP_PROTO", "http"),
+        ("PORT_8000_TCP_PORTS", "8000"),
+        ("PORT_8000_TCP_ADDR", "gate"),
+        ("PORT_HTTP_TCP_ADDR", "10.0.171.239"),
+    ],
+)
+def test_what_only_looks_like_it_is_refused(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For it is more likely a setting with a slip of the pen in it."""
+    monkeypatch.setenv(f"SLUICEGATE_{name}", value)
+    assert refused().startswith(f"SLUICEGATE_{name}: found a name that is not known")
+
+
+def test_only_the_environment_has_what_kubernetes_tells(bare: Path) -> None:
+    """In a file somebody wrote it, and meant something."""
+    (bare / ".env").write_text("SLUICEGATE_PORT=tcp://10.0.171.239:8000\n", "utf-8")
+    assert refused().startswith("SLUICEGATE_PORT: found a name that is not known")

@@ -9,7 +9,7 @@ import sys
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from redis.asyncio.connection import SSLConnection
+from redis.asyncio.connection import ConnectionPool, SSLConnection
 
 from sluicegate.database import Access, address_of
 from sluicegate.database.addresses import OVERRULED, TLS_OPTIONS
@@ -50,6 +50,31 @@ def test_a_url_says_what_it_is(url: str, kind: str, has_tls: bool, has_password:
         is_verified,
     )
     assert address.is_local == (kind in {"socket", "embedded"})
+
+
+@pytest.mark.parametrize(
+    ("url", "username", "password"),
+    [
+        ("redis://h", None, None),
+        (f"redis://a%40b:{CANARY}%2F@h", "a@b", f"{CANARY}/"),
+        (f"redis://{CANARY}@h", CANARY, None),
+        (f"redis://:{CANARY}@h", None, CANARY),
+        (f"redis://h?username=a%40b&password={CANARY}%2F", "a@b", f"{CANARY}/"),
+        (f"redis://a@h?username=b&password={CANARY}", "a", CANARY),
+        (f"unix://a:{CANARY}@/run/redis.sock?password=p", "a", CANARY),
+        (f"rediss+sentinel://a:{CANARY}@h/service?sentinel_username=b&sentinel_password=p", "a", CANARY),
+        (f"redis+cluster://h,i?username=a&password={CANARY}", "a", CANARY),
+        ("embedded://", None, None),
+    ],
+)
+def test_a_url_says_who_connects(url: str, username: str | None, password: str | None) -> None:
+    """As what connects understands it, and where it is printed neither is."""
+    address = address_of(url)
+    assert (address.username, address.password) == (username, password)
+    assert CANARY not in repr(address)
+    if address.kind in {"single", "socket"}:
+        options = ConnectionPool.from_url(url).connection_kwargs
+        assert (options.get("username"), options.get("password")) == (username, password)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sluicegate.server.admission import Admission
+from sluicegate.utils import InvalidInputError
 from tests.cli.command import run
 from tests.server.service import service
 
@@ -74,3 +76,11 @@ def test_the_command_tells_the_token_of_the_settings() -> None:
             else:
                 assert json.loads(made.out)["bans"][0]["key"] == "a"
         assert client.get("/readyz").json()["changes"]["keys"] == 1
+
+
+@pytest.mark.parametrize("token", ["", " " * 16, "guess", "x" * 15, 7, b"x" * 16])
+def test_a_token_that_is_soon_guessed_is_refused(token: Any) -> None:
+    """An empty one above all, which whoever knows nothing would bring; it is not shown."""
+    with pytest.raises(InvalidInputError, match=r"admin_token: found .*; accepted: a text of at least 16") as caught:
+        Admission(token)
+    assert "guess" not in str(caught.value)

@@ -24,6 +24,8 @@ def settings_of(where: Where, **values: Any) -> Settings:  # noqa: ANN401 - the 
     """Return the settings that options, variables and files say; *values* go before all others."""
     from sluicegate.config import load_settings  # noqa: PLC0415 - not every command needs them
 
+    if where.redis is not None:  # who connects may be a setting, which without a server would be refused
+        values = {"redis": {"url": where.redis}, **values}
     return load_settings(where.environment, file=where.config, **values)
 
 

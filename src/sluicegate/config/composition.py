@@ -11,10 +11,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from sluicegate.config.named_files import check_files
+from sluicegate.config.refusing import check_meant
 from sluicegate.config.risks import risks_of
 from sluicegate.config.switching import features_of
 from sluicegate.config.unused import unused_of
-from sluicegate.database import Access, Credentials, FilePassword, Keyspace, Password, Tls, connect, tags_for
+from sluicegate.database import (
+    Access,
+    Credentials,
+    FilePassword,
+    Keyspace,
+    Password,
+    Tls,
+    address_of,
+    connect,
+    tags_for,
+)
 from sluicegate.monitoring import Logger, StandardLogger, structlog_logger
 from sluicegate.ratelimit import Batching, BlockingLimiter, DenialLog, Limiter, RedisStore
 from sluicegate.utils import ConfigurationError, InvalidInputError, SystemClock
@@ -89,9 +100,11 @@ def parts(
         client: Another client than the settings say; it is closed with the others.
 
     Raises:
-        ConfigurationError: The file of rules is refused, another cannot be read, or a package is missing.
+        ConfigurationError: The settings contradict each other or are too risky, whoever made them; the file of rules is
+            refused, another cannot be read, or a package is missing.
         InvalidInputError: The address of the server is refused.
     """
+    check_meant(settings)
     check_files(settings)
     clock = clock or SystemClock()
     logger = logger or logger_of(settings)
@@ -180,9 +193,11 @@ def blocking_limiter(
         client: Another client than the settings say; it is closed with the limiter.
 
     Raises:
-        ConfigurationError: A file that the settings name cannot be read, or a package is missing.
+        ConfigurationError: The settings contradict each other or are too risky, whoever made them; a file that they
+            name cannot be read, or a package is missing.
         InvalidInputError: The address of the server is refused.
     """
+    check_meant(settings)
     check_files(settings)
     clock, logger = clock or SystemClock(), logger or logger_of(settings)
     return _limiter_of(BlockingLimiter, settings, clock, logger, client or client_of(settings))
@@ -240,10 +255,12 @@ def fallback_of(settings: Settings) -> Fallback:
 
 
 def _credentials_of(settings: Settings) -> Credentials | None:
-    """Return who connects, where the settings say more of that than the URL."""
+    """Return who connects, where the settings say more of that than the URL; what they leave out the URL says."""
     redis = settings.redis
-    if redis.password_file is not None:
-        return FilePassword(redis.password_file, username=redis.username)
-    if redis.password is None and redis.username is None:
+    if redis.url is None or (redis.username, redis.password, redis.password_file) == (None, None, None):
         return None
-    return Password(redis.username, redis.password.get_secret_value() if redis.password is not None else None)
+    address = address_of(redis.url.get_secret_value())
+    username = redis.username or address.username
+    if redis.password_file is not None:
+        return FilePassword(redis.password_file, username=username)
+    return Password(username, redis.password.get_secret_value() if redis.password is not None else address.password)

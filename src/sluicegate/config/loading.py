@@ -10,7 +10,8 @@ from pydantic import BaseModel, ValidationError
 from sluicegate.config.environments import ENVIRONMENTS, USUAL, Origins, Settings
 from sluicegate.config.files import found_in
 from sluicegate.config.problems import origin_of, problems_of, unknown_names
-from sluicegate.config.risks import Contradiction, Risk, contradictions, risks_of
+from sluicegate.config.refusing import place_of, refused_of, unwaived
+from sluicegate.config.risks import Risk
 from sluicegate.config.sources import PREFIX, Reading, environment_in, environment_named
 from sluicegate.utils import ConfigurationError, InvalidInputError
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Sequence
 
+    from sluicegate.config.risks import Contradiction
     from sluicegate.config.sources import Said
 
 __all__ = ["DEFAULT_ENVIRONMENT", "Loaded", "load_settings", "read_settings"]
@@ -94,10 +96,10 @@ def read_settings(
     sound = settings or _sound_part(settings_class, reading, wrong)
     risks: list[Risk] = []
     if sound is not None:
-        risks = [risk for risk in risks_of(sound) if risk.name not in sound.waivers]
-        refused = [*contradictions(sound), *(risks if sound.strict else ())]
+        risks = unwaived(sound)
+        told = lambda name: origin_of(name.split("."), reading.said)  # noqa: E731 - as those of the sources
         problems += [
-            each.problem(_place_of(each, reading.said)) for each in refused if not _depends_on(each, wrong.keys())
+            each.problem(place_of(each, told)) for each in refused_of(sound) if not _depends_on(each, wrong.keys())
         ]
     if problems or settings is None:
         raise ConfigurationError(problems)
@@ -117,16 +119,6 @@ def _depends_on(each: Contradiction | Risk, wrong: Iterable[tuple[str, ...]]) ->
     waivers = ("waivers",) if isinstance(each, Risk) else ()
     concerned = [tuple(name.split(".")) for name in (*each.concerns, *waivers)]
     return any(path[: len(each)] == each for path in concerned for each in wrong)
-
-
-def _place_of(each: Contradiction | Risk, said: Sequence[Said]) -> str:
-    """Return where it stands, and who set it or what it depends on."""
-    where = each.concerns[0]
-    origins = {name: origin_of(name.split("."), said) for name in each.concerns}
-    if origins[where] == USUAL:
-        told = next((f"{name} is {origin}" for name, origin in origins.items() if origin != USUAL), USUAL)
-        return f"{where} ({told})"
-    return f"{where} ({origins[where]})"
 
 
 def _origins_of(settings: Settings, said: Sequence[Said]) -> Origins:

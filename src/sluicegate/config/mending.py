@@ -21,7 +21,7 @@ MENDINGS: Final[tuple[tuple[str, str], ...]] = (
     ),
     (
         "NOAUTH|already authenticated|Authentication required",
-        "the server asks for a password: set redis.password, or redis.password_file",
+        "the server asks for a password: set redis.password or redis.password_file (not for other hosts in --redis)",
     ),
     ("NOPERM|no permissions", "allow the user what sluicegate config redis-acl prints"),
     (

@@ -7,15 +7,16 @@ pydantic-settings reads the sources. What each of them said is noted on the way,
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from pydantic import BaseModel
 from pydantic_settings import EnvSettingsSource, SettingsError
 
+from sluicegate.config.entrusting import entrusted
 from sluicegate.config.files import found_in, read_file, refusal
-from sluicegate.config.variables import read_dotenv, read_secrets
+from sluicegate.config.variables import is_of_a_service, one_variable, read_dotenv, read_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -116,7 +117,7 @@ class Reading:
 
 def environment_named() -> str | None:
     """Return which environment the variable ``SLUICEGATE_ENV`` names, if it is set."""
-    return os.environ.get(f"{PREFIX}{ENVIRONMENT}") or None
+    return one_variable(f"{PREFIX}{ENVIRONMENT}", os.environ)
 
 
 def environment_in(reading: Reading) -> object:
@@ -141,7 +142,7 @@ def sources_of(
         return (_source(lambda: given), usual)
     sources = [
         _noting(reading, arguments, lambda _path: "an argument"),
-        _variables(reading, settings_class, os.environ, lambda name: f"the variable {name}"),
+        _variables(reading, settings_class, _environ(), lambda name: f"the variable {name}"),
     ]
     if reading.secrets_dir is not None:
         secrets, nearly = read_secrets(reading.secrets_dir, settings_class.model_fields, DELIMITER)
@@ -155,7 +156,16 @@ def sources_of(
     if reading.file is not None:
         written = {name: value for name, value in reading.written.items() if name != OWN_ENVIRONMENT}
         sources.append(_noting(reading, lambda: written, lambda _path: f"{reading.file}"))
-    return (*sources, usual)
+    for read in sources:
+        read()
+    arguments_said, *rest = reading.said
+    others = entrusted(arguments_said.values, [each.values for each in rest])
+    reading.said[1:] = [replace(each, values=values) for each, values in zip(rest, others, strict=True)]
+    return (*(_telling(each) for each in reading.said), usual)
+
+
+def _telling(said: Said) -> PydanticBaseSettingsSource:
+    return _source(lambda: dict(said.values))
 
 
 def _named(
@@ -164,7 +174,8 @@ def _named(
     """Return the file or directory that the caller names, or else a variable."""
     wanted: str | os.PathLike[str] | None = given
     if given is None and variable is not None:
-        where, wanted = f"{PREFIX}{variable}", os.environ.get(f"{PREFIX}{variable}")
+        where = f"{PREFIX}{variable}"
+        wanted = one_variable(where, os.environ)
     if not wanted:
         return None
     path = Path(wanted)
@@ -181,11 +192,16 @@ def _is_there(path: Path, is_there: Callable[[Path], bool]) -> bool:
         return False
 
 
+def _environ() -> dict[str, str]:
+    """Return the environment, without what Kubernetes puts there on its own account."""
+    return {name: value for name, value in os.environ.items() if not is_of_a_service(name, value)}
+
+
 def _check_reserved(lines: Mapping[str, str], dotenv: Path) -> None:
     """Refuse what says in .env how settings are read: nobody looks there for it, and it would seem to hold."""
     for name, value in lines.items():
         is_reserved = name.upper() in {f"{PREFIX}{each}" for each in RESERVED}
-        if is_reserved and os.environ.get(name.upper()) != value:
+        if is_reserved and one_variable(name.upper(), os.environ) != (value or None):
             raise refusal(f"{name} in {dotenv}", "what is not read from there", "the same as a variable")
 
 
@@ -197,8 +213,8 @@ def _variables(
     *,
     prefix: str = PREFIX,
     names: tuple[str, ...] | None = None,
-) -> PydanticBaseSettingsSource:
-    """Return the source of variables, or of what is written like them."""
+) -> Callable[[], None]:
+    """Return what reads variables, or of what is written like them."""
     known = {name.upper() for name in variables}
     source = EnvSettingsSource(settings_class, env_prefix=prefix)
     source.env_vars = {name.lower(): value for name, value in variables.items()}
@@ -218,8 +234,10 @@ def _noting(
     *,
     names: tuple[str, ...] = (),
     prefix: str = PREFIX,
-) -> PydanticBaseSettingsSource:
-    def read() -> dict[str, Any]:
+) -> Callable[[], None]:
+    """Return what has *source* read, and notes it."""
+
+    def read() -> None:
         try:
             values = source()
         except (SettingsError, RecursionError) as error:
@@ -227,9 +245,8 @@ def _noting(
             where = f"{group} (set by {origin((group,))})" if isinstance(error, SettingsError) else "settings"
             raise refusal(where, "a value that is not JSON", "JSON for a whole group, or one of its settings") from None
         reading.said.append(Said(values, origin, names, prefix))
-        return values
 
-    return _source(read)
+    return read
 
 
 def _source(read: Callable[[], dict[str, Any]]) -> PydanticBaseSettingsSource:

@@ -6,7 +6,7 @@ import ssl
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from sluicegate.config.composition import client_of, fallback_of
+from sluicegate.config.composition import client_of, fallback_of, logger_of
 from sluicegate.config.named_files import file_problems
 from sluicegate.database import address_of
 from sluicegate.utils import ConfigurationError, InvalidInputError
@@ -31,7 +31,7 @@ def check_start(settings: Settings) -> None:
     problems = file_problems(settings)
     if not problems:
         problems += _certificate_problems(settings)
-    problems += [*_rules_problems(settings), *_client_problems(settings)]
+    problems += [*_rules_problems(settings), *_client_problems(settings), *_logger_problems(settings)]
     if problems:
         raise ConfigurationError(problems)
 
@@ -66,6 +66,15 @@ def _client_problems(settings: Settings) -> list[InvalidInputError]:
         return [InvalidInputError(where, each.found, each.accepted) for each in error.problems]
     except InvalidInputError as error:
         return [InvalidInputError(where, error.found, error.accepted)]
+    return []
+
+
+def _logger_problems(settings: Settings) -> list[InvalidInputError]:
+    try:
+        logger_of(settings)
+    except ConfigurationError as error:
+        where = f"monitoring.logger ({settings.origin('monitoring.logger')})"
+        return [InvalidInputError(where, each.found, each.accepted) for each in error.problems]
     return []
 
 

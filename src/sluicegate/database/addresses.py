@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, NoReturn
-from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
 from sluicegate.utils import InvalidInputError, shape_of
 
@@ -78,12 +78,14 @@ class Address:
     Attributes:
         kind: ``single``, ``socket``, ``embedded``, ``sentinel`` or ``cluster``.
         scheme: How it begins, in small letters.
-        seeds: The servers that it names, where it is one of several.
+        seeds: The servers that it names; several where sentinels or a Cluster are asked.
         service: What sentinels call the master.
         shown: The URL without what may be secret.
         has_password: Whether it says a password for the servers that keep state.
         is_verified: Whether the servers have to prove that they are who they say, which takes TLS.
         files: The files that its options name.
+        username: The user for the servers that keep state, or ``None`` where it says none.
+        password: The password of that user, or ``None`` where it says none.
         sentinel_credentials: User and password for the sentinels themselves, URL-encoded, with their ``@``.
     """
 
@@ -95,6 +97,8 @@ class Address:
     has_password: bool = False
     is_verified: bool = False
     files: tuple[str, ...] = ()
+    username: str | None = field(default=None, repr=False)  # of redis://secret@host it is a password
+    password: str | None = field(default=None, repr=False)
     sentinel_credentials: str = field(default="", repr=False)
     _userinfo: str = field(default="", repr=False)
     _tail: str = field(default="", repr=False)
@@ -196,6 +200,8 @@ def _read(scheme: str, kind: Kind, parts: SplitResult) -> Address:
         found = f"database {int(options.get('db') or database):,} of a Cluster"
         raise InvalidInputError("redis url", found, "database 0, the only one there is")
     name, word = (options.pop(option, "") for option in SENTINEL_OPTIONS)
+    user, _, secret = userinfo.partition(":")
+    password = unquote(secret) or options.get("password")
     checks_name = options.get("ssl_check_hostname", "yes").lower() not in NO
     return Address(
         kind=kind,
@@ -203,9 +209,11 @@ def _read(scheme: str, kind: Kind, parts: SplitResult) -> Address:
         seeds=seeds,
         service=service,
         shown=_shown(scheme, parts),
-        has_password=bool(userinfo.partition(":")[2] or options.get("password")),
+        has_password=bool(password),
         is_verified=scheme.startswith("rediss") and checks_name and options.get("ssl_cert_reqs") != "none",
         files=tuple(options[option] for option in sorted(TLS_FILES & options.keys())),
+        username=unquote(user) or options.get("username") or None,  # redis-py, too, takes the options last
+        password=password or None,
         sentinel_credentials=f"{quote(name, safe='')}:{quote(word, safe='')}@" if name or word else "",
         _userinfo=userinfo + at,
         _tail=f"/{database}" + (f"?{urlencode(options)}" if options else ""),
@@ -255,8 +263,7 @@ def _seeds(kind: Kind, hosts: str) -> tuple[Endpoint, ...]:
     if kind == "socket":
         return ()
     if kind == "single":
-        _endpoint(hosts if urlsplit(f"redis://{hosts}").hostname else f"localhost{hosts}", PORTS[kind])
-        return ()
+        return (_endpoint(hosts if urlsplit(f"redis://{hosts}").hostname else f"localhost{hosts}", PORTS[kind]),)
     seeds = tuple(_endpoint(host, PORTS[kind]) for host in hosts.split(","))
     if len(seeds) > SEEDS_MAX:
         raise ValueError

@@ -10,10 +10,13 @@ from starlette.responses import Response  # noqa: TC002 - as above
 
 from sluicegate.integrations import Problem
 from sluicegate.server.answers import problem_answer
+from sluicegate.utils import InvalidInputError
 
 __all__ = ["Admission", "NotAdmittedError", "not_admitted"]
 
 _SCHEME: Final = b"bearer"
+_TOKEN_LENGTH_MIN: Final = 16  # as the settings have it: an empty one would be brought by who knows nothing
+_ACCEPTED: Final = f"a text of at least {_TOKEN_LENGTH_MIN} characters, or None for no token"
 
 
 class NotAdmittedError(Exception):
@@ -33,12 +36,19 @@ class Admission:
     """Who may do what only operators are to do.
 
     Args:
-        token: What they have to know; ``None``: whoever reaches the service may.
+        token: What they have to know, at least 16 characters; ``None``: whoever reaches the service may.
+
+    Raises:
+        InvalidInputError: The token is shorter.
     """
 
     __slots__ = ("_token",)
 
     def __init__(self, token: str | None) -> None:
+        if token is not None and not isinstance(token, str):
+            raise InvalidInputError("admin_token", f"a value of type {type(token).__name__}", _ACCEPTED)
+        if token is not None and len(token.strip()) < _TOKEN_LENGTH_MIN:
+            raise InvalidInputError("admin_token", f"{len(token.strip())} characters", _ACCEPTED)
         self._token = None if token is None else token.encode()
 
     async def check(self, request: Request) -> None:

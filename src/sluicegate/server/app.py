@@ -67,11 +67,11 @@ def create_app(
         secret: Signs the ids of decisions and holds: at least 16 bytes, the same in every process
             that is to take them back. Default: random, so that ids end with this process.
         admin_token: What whoever bans keys, gives them other rates, or asks for whom that was done, has to bring as
-            ``Authorization: Bearer``. Default: nothing, whoever reaches the service may.
+            ``Authorization: Bearer``: at least 16 characters. Default: nothing, whoever reaches the service may.
         logger: Where events go. Default: the standard library's logger ``sluicegate``.
 
     Raises:
-        InvalidInputError: The secret is too short.
+        InvalidInputError: The secret or the token is too short.
     """
     signer = TokenSigner(secret)
     logger = logger or StandardLogger()
