@@ -152,6 +152,10 @@ CONTRADICTING: dict[str, tuple[str, dict[str, Any]]] = {  # which setting is tol
     "a waiver that there is none of": ("waivers", {"waivers": ["redis_without_tsl"]}),
     "a certificate alone": ("server.tls_cert_file", {"server.tls_cert_file": "x"}),
     "a key alone": ("server.tls_key_file", {"server.tls_key_file": "x"}),
+    "more batches than connections": (
+        "batching.in_flight_max",
+        {"batching.in_flight_max": 2, "pool.connections_max": 2},
+    ),
     "a pause that shrinks": ("resilience.reconnect_max_ms", RACE),
     "two passwords": (
         "redis.password_file",
@@ -173,7 +177,7 @@ def test_each_source_is_told_of_what_contradicts_itself(
     """In every environment, by the setting that is to be mended and who set it; and beside what is wrong elsewhere."""
     where, said = CONTRADICTING[name]
     by_path = {tuple(each.split(".")): value for each, value in said.items()}
-    wrong = {("pool", "connections_max"): 0}
+    wrong = {("pool", "connect_timeout_ms"): 0}
     for more in ({}, wrong):
         arguments = say_all(source, {**by_path, **more}, bare, monkeypatch)
         for environment in ENVIRONMENT_NAMES:

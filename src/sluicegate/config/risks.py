@@ -153,6 +153,10 @@ def _contradictions(settings: Settings) -> Iterator[Contradiction]:
         accepted = f"reconnect_min_ms or more, which is {least_ms}"
         concerns = ("resilience.reconnect_max_ms", "resilience.reconnect_min_ms")
         yield Contradiction(concerns, str(most_ms), accepted)
+    in_flight, connections = settings.batching.in_flight_max, settings.pool.connections_max
+    if in_flight is not None and in_flight >= connections:
+        accepted = f"at most {connections - 1}, one less than pool.connections_max, or more connections"
+        yield Contradiction(("batching.in_flight_max", "pool.connections_max"), str(in_flight), accepted)
     yield from _redis_contradictions(settings)
 
 
