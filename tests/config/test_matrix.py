@@ -165,6 +165,10 @@ CONTRADICTING: dict[str, tuple[str, dict[str, Any]]] = {  # which setting is tol
     "a user of nothing": ("redis.username", {"redis.username": "someone"}),
     "a password of nothing": ("redis.password", {"redis.password": CANARY}),
     "no groups on a Cluster": ("redis.hash_tags", {"redis.url": "rediss+cluster://:p@h", "redis.hash_tags": 0}),
+    "an authority twice": (
+        "redis.tls_ca_file",
+        {"redis.url": "rediss://:p@h?ssl_ca_certs=y", "redis.tls_ca_file": "x"},
+    ),
     "TLS files without TLS": ("redis.url", {"redis.url": "unix:///s", "redis.tls_ca_file": "x"}),
 }
 

@@ -181,6 +181,28 @@ async def test_limits_of_one_key_are_decided_together(fleet: Fleet) -> None:
         assert (await limiter.peek(minute, "a")).remaining == 3
 
 
+@pytest.mark.parametrize("name", ["sentinel", "sentinel-tls"])
+async def test_options_for_the_master_are_no_options_for_sentinels(fleets: Mapping[str, Fleet], name: str) -> None:
+    """They have no databases; the master keeps the key in the one that is asked for, and knows the client's name."""
+    with reached(fleets, name) as fleet:
+        own = fleet.certificates
+        tls = Tls(ca_file=own.ca, cert_file=own.cert, key_file=own.key) if fleet.tls else None
+        client = connect(f"{fleet.url}?db=3&client_name=gate-3&protocol=3", Access(tls=tls))
+        try:
+            await client.start()
+            assert await increment(client, "sg:key") == 1
+            master = fleet.masters()[0]
+            told = [fleet.client_of(server).client_list() for server in (master, *fleet.sentinels)]  # type: ignore[attr-defined]
+            named = [[each["db"] for each in listed if each["name"] == "gate-3"] for listed in told]
+            assert named[0]
+            assert set(named[0]) == {"3"}
+            assert named[1:] == [[]] * len(named[1:])
+            info: Any = fleet.client_of(master).info("keyspace")
+            assert list(info) == ["db3"]
+        finally:
+            await client.aclose()
+
+
 @pytest.mark.parametrize("name", ["sentinel", "cluster", f"sentinel-tls{LEAST}", f"cluster-tls{LEAST}"])
 async def test_a_master_that_is_killed_is_replaced(fleets: Mapping[str, Fleet], name: str) -> None:
     """Within the node's time-out and two seconds the keys of a killed master are decided again; nothing raises."""
