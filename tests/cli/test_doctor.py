@@ -152,7 +152,7 @@ def test_a_name_that_would_break_the_line_is_refused(
     assert "error: user: found" in ran.err
 
 
-@pytest.mark.parametrize("url", ["nonsense", "redis://h/x", "redis+cluster://", "embedded://"])
+@pytest.mark.parametrize("url", ["nonsense", "redis://h/x", "redis+cluster://", "embedded://", "EMBEDDED://"])
 def test_an_address_that_has_no_users_has_no_line(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     """What is wrong with a URL is said, and an embedded server is its process's own."""
     ran = run_here(capsys, "config", "redis-acl", "--redis", url)

@@ -35,7 +35,11 @@ def wait_for_status(url: str, status: int) -> None:
 
 @pytest.mark.parametrize(
     ("redis", "kept"),
-    [((), "in the memory of this process"), (("--redis", "embedded://"), "in a server of this machine's own and gone")],
+    [
+        ((), "in the memory of this process"),
+        (("--redis", "embedded://"), "in a server of this machine's own and gone"),
+        (("--redis", "EMBEDDED://"), "in a server of this machine's own and gone"),
+    ],
 )
 def test_a_newcomer_is_told_what_to_try(rules_file: Path, redis: tuple[str, ...], kept: str) -> None:
     """The lines that it prints are the ones that work: a request that passes, and a loop that meets a 429."""

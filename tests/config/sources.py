@@ -63,6 +63,7 @@ class Setting:
             "rules": "rules.yaml",
             "redis.key_prefix": "other",
             "distributed.instance_id": "a-1",
+            "batching.in_flight_max": 7,
             "monitoring.slo_availability_ratio": 0.75,
             "monitoring.prometheus_path": "/own/metrics",
             "monitoring.opentelemetry_url": "http://127.0.0.1:4318",

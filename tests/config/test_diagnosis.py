@@ -9,6 +9,7 @@ import redis
 
 from sluicegate import NullLogger, StoreUnavailableError
 from sluicegate.config import Finding, diagnose, load_settings, parts
+from sluicegate.config.examining import LOOKS
 from sluicegate.config.mending import USUAL, advice_for
 from sluicegate.database import least_acl
 from tests.fleets import PREFIX, Certificates, started_when_asked_for
@@ -95,9 +96,28 @@ async def test_behind_sentinels_the_master_is_looked_at(fleets: Mapping[str, Fle
     assert [found[name].state for name in ("version", "eviction", "clock", "latency")] == ["ok"] * 4
 
 
-async def test_an_embedded_server_needs_no_user_of_its_own() -> None:
+@pytest.mark.parametrize(
+    ("url", "state", "told"),
+    [
+        ("REDISS://127.0.0.1:1", "ok", "on"),
+        ("Redis://127.0.0.1:1", "warning", "off"),
+        ("UNIX:///s", "ok", "not needed"),
+    ],
+)
+async def test_whether_others_can_read_is_told_however_the_scheme_is_written(url: str, state: str, told: str) -> None:
+    """In capitals, too."""
+
+    async def ask(*_: object, **__: object) -> None:
+        pytest.fail("nobody has to be asked")
+
+    seen = await LOOKS["tls"](load_settings("test", redis={"url": url}), ask)
+    assert (seen.state, seen.found.startswith(told)) == (state, True)
+
+
+@pytest.mark.parametrize("url", ["embedded://", "EMBEDDED://"])
+async def test_an_embedded_server_needs_no_user_of_its_own(url: str) -> None:
     """Nobody else can reach it."""
-    found = await found_at("embedded://")
+    found = await found_at(url)
     assert [name for name, each in found.items() if each.state != "ok" or each.advice] == []
 
 

@@ -152,6 +152,10 @@ CONTRADICTING: dict[str, tuple[str, dict[str, Any]]] = {  # which setting is tol
     "a waiver that there is none of": ("waivers", {"waivers": ["redis_without_tsl"]}),
     "a certificate alone": ("server.tls_cert_file", {"server.tls_cert_file": "x"}),
     "a key alone": ("server.tls_key_file", {"server.tls_key_file": "x"}),
+    "more batches than connections": (
+        "batching.in_flight_max",
+        {"batching.in_flight_max": 2, "pool.connections_max": 2},
+    ),
     "a pause that shrinks": ("resilience.reconnect_max_ms", RACE),
     "two passwords": (
         "redis.password_file",
@@ -161,6 +165,10 @@ CONTRADICTING: dict[str, tuple[str, dict[str, Any]]] = {  # which setting is tol
     "a user of nothing": ("redis.username", {"redis.username": "someone"}),
     "a password of nothing": ("redis.password", {"redis.password": CANARY}),
     "no groups on a Cluster": ("redis.hash_tags", {"redis.url": "rediss+cluster://:p@h", "redis.hash_tags": 0}),
+    "an authority twice": (
+        "redis.tls_ca_file",
+        {"redis.url": "rediss://:p@h?ssl_ca_certs=y", "redis.tls_ca_file": "x"},
+    ),
     "TLS files without TLS": ("redis.url", {"redis.url": "unix:///s", "redis.tls_ca_file": "x"}),
 }
 
@@ -173,7 +181,7 @@ def test_each_source_is_told_of_what_contradicts_itself(
     """In every environment, by the setting that is to be mended and who set it; and beside what is wrong elsewhere."""
     where, said = CONTRADICTING[name]
     by_path = {tuple(each.split(".")): value for each, value in said.items()}
-    wrong = {("pool", "connections_max"): 0}
+    wrong = {("pool", "connect_timeout_ms"): 0}
     for more in ({}, wrong):
         arguments = say_all(source, {**by_path, **more}, bare, monkeypatch)
         for environment in ENVIRONMENT_NAMES:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import redis
 
-from sluicegate import Limit, Limiter, LimitExceededError, NullLogger, StoreError, SystemClock
+from sluicegate import InvalidInputError, Limit, Limiter, LimitExceededError, NullLogger, StoreError, SystemClock
 from sluicegate.database import Keyspace, least_acl, tags_for
 from sluicegate.database.acl import ACL_COMMANDS
 from sluicegate.ratelimit import RedisStore, decide_script
@@ -248,6 +248,20 @@ def test_a_url_that_asks_for_nothing_besides_needs_nothing(url: str) -> None:
     assert least_acl(PREFIX, url=url) == LINE
     assert least_acl(PREFIX, url="redis+sentinel://h:1,i:2/5/1") == f"{LINE} +select"
     assert least_acl(PREFIX, url="unix:///2?db=1") == f"{LINE} +select"
+    assert least_acl(PREFIX, url="embedded:///2") == LINE
+
+
+@pytest.mark.parametrize("url", ["redis+sentinel://a:1,[::1]:2/s/3?client_name=n", "REDISS://h?db=3&client_name=n"])
+def test_what_a_url_needs_is_read_as_the_client_reads_it(url: str) -> None:
+    """Several hosts, one of them in brackets, and however the scheme is written."""
+    assert least_acl(PREFIX, url=url) == f"{LINE} +select +client|setname"
+
+
+@pytest.mark.parametrize("url", ["redis://h/x", "nonsense", "redis+cluster://a/3"])
+def test_a_url_that_cannot_be_read_has_no_line(url: str) -> None:
+    """Nobody can connect to it."""
+    with pytest.raises(InvalidInputError):
+        least_acl(PREFIX, url=url)
 
 
 async def test_on_a_cluster_its_own_commands_are_needed_too(fleets: Mapping[str, Fleet]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio.connection import ConnectionPool, SSLConnection
 
-from sluicegate.database import Access, address_of
+from sluicegate.database import Access, Tls, address_of
 from sluicegate.database.addresses import OVERRULED, TLS_OPTIONS
 from sluicegate.database.making import maker_of, ours_to_say
 from sluicegate.utils import InvalidInputError
@@ -107,6 +107,11 @@ def test_a_url_says_who_connects(url: str, username: str | None, password: str |
         "unix://h/path",
         "embedded://folder",
         "embedded://:p@h",
+        "embedded:///x?db=1",
+        "embedded:///x#y",
+        "embedded:///x%00y",
+        "embedded:///x%0Ay",
+        "rediss://h?ssl_cert_reqs=NONE",
         "redis+sentinel://h:1",
         "redis+sentinel:///service",
         "redis+cluster://",
@@ -122,6 +127,47 @@ def test_what_cannot_be_meant_is_refused_without_the_driver(url: object) -> None
     with pytest.raises(InvalidInputError) as caught:
         address_of(url)
     assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("url", "folder"),
+    [
+        ("embedded://", ""),
+        ("embedded:///some%20dir", "/some dir"),
+        ("EMBEDDED:///some dir", "/some dir"),
+        ("embedded:///a%25b%3Fc%23d", "/a%b?c#d"),
+        ("embedded:///" + "%20" * 60, "/" + " " * 60),
+    ],
+)
+def test_the_directory_of_an_embedded_server_is_percent_encoded(url: str, folder: str) -> None:
+    """Like a path in any URL."""
+    assert address_of(url).folder == folder
+
+
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        ("db=3&username=u&password=s3cretX&client_name=n", ""),
+        ("db=3&protocol=3&socket_keepalive=yes", "?protocol=3&socket_keepalive=yes"),
+        ("ssl_ca_certs=%2Fca.pem&client_name=n&sentinel_password=p", "?ssl_ca_certs=%2Fca.pem"),
+    ],
+)
+def test_what_is_said_of_the_master_is_not_said_to_sentinels(options: str, left: str) -> None:
+    """They have no databases, users and names of their own; how servers are reached holds for both."""
+    address = address_of(f"rediss+sentinel://u:p@a:1,b:2/service?{options}")
+    told = address.sentinel_url_of(("a", 1))
+    assert told.rpartition("@")[2].removeprefix("rediss://") == f"a:1/0{left}"
+    assert CANARY not in told
+    kept = [each for each in options.split("&") if not each.startswith("sentinel_")]
+    assert address.url_of(("a", 1)) == "rediss://u:p@a:1/0?" + "&".join(kept)
+
+
+@pytest.mark.parametrize("option", ["ssl_ca_certs", "ssl_certfile", "ssl_keyfile"])
+def test_a_file_for_tls_is_said_once(option: str) -> None:
+    """The driver would take the URL's, whatever else was said."""
+    tls = Tls(ca_file="ca", cert_file="cert", key_file="key")
+    with pytest.raises(InvalidInputError, match=f"the option {option} beside such a file"):
+        maker_of(f"rediss://h?{option}=other", Access(tls=tls))
 
 
 @pytest.mark.parametrize(

@@ -308,14 +308,17 @@ async def test_calls_at_once_have_connections_of_their_own(client: StandaloneCli
 
 
 async def test_connections_are_bounded(client: StandaloneClient, redis_client: redis.Redis) -> None:
-    """When all are in use one call more is refused as overload, and the server has seen no more than the bound."""
+    """When all are in use until its deadline a call more is refused as overload; no more than the bound are opened."""
     seen = connections_of(redis_client)
-    calls = [client.execute("BLPOP", "none", 0.3) for _ in range(CONNECTIONS_MAX + 5)]
-    outcomes = await asyncio.gather(*calls, return_exceptions=True)
-    refused = [outcome for outcome in outcomes if isinstance(outcome, StoreOverloadedError)]
-    assert [outcome for outcome in outcomes if outcome is not None] == refused
-    assert len(refused) == 5
-    assert refused[0].reason == f"all {CONNECTIONS_MAX} connections are in use"
+    calls = [asyncio.create_task(client.execute("BLPOP", "none", 0.3)) for _ in range(CONNECTIONS_MAX)]
+    await until(lambda: blocked(redis_client) == CONNECTIONS_MAX)
+    late = [client.execute("PING", deadline_us=DEADLINE_US) for _ in range(5)]
+    async with lag_watched() as lag:
+        refused, seconds = await timed(asyncio.gather(*late, return_exceptions=True))
+    assert seconds <= DEADLINE_US / 1_000_000 + GRACE_S + lag.worst_s
+    assert [type(outcome) for outcome in refused] == [StoreOverloadedError] * 5
+    assert {outcome.reason for outcome in refused} == {f"all {CONNECTIONS_MAX} connections are in use"}
+    assert await asyncio.gather(*calls) == [None] * CONNECTIONS_MAX
     assert connections_of(redis_client) == seen + CONNECTIONS_MAX
     assert await count(client) == 1
 

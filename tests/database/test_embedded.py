@@ -7,9 +7,11 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -175,6 +177,20 @@ async def test_a_forked_child_keeps_it_alive(tmp_path: Path) -> None:
     os.close(writing)
     os.waitpid(child, 0)  # noqa: ASYNC222 - it ends at once
     wait_until(lambda: server_of(folder) is None)
+
+
+@pytest.mark.parametrize("name", ["some dir", "50%", "a%20b", "a?b", "a#b", "at@home"])
+async def test_a_directory_may_have_any_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a URL says it, percent-encoded, or the system for directories of its own."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as short:
+        folder = Path(short) / name
+        async with limiter_at(f"embedded://{quote(str(folder))}") as limiter:
+            assert not (await limiter.acquire(LIMIT, "k")).degraded
+            assert server_of(folder) is not None
+        assert [entry.name for entry in Path(short).iterdir()] == [name]
+        monkeypatch.setattr("tempfile.tempdir", str(folder))
+        async with limiter_at("embedded://") as limiter:
+            assert not (await limiter.acquire(LIMIT, "k")).degraded
 
 
 def test_a_directory_with_a_long_name_is_refused(tmp_path: Path) -> None:

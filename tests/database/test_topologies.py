@@ -30,6 +30,7 @@ DEADLINE_US = 2_000_000
 KEYS = [f"sg:key:{number}" for number in range(60)]
 TAKEN_FOR_DEAD_S = {"sentinel": DOWN_AFTER_MS / 1000, "cluster": NODE_TIMEOUT_MS / 1000}
 LEAST = "-least-user"
+MANY = Limit("many", "1000/hour")
 VOTES = 3  # sentinels may vote each for themselves, and then wait before they vote again
 
 
@@ -179,6 +180,43 @@ async def test_limits_of_one_key_are_decided_together(fleet: Fleet) -> None:
         granted = [bool(await limiter.acquire_all([(minute, "a"), (day, "a")])) for _ in range(3)]
         assert granted == [True, True, False]
         assert (await limiter.peek(minute, "a")).remaining == 3
+
+
+async def test_two_connections_to_each_server_are_enough(fleet: Fleet) -> None:
+    """For hundreds of callers while one connection listens for changes, also when scripts were flushed."""
+    own = fleet.certificates
+    tls = Tls(ca_file=own.ca, cert_file=own.cert, key_file=own.key) if fleet.tls else None
+    client = connect(fleet.url, Access(credentials=fleet.user, tls=tls, connections_max=2))
+    keyspace = Keyspace(tags=tags_for(fleet.url))
+    store = RedisStore(client, SystemClock(), NullLogger(), keyspace=keyspace, deadline_us=DEADLINE_US)
+    async with Limiter(store=store, logger=NullLogger(), changes=True) as limiter:
+        for _ in range(2):
+            for server in fleet.masters():
+                server.command("SCRIPT", "FLUSH")
+            decisions = await asyncio.gather(*[limiter.acquire(MANY, key) for key in KEYS * 10])
+            assert [decision for decision in decisions if decision.degraded] == []
+
+
+@pytest.mark.parametrize("name", ["sentinel", "sentinel-tls"])
+async def test_options_for_the_master_are_no_options_for_sentinels(fleets: Mapping[str, Fleet], name: str) -> None:
+    """They have no databases; the master keeps the key in the one that is asked for, and knows the client's name."""
+    with reached(fleets, name) as fleet:
+        own = fleet.certificates
+        tls = Tls(ca_file=own.ca, cert_file=own.cert, key_file=own.key) if fleet.tls else None
+        client = connect(f"{fleet.url}?db=3&client_name=gate-3&protocol=3", Access(tls=tls))
+        try:
+            await client.start()
+            assert await increment(client, "sg:key") == 1
+            master = fleet.masters()[0]
+            told = [fleet.client_of(server).client_list() for server in (master, *fleet.sentinels)]  # type: ignore[attr-defined]
+            named = [[each["db"] for each in listed if each["name"] == "gate-3"] for listed in told]
+            assert named[0]
+            assert set(named[0]) == {"3"}
+            assert named[1:] == [[]] * len(named[1:])
+            info: Any = fleet.client_of(master).info("keyspace")
+            assert list(info) == ["db3"]
+        finally:
+            await client.aclose()
 
 
 @pytest.mark.parametrize("name", ["sentinel", "cluster", f"sentinel-tls{LEAST}", f"cluster-tls{LEAST}"])

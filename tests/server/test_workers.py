@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,17 +129,23 @@ def broken(folder: Path) -> str:
     return f"{folder}:{Path(__file__).parents[2] / 'src'}"
 
 
-def test_workers_share_an_embedded_server(tmp_path: Path) -> None:
-    """With nothing installed beside the service they count together, and the server ends with them."""
+@pytest.mark.parametrize("url", ["embedded://", "EMBEDDED://"])
+def test_workers_share_an_embedded_server(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing installed beside the service they count together, and the server ends with them.
+
+    It needs a directory that all of them find, wherever the machine has those, and however the URL is written.
+    """
     rules, settings = tmp_path / "rules.yaml", tmp_path / "settings.toml"
     rules.write_text(RULES, "utf-8")
     settings.write_text(
-        '[redis]\nurl = "embedded://"\n[server]\nworkers = 8\ndrain_delay_ms = 0\n[pool]\ndeadline_ms = 2000\n',
+        f'[redis]\nurl = "{url}"\n[server]\nworkers = 8\ndrain_delay_ms = 0\n[pool]\ndeadline_ms = 2000\n',
         "utf-8",
     )
-    with serving(rules, "--config", str(settings), "--env", "production") as service:
-        answers = [acquired(service) for _ in range(31)]
-        assert [answer.status_code for answer in answers] == [200] * 30 + [429]
-        assert {answer.json()["source"] for answer in answers[:30]} == {"redis"}
-        service.terminate()
-        assert service.ended() == 0
+    with tempfile.TemporaryDirectory(prefix="50% of #?", ignore_cleanup_errors=True) as odd:
+        monkeypatch.setenv("TMPDIR", odd)
+        with serving(rules, "--config", str(settings), "--env", "production") as service:
+            answers = [acquired(service) for _ in range(31)]
+            assert [answer.status_code for answer in answers] == [200] * 30 + [429]
+            assert {answer.json()["source"] for answer in answers[:30]} == {"redis"}
+            service.terminate()
+            assert service.ended() == 0

@@ -96,14 +96,14 @@ def redis_acl(
 
     In it stands PASSWORD where the password belongs. Nothing is connected to.
     """
-    from sluicegate.database import connect, least_acl, sentinel_acl, tags_for  # noqa: PLC0415 - as above
+    from sluicegate.database import address_of, connect, least_acl, sentinel_acl, tags_for  # noqa: PLC0415 - as above
 
     if for_sentinels:
         _print_acl(sentinel_acl(user=user))
         return ALLOWED
     own = _settings(config, environment, redis).redis
     url = own.url.get_secret_value() if own.url is not None else ""
-    if url.startswith("embedded:"):
+    if url and address_of(url).kind == "embedded":
         found = "an embedded server, which no other user of the machine can reach"
         raise InvalidInputError("redis.url", found, "a server that has users")
     if url:

@@ -17,6 +17,7 @@ from rich.text import Text
 from sluicegate.cli.defaults import rules_named
 from sluicegate.cli.exits import ALLOWED
 from sluicegate.cli.places import ConfigFile, Environment  # noqa: TC001 - typer reads the annotations
+from sluicegate.database import address_of
 from sluicegate.utils import ConfigurationError, InvalidInputError, checked_seconds
 
 if TYPE_CHECKING:
@@ -98,10 +99,10 @@ def _whereabouts(settings: Settings) -> str:
     """Return where state is kept, and for how long."""
     if settings.redis.url is None:
         return "in the memory of this process, and gone with it (--redis shares and keeps it)"
-    scheme, _, folder = settings.redis.url.get_secret_value().partition("://")
-    if scheme != "embedded":
+    address = address_of(settings.redis.url.get_secret_value())
+    if address.kind != "embedded":
         return "in Redis"
-    others = ", shared by all who name its directory," if folder else ""
+    others = ", shared by all who name its directory," if address.folder else ""
     return (
         f"in a server of this machine's own{others} and gone with it (--redis redis://… shares it with other machines)"
     )

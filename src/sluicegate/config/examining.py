@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sluicegate.config.mending import advice_for
-from sluicegate.database import needed_calls, needless_calls, tags_for
+from sluicegate.database import address_of, needed_calls, needless_calls, tags_for
 from sluicegate.ratelimit import allowed_script, decide_script
 from sluicegate.utils import StoreAuthenticationError, StoreError
 
@@ -61,9 +61,9 @@ async def looked(look: Look, settings: Settings, ask: Ask) -> Seen:
 
 
 def scheme_of(settings: Settings) -> str:
-    """Return what the URL of the servers begins with."""
+    """Return what the URL of the servers begins with, in small letters."""
     url = settings.redis.url
-    return url.get_secret_value().partition("://")[0] if url is not None else ""
+    return address_of(url.get_secret_value()).scheme if url is not None else ""
 
 
 async def _version(_: Settings, ask: Ask) -> Seen:

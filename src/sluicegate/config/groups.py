@@ -152,8 +152,9 @@ class PoolSettings(Group):
     deadline_ms: float = Field(default=50, ge=1, le=10_000, allow_inf_nan=False)
     """Time until every verb has an answer, in milliseconds; later the limit's on_failure answers."""
 
-    connections_max: int = Field(default=8, ge=1, le=64)
-    """The most connections to each server; decisions travel in batches, so a few do for many thousands a second."""
+    connections_max: int = Field(default=8, ge=2, le=64)
+    """The most connections to each server; decisions travel in batches, so a few do for many thousands a second, and
+    who finds all in use waits for one until its deadline. Listening for changes keeps one of them."""
 
 
 class MemorySettings(Group):
@@ -170,7 +171,8 @@ class BatchingSettings(Group):
     """The most units of work in one script call."""
 
     in_flight_max: int | None = Field(default=None, ge=1, le=16)
-    """The most batches under way at once. Default: 2; 1 on a Cluster, where one already keeps several servers busy."""
+    """The most batches under way at once, each on a connection of its own. Default: 2; 1 on a Cluster, where one
+    already keeps several servers busy."""
 
     queue_max: int = Field(default=20_000, ge=1, le=1_000_000)
     """The most requests that wait; one more is answered by the limit's on_failure."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 from ipaddress import ip_address
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from sluicegate.config.files import found_in
@@ -12,7 +13,7 @@ from sluicegate.database import address_of
 from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from sluicegate.config.environments import Settings
     from sluicegate.database import Address
@@ -132,6 +133,15 @@ WAIVERS: Final = (
 )
 
 
+SAID_BY_THE_URL: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {  # it would overrule the setting, or trust more than that
+        "tls_ca_file": frozenset({"ssl_ca_certs", "ssl_ca_data", "ssl_ca_path"}),
+        "tls_cert_file": frozenset({"ssl_certfile"}),
+        "tls_key_file": frozenset({"ssl_keyfile"}),
+    }
+)
+
+
 def contradictions(settings: Settings) -> list[Contradiction]:
     """Return what cannot be meant, in whatever environment."""
     return list(_contradictions(settings))
@@ -153,6 +163,10 @@ def _contradictions(settings: Settings) -> Iterator[Contradiction]:
         accepted = f"reconnect_min_ms or more, which is {least_ms}"
         concerns = ("resilience.reconnect_max_ms", "resilience.reconnect_min_ms")
         yield Contradiction(concerns, str(most_ms), accepted)
+    in_flight, connections = settings.batching.in_flight_max, settings.pool.connections_max
+    if in_flight is not None and in_flight >= connections:
+        accepted = f"at most {connections - 1}, one less than pool.connections_max, or more connections"
+        yield Contradiction(("batching.in_flight_max", "pool.connections_max"), str(in_flight), accepted)
     yield from _redis_contradictions(settings)
 
 
@@ -171,6 +185,11 @@ def _redis_contradictions(settings: Settings) -> Iterator[Contradiction]:
     if redis.hash_tags == 0 and address.kind == "cluster":
         found = "0 on a Cluster, where no server decides about all keys"
         yield Contradiction(("redis.hash_tags", "redis.url"), found, "1 or more")
+    for name, options in SAID_BY_THE_URL.items():
+        said = sorted(options & address.options)
+        if said and getattr(redis, name) is not None:
+            found = f"a file beside {', '.join(said)} in redis.url"
+            yield Contradiction((f"redis.{name}", "redis.url"), found, f"redis.{name} or what the URL says, not both")
     tls_files = [name for name in ("tls_ca_file", "tls_cert_file", "tls_key_file") if getattr(redis, name) is not None]
     if tls_files and not address.has_tls:
         beside = (f"redis.{name}" for name in tls_files)

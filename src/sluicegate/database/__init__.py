@@ -70,7 +70,7 @@ def connect(url: str, access: Access | None = None) -> RedisClient:
     if address.kind == "embedded":
         from sluicegate.database.embedded import EmbeddedClient  # noqa: PLC0415 - as above
 
-        return EmbeddedClient(url.partition("://")[2] or None, access)
+        return EmbeddedClient(address.folder or None, access)
     if address.kind in {"single", "socket"}:
         return StandaloneClient(url, access)
     kind = SentinelDirectory if address.kind == "sentinel" else ClusterDirectory

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Access"]
 
+CONNECTIONS_MIN = 2  # one for decisions beside the one that waits for changes
 CONNECTIONS_MAX = 64  # decisions travel in batches: so many sockets already wait for the same core
 
 
@@ -21,7 +22,8 @@ class Access:
 
     Attributes:
         connect_timeout: Seconds allowed for a connection, from 0.01 to 60. Default 2.
-        connections_max: The most connections to one server, from 1 to 64. Default 8.
+        connections_max: The most connections to one server, from 2 to 64. Default 8. Who finds all in use waits in
+            line; each limiter that listens for changes keeps one of them.
         reconnect_pause_min: Seconds until a server that could not be reached is tried again, from 0.001 to 60; twice as
             long after each further failure. Default 0.05: no storm of reconnects ...
         reconnect_pause_max: ... and the most that the pause grows to, from the least to 600. Default 1, so that a
@@ -49,6 +51,6 @@ class Access:
         least = self.reconnect_pause_min
         checked_seconds(self.reconnect_pause_max, "reconnect_pause_max", at_least=least, at_most=600)
         checked_seconds(self.refused_pause, "refused_pause", at_least=0.001, at_most=3_600)
-        if type(self.connections_max) is not int or not 1 <= self.connections_max <= CONNECTIONS_MAX:
-            accepted = f"a whole number from 1 to {CONNECTIONS_MAX}"
+        if type(self.connections_max) is not int or not CONNECTIONS_MIN <= self.connections_max <= CONNECTIONS_MAX:
+            accepted = f"a whole number from {CONNECTIONS_MIN} to {CONNECTIONS_MAX}"
             raise InvalidInputError("connections_max", shape_of(self.connections_max), accepted)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
-from urllib.parse import parse_qsl, urlsplit
 
+from sluicegate.database.addresses import address_of
 from sluicegate.utils import InvalidInputError, shape_of
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def least_acl(prefix: str, *, user: str = "sluicegate", on_cluster: bool = False
     Put the password in place of ``PASSWORD``, or its SHA-256 behind a number sign in place of ``>PASSWORD``.
 
     Raises:
-        InvalidInputError: The user's name can stand in no such line.
+        InvalidInputError: The user's name can stand in no such line, or the URL cannot be read.
     """
     user = _checked_user(user)
     allowed = " ".join(f"+{command}" for command in _commands(on_cluster=on_cluster, url=url))
@@ -106,12 +106,10 @@ def _checked_user(user: str) -> str:
 
 
 def _needed_by(url: str) -> Iterator[str]:
-    parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query))
-    segments = [] if parts.scheme in {"unix", "embedded"} else parts.path.strip("/").split("/")
-    if parts.scheme.endswith("+sentinel"):
-        segments = segments[1:]  # the first is the service
-    if options.get("db", "".join(segments)).strip("0"):
+    if not url:
+        return
+    address = address_of(url)
+    if address.database:
         yield "select"
-    if "client_name" in options:
+    if "client_name" in address.options:
         yield "client|setname"

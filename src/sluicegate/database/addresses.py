@@ -32,6 +32,7 @@ TLS_OPTIONS: Final = TLS_FILES | {
     *("ssl_exclude_verify_flags", "ssl_include_verify_flags", "ssl_min_version", "ssl_password"),
 }
 SENTINEL_OPTIONS: Final = ("sentinel_username", "sentinel_password")
+OF_THE_MASTER: Final = frozenset({"client_name", "db", "password", "username"})  # sentinels have no use for them
 OVERRULED: Final = frozenset({
     *("decode_responses", "health_check_interval", "maint_notifications_config", "retry", "retry_on_error"),
     *("socket_connect_timeout", "socket_timeout"),
@@ -43,7 +44,7 @@ VALUES: Final[Mapping[str, str]] = MappingProxyType(
         "db": "[0-9]{1,9}",
         "protocol": "2|3",
         "socket_keepalive": TRUTHS,
-        "ssl_cert_reqs": "none|optional|required",
+        "ssl_cert_reqs": "(?-i:none|optional|required)",  # redis-py knows no others
         "ssl_check_hostname": TRUTHS,
         "ssl_min_version": "769|770|771|772",
     }
@@ -80,6 +81,9 @@ class Address:
         scheme: How it begins, in small letters.
         seeds: The servers that it names; several where sentinels or a Cluster are asked.
         service: What sentinels call the master.
+        folder: The directory of an embedded server, where it is named.
+        database: The number of the database.
+        options: The names of its options.
         shown: The URL without what may be secret.
         has_password: Whether it says a password for the servers that keep state.
         is_verified: Whether the servers have to prove that they are who they say, which takes TLS.
@@ -93,6 +97,9 @@ class Address:
     scheme: str
     seeds: tuple[Endpoint, ...] = ()
     service: str = ""
+    folder: str = ""
+    database: int = 0
+    options: frozenset[str] = frozenset()
     shown: str
     has_password: bool = False
     is_verified: bool = False
@@ -119,7 +126,8 @@ class Address:
 
     def sentinel_url_of(self, endpoint: Endpoint) -> str:
         """Return the URL of one of its sentinels."""
-        query = self._tail.partition("?")[2]
+        options = parse_qsl(self._tail.partition("?")[2], keep_blank_values=True)
+        query = urlencode([(name, value) for name, value in options if name not in OF_THE_MASTER])
         plain = f"{self.scheme.partition('+')[0]}://{self.sentinel_credentials}{_written(endpoint)}/0"
         return plain + (f"?{query}" if query else "")
 
@@ -174,12 +182,14 @@ def _split(rest: str) -> SplitResult:
     return SplitResult("redis", netloc, slash + path, query, fragment)
 
 
-def _embedded(url: str, folder: str) -> Address:
-    if folder and not folder.startswith("/"):
+def _embedded(url: str, rest: str) -> Address:
+    folder = unquote(rest)
+    if (folder and not folder.startswith("/")) or "?" in rest or "#" in rest or not folder.isprintable():
         refuse_url(url)
     if len(os.fsencode(folder)) > FOLDER_BYTES_MAX:
         raise InvalidInputError("redis url", "a directory with a long name", f"at most {FOLDER_BYTES_MAX} bytes")
-    return Address(kind="embedded", scheme="embedded", shown=f"embedded://{'…' if '@' in folder else folder}")
+    shown = f"embedded://{'…' if '@' in folder else rest}"
+    return Address(kind="embedded", scheme="embedded", folder=folder, shown=shown)
 
 
 def _read(scheme: str, kind: Kind, parts: SplitResult) -> Address:
@@ -196,8 +206,9 @@ def _read(scheme: str, kind: Kind, parts: SplitResult) -> Address:
     if kind == "socket" and hosts:
         raise ValueError
     seeds = _seeds(kind, hosts)
-    if kind == "cluster" and int(options.get("db") or database):
-        found = f"database {int(options.get('db') or database):,} of a Cluster"
+    number = int(options.get("db") or database or 0)
+    if kind == "cluster" and number:
+        found = f"database {number:,} of a Cluster"
         raise InvalidInputError("redis url", found, "database 0, the only one there is")
     name, word = (options.pop(option, "") for option in SENTINEL_OPTIONS)
     user, _, secret = userinfo.partition(":")
@@ -208,6 +219,8 @@ def _read(scheme: str, kind: Kind, parts: SplitResult) -> Address:
         scheme=scheme,
         seeds=seeds,
         service=service,
+        database=number,
+        options=frozenset(options),
         shown=_shown(scheme, parts),
         has_password=bool(password),
         is_verified=scheme.startswith("rediss") and checks_name and options.get("ssl_cert_reqs") != "none",

@@ -19,6 +19,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from sluicegate.database.addresses import FOLDER_BYTES_MAX
 from sluicegate.database.node import COMMAND_DEADLINE_US
@@ -80,7 +81,7 @@ class EmbeddedClient:
         self._socket = self._folder / "server.sock"
         if len(os.fsencode(self._folder)) > FOLDER_BYTES_MAX:  # one of our own, where the machine's is a long way down
             raise InvalidInputError("redis url", "a directory with a long name", f"at most {FOLDER_BYTES_MAX} bytes")
-        self._inner = StandaloneClient(f"unix://{self._socket}", access)
+        self._inner = StandaloneClient(f"unix://{quote(str(self._socket))}", access)
         self._users: int | None = None
         self._starting: asyncio.Task[None] | None = None
         self._revived_s = float("-inf")

@@ -13,6 +13,7 @@ from redis.exceptions import AuthenticationError, RedisError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from sluicegate.database.addresses import address_of, refuse_url
+from sluicegate.utils import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,17 +38,31 @@ def maker_of(url: str, access: Access) -> tuple[str, Callable[[], Connection]]:
     address = address_of(url)
     try:
         if access.tls is not None and address.has_tls:
-            ours |= access.tls.options()
+            ours |= _unsaid(access.tls.options(), address.options)
         if access.credentials is not None:
             url = _without_user(url)
             ours["credential_provider"] = _Provider(access.credentials)
         factory = ConnectionPool.from_url(url, **ours)
         factory.make_connection()  # type: ignore[no-untyped-call] # a value that no option takes is found here
+    except InvalidInputError:
+        raise
     except (ValueError, TypeError, RedisError):
         refuse_url(url)
     kwargs = factory.connection_kwargs
     name = kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}"
     return name, factory.make_connection
+
+
+def _unsaid(files: dict[str, Any], said: frozenset[str]) -> dict[str, Any]:
+    """Return *files*, which the URL must not name, too: it would overrule them.
+
+    Raises:
+        InvalidInputError: It does.
+    """
+    twice = sorted(files.keys() & said)
+    if twice:
+        raise InvalidInputError("redis url", f"the option {', '.join(twice)} beside such a file", "one of both")
+    return files
 
 
 def ours_to_say(access: Access) -> dict[str, Any]:

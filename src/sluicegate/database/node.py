@@ -7,7 +7,7 @@ reason, that connection is closed, so an answer can never reach the wrong caller
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hiredis import pack_command
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -18,19 +18,19 @@ from sluicegate.database.connections import Connections, awaited
 from sluicegate.utils import OutcomeUnknownError, ScriptError, StoreError, StoreTopologyError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from redis.asyncio import Connection
 
     from sluicegate.database.access import Access
+    from sluicegate.database.channel import Channel
     from sluicegate.database.client import Argument, ScriptCall
     from sluicegate.database.scripts import Script
 
 __all__ = ["COMMAND_DEADLINE_US", "Call", "Node", "packed_command", "value_of"]
 
-Waited = TypeVar("Waited")
-
 COMMAND_DEADLINE_US = 1_000_000  # for commands that no request waits for
+MARGIN_RATIO = 0.1  # who has less of its deadline left is not sent: a call that is cut off costs its connection
 ASKING = pack_command(("ASKING",))  # what a node in the midst of taking over a slot wants to hear first
 
 
@@ -137,7 +137,7 @@ class Node:
         """
         channel = self._connections.idle()
         if channel is None:
-            channel = await self._in_time(call, self._connections.take(call.operation))
+            channel = await self._taken(call)
         try:
             replies = await channel.ask(packed, expected, call.due_s)
         except TimeoutError:
@@ -187,30 +187,30 @@ class Node:
         except StoreError as error:
             return error
 
-    async def _make_known(self, call: Call, script: Script) -> None:
-        if script.sha1 not in self._known:
-            await self._in_time(call, self._loaded(call.operation, script))
+    async def _taken(self, call: Call) -> Channel:
+        """Wait for a connection, for as long as there is a point in sending anything afterwards."""
+        try:
+            async with asyncio.timeout_at(call.due_s - call.deadline_us / 1_000_000 * MARGIN_RATIO):
+                return await self._connections.take(call.operation)
+        except TimeoutError:
+            raise self._connections.not_in_time(call.operation, call.lateness) from None
 
-    async def _in_time(self, call: Call, waited: Awaitable[Waited]) -> Waited:
-        """Wait for what comes before anything of the call is sent."""
+    async def _make_known(self, call: Call, script: Script) -> None:
+        """Come back when the server knows *script*, and tell in the caller's own name when that fails.
+
+        Who waits for it holds no connection, so the one that it takes is never theirs.
+        """
+        if script.sha1 in self._known:
+            return
         try:
             async with asyncio.timeout_at(call.due_s):
-                return await waited
+                await self._load(script)
         except TimeoutError:
             raise StoreUnavailableError(call.operation, call.lateness) from None
-
-    async def _loaded(self, operation: str, script: Script) -> None:
-        """Come back when the server knows *script*, and tell in the caller's own name when that fails."""
-        # A connection is had first, beside the loader's: so two are open before two batches go side by side.
-        channel = await self._connections.take(operation)
-        try:
-            await self._load(script)
         except OutcomeUnknownError as error:  # whether it is loaded; what was to run has not been sent
-            raise StoreUnavailableError(operation, error.reason) from None
+            raise StoreUnavailableError(call.operation, error.reason) from None
         except StoreError as error:
-            raise type(error)(operation, error.reason) from None
-        finally:
-            self._connections.put_back(channel)
+            raise type(error)(call.operation, error.reason) from None
 
     async def _load(self, script: Script) -> None:
         """Load *script* once, however many ask for it."""

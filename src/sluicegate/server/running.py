@@ -14,10 +14,12 @@ from itertools import chain, repeat
 from math import ceil
 from secrets import token_bytes
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import uvicorn
 
 from sluicegate.config import LiveSettings, parts
+from sluicegate.database import address_of
 from sluicegate.server.app import create_app
 from sluicegate.server.reloading import Reloading
 from sluicegate.server.workers import Crew
@@ -89,11 +91,12 @@ def serve(
 def _server_shared(settings: Settings) -> Iterator[Settings]:
     """Have all workers use one embedded server, where the settings ask for one without naming its directory."""
     url = settings.redis.url
-    if url is None or url.get_secret_value() != "embedded://":
+    address = address_of(url.get_secret_value()) if url is not None else None
+    if url is None or address is None or address.kind != "embedded" or address.folder:
         yield settings
         return
     with tempfile.TemporaryDirectory(prefix="sluicegate-", ignore_cleanup_errors=True) as folder:
-        redis = settings.redis.model_copy(update={"url": type(url)(f"embedded://{folder}")})
+        redis = settings.redis.model_copy(update={"url": type(url)(f"embedded://{quote(folder)}")})
         yield settings.model_copy(update={"redis": redis})
 
 
