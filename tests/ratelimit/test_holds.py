@@ -126,7 +126,9 @@ async def test_an_answer_that_was_lost_keeps_no_unit(
 
 @asynccontextmanager
 async def blocked_replies(limiter: Limiter, proxy: FaultProxy, limit: Limit) -> AsyncIterator[None]:
-    """Have the limiter connected, and then let no reply reach it."""
+    """Have the limiter connected, twice as under load, and then let no reply reach it."""
+    store: Any = limiter.engine.store
+    await asyncio.gather(*[store._client.execute("PING") for _ in range(2)])
     await limiter.peek(limit, "key")
     await limiter.reset(limit, "key")
     proxy.swallow = True
