@@ -87,6 +87,7 @@ def test_an_override_is_made_listed_and_dropped(client: httpx.Client) -> None:
 
 
 BAD: list[tuple[str, dict[str, Any], str]] = [
+    ("bans/lift", {"keys": "a", "plan": ["pro"]}, "plan: found a value of type list; accepted: the name of a plan"),
     ("bans", {}, "keys: found None; accepted: a key, or a list of 1 to 1,000"),
     ("bans", {"keys": []}, "keys: found 0 of them"),
     ("bans", {"keys": ["a", 7]}, "keys[1]: found 7"),

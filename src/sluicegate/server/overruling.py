@@ -12,7 +12,7 @@ from sluicegate.integrations import Problem
 from sluicegate.ratelimit import BAN, OVERRIDE
 from sluicegate.server.answers import answer, problem_answer
 from sluicegate.server.bodies import read_object, read_rule
-from sluicegate.utils import InvalidInputError
+from sluicegate.utils import InvalidInputError, shape_of
 
 if TYPE_CHECKING:
     from sluicegate.ratelimit import Limit, Limiter
@@ -93,7 +93,11 @@ class Overruling:
         return self._limiter.engine.ruling.changes.is_shared and not self._limiter.features.changes
 
     def _limit_in(self, body: dict[str, Any]) -> Limit | None:
-        return read_rule(body, self._rules).limit if body.get("limit") is not None else None
+        if body.get("limit") is not None:
+            return read_rule(body, self._rules).limit
+        if not isinstance(body.get("plan", ""), str):
+            raise InvalidInputError("plan", shape_of(body["plan"]), "the name of a plan")
+        return None
 
     def _listed(self, name: str, kind: str, found: tuple[Any, ...]) -> Response:
         total = len(self._limiter.engine.ruling.overrides.entries(kind))  # most of which nobody has to read
