@@ -1,8 +1,8 @@
 """What a decision costs on a Cluster and with TLS, beside one server, and what the number of hash tags does to it.
 
-    python -m benchmarks.topologies
+    python -m benchmarks.topologies [CALLERS]
 
-128 callers of one uvloop, 10,000 keys, in turns; CPU of this process and of the masters together, per decision. Each
+128 callers of one uvloop, or as many as are named, 10,000 keys, in turns; CPU of this process and of the masters together, per decision. Each
 figure is the median of the rounds, its ratio is taken to one server without TLS in the same round.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from tests.servers import RedisServer
 
-CALLERS, KEYS, SECONDS, ROUNDS = 128, 10_000, 1.5, 5
+KEYS, SECONDS, ROUNDS = 10_000, 1.5, 5
 TAGS = (1, 3, 6, 12, 24, 96)
 LIMIT = Limit("api", "100/hour burst 1000000")
 TICK_US = 1_000_000 // os.sysconf("SC_CLK_TCK")
@@ -42,7 +43,7 @@ def server_cpu_us(servers: Sequence[RedisServer]) -> int:
     return total
 
 
-async def measured(fleet: Fleet, tags: int) -> dict[str, float]:
+async def measured(fleet: Fleet, tags: int, callers: int) -> dict[str, float]:
     """Return the rate and the CPU of a decision."""
     store = RedisStore(fleet.connected(), SystemClock(), NullLogger(), keyspace=Keyspace(f"t{tags}", tags=tags))
     keys = [f"{number:020d}" for number in range(KEYS)]
@@ -58,7 +59,7 @@ async def measured(fleet: Fleet, tags: int) -> dict[str, float]:
                 decided += not decision.degraded
                 at += 77
 
-        callers = [asyncio.create_task(ask(number * 79)) for number in range(CALLERS)]
+        asking = [asyncio.create_task(ask(number * 79)) for number in range(callers)]
         await asyncio.sleep(0.3)
         before, cpu_before, servers_before, start = (
             decided,
@@ -71,11 +72,11 @@ async def measured(fleet: Fleet, tags: int) -> dict[str, float]:
         cpu_us, servers_us = (time.process_time() - cpu_before) * 1e6, server_cpu_us(masters) - servers_before
         count = max(1, decided - before)
         over = True
-        await asyncio.gather(*callers)
+        await asyncio.gather(*asking)
     return {"per_second": count / passed, "client_us": cpu_us / count, "servers_us": servers_us / count}
 
 
-def main() -> None:
+def main(callers: int = 128) -> None:
     """Measure, and print a table."""
     with OneServer() as plain, OneServer(tls=True) as secured, ClusterFleet() as cluster:
         contestants: list[tuple[str, Fleet, int]] = [("one server", plain, 0), ("one server, TLS", secured, 0)]
@@ -83,7 +84,7 @@ def main() -> None:
         samples: dict[str, list[dict[str, float]]] = {name: [] for name, *_ in contestants}
         for _ in range(ROUNDS):
             for name, fleet, tags in contestants:
-                samples[name].append(uvloop.run(measured(fleet, tags)))
+                samples[name].append(uvloop.run(measured(fleet, tags, callers)))
     print("| | decisions/s | client CPU µs | CPU of the masters µs | both, against one server | spread over masters |")
     print("|---|---:|---:|---:|---:|---:|")
     reference = samples["one server"]
@@ -115,4 +116,4 @@ def spread_of(tags: int) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(*map(int, sys.argv[1:2]))
