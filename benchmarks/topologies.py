@@ -2,8 +2,9 @@
 
     python -m benchmarks.topologies [CALLERS]
 
-128 callers of one uvloop, or as many as are named, 10,000 keys, in turns; CPU of this process and of the masters together, per decision. Each
-figure is the median of the rounds, its ratio is taken to one server without TLS in the same round.
+128 callers of one uvloop, or as many as are named, 10,000 keys, in turns; CPU of this process and of the masters
+together, per decision. Each figure is the median of the rounds, its ratio is taken to one server without TLS in the
+same round.
 """
 
 from __future__ import annotations
