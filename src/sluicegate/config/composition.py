@@ -104,10 +104,7 @@ def parts(
             refused, another cannot be read, or a package is missing.
         InvalidInputError: The address of the server is refused.
     """
-    check_meant(settings)
-    check_files(settings)
-    clock = clock or SystemClock()
-    logger = logger or logger_of(settings)
+    clock, logger = _begun(settings, clock, logger)
     rules = _rules_of(settings, clock, logger)
     client = client or client_of(settings)
     limiter = _limiter_of(Limiter, settings, clock, logger, client)
@@ -197,10 +194,15 @@ def blocking_limiter(
             name cannot be read, or a package is missing.
         InvalidInputError: The address of the server is refused.
     """
+    clock, logger = _begun(settings, clock, logger)
+    return _limiter_of(BlockingLimiter, settings, clock, logger, client or client_of(settings))
+
+
+def _begun(settings: Settings, clock: Clock | None, logger: Logger | None) -> tuple[Clock, Logger]:
+    """Refuse settings that nothing can be made of, and return what all parts share."""
     check_meant(settings)
     check_files(settings)
-    clock, logger = clock or SystemClock(), logger or logger_of(settings)
-    return _limiter_of(BlockingLimiter, settings, clock, logger, client or client_of(settings))
+    return clock or SystemClock(), logger or logger_of(settings)
 
 
 def _limiter_of(

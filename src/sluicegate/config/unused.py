@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from sluicegate.config.telling import differing
+
 if TYPE_CHECKING:
     from sluicegate.config.environments import Settings
 
@@ -31,10 +33,4 @@ UNUSED: Final = (
 
 def unused_of(settings: Settings) -> list[str]:
     """Return which of the settings that are not as usual make no difference."""
-    usual = type(settings).model_construct()
-    return [name for name in UNUSED if _value(settings, name) != _value(usual, name)]
-
-
-def _value(settings: Settings, name: str) -> object:
-    group, _, field = name.partition(".")
-    return getattr(getattr(settings, group), field)
+    return [name for name in differing(type(settings).model_construct(), settings) if name in UNUSED]

@@ -18,7 +18,16 @@ from sluicegate.utils import InvalidInputError, shape_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["FOLDER_BYTES_MAX", "OVERRULED", "TLS_OPTIONS", "Address", "Endpoint", "address_of", "refuse_url"]
+__all__ = [
+    "FOLDER_BYTES_MAX",
+    "OVERRULED",
+    "PORT_MAX",
+    "TLS_OPTIONS",
+    "Address",
+    "Endpoint",
+    "address_of",
+    "refuse_url",
+]
 
 Kind = Literal["single", "socket", "embedded", "sentinel", "cluster"]
 Endpoint = tuple[str, int]
@@ -171,14 +180,12 @@ def _split(rest: str) -> SplitResult:
     """Split what stands behind the scheme; Python's own way refuses several hosts where one stands in brackets.
 
     Raises:
-        ValueError: It has what redis-py would take away or refuse.
+        ValueError: It has what redis-py would refuse.
     """
     rest, _, fragment = rest.partition("#")
     before, _, query = rest.partition("?")
     netloc, slash, path = before.partition("/")
     urlsplit(f"redis://{netloc.rpartition('@')[0].translate(BRACKETS)}@host")  # what a name may not hold
-    if any(each in rest for each in "\t\r\n"):
-        raise ValueError
     return SplitResult("redis", netloc, slash + path, query, fragment)
 
 

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.crc import key_slot
 
-from sluicegate.database.endpoints import told_endpoint
-from sluicegate.database.making import maker_of
+from sluicegate.database.endpoints import node_of, told_endpoint
 from sluicegate.database.node import COMMAND_DEADLINE_US, Call, Node
 from sluicegate.database.renewing import Renewing
 from sluicegate.utils import StoreError, StoreTopologyError, StoreUnavailableError
@@ -65,10 +64,7 @@ class ClusterDirectory:
         """Return the server at *endpoint*."""
         node = self._nodes.get(endpoint)
         if node is None:
-            if endpoint not in self._address.seeds:
-                told_endpoint(*endpoint, "connect")
-            url = self._address.url_of(endpoint)
-            node = self._nodes[endpoint] = Node(*maker_of(url, self._access), self._access, stays=True)
+            node = self._nodes[endpoint] = node_of(self._address, endpoint, self._access)
         return node
 
     def moved(self, slot: int, endpoint: Endpoint) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sluicegate.database.announcements import Announcements
 from sluicegate.database.connections import awaited
-from sluicegate.database.endpoints import told_endpoint
+from sluicegate.database.endpoints import node_of, told_endpoint
 from sluicegate.database.making import maker_of
 from sluicegate.database.node import COMMAND_DEADLINE_US, Call, Node
 from sluicegate.database.renewing import Renewing
@@ -86,10 +86,7 @@ class SentinelDirectory:
         """Return the server at *endpoint*."""
         node = self._nodes.get(endpoint)
         if node is None:
-            if endpoint not in self._address.seeds:
-                told_endpoint(*endpoint, "connect")
-            url = self._address.url_of(endpoint)
-            node = self._nodes[endpoint] = Node(*maker_of(url, self._access), self._access, stays=True)
+            node = self._nodes[endpoint] = node_of(self._address, endpoint, self._access)
         return node
 
     def moved(self, _slot: int, _endpoint: Endpoint) -> None:

@@ -7,37 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sluicegate import NullLogger, StoreOverloadedError
-from sluicegate.database import connect
+from sluicegate import StoreOverloadedError
 from sluicegate.ratelimit.stores.change_log import ENTRIES_MAX, Edit, Entry, Escalation, News
 from sluicegate.ratelimit.stores.memory_changes import MemoryChanges, escalated_us
-from sluicegate.ratelimit.stores.redis import RedisStore
 from tests.conformance.rig import CLOCK_KEY, HandClock, manual_changes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import redis
 
+    from sluicegate.ratelimit.stores.redis import RedisStore
     from sluicegate.ratelimit.stores.redis_changes import RedisChanges
 
 SECOND_US = 1_000_000
 LONGER = Escalation(2.0, 10 * SECOND_US, 60 * SECOND_US)
 NAMES = ("sg:1:{changes}:version", "sg:1:{changes}:signal", "sg:1:{changes}:entries", "sg:1:{changes}:order")
-
-
-@pytest.fixture
-def clock(redis_client: redis.Redis) -> HandClock:
-    """A clock that the server reads, too."""
-    return HandClock(redis_client)
-
-
-@pytest.fixture
-async def store(redis_url: str, clock: HandClock) -> AsyncIterator[RedisStore]:
-    """A store whose server keeps changes."""
-    made = RedisStore(connect(redis_url), clock, NullLogger(), deadline_us=5_000_000)
-    yield made
-    await made.aclose()
 
 
 @pytest.fixture

@@ -6,19 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sluicegate import NullLogger, StoreOverloadedError
-from sluicegate.database import connect
+from sluicegate import StoreOverloadedError
 from sluicegate.ratelimit.stores.change_log import ENTRIES_MAX, FOR_HANDS, Edit, Escalation
 from sluicegate.ratelimit.stores.memory_changes import MemoryChanges
-from sluicegate.ratelimit.stores.redis import RedisStore
 from tests.conformance.rig import HandClock, manual_changes
 from tests.ratelimit.test_idle import commands
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     import redis
 
+    from sluicegate.ratelimit.stores.redis import RedisStore
     from sluicegate.ratelimit.stores.redis_changes import RedisChanges
 
     Log = MemoryChanges | RedisChanges
@@ -27,20 +24,6 @@ SECOND_US = 1_000_000
 HOUR_US = 3_600 * SECOND_US
 RULE = Escalation(2.0, 10 * HOUR_US, HOUR_US)
 AT_ONCE = 1_000
-
-
-@pytest.fixture
-def clock(redis_client: redis.Redis) -> HandClock:
-    """A clock that the server reads, too."""
-    return HandClock(redis_client)
-
-
-@pytest.fixture
-async def store(redis_url: str, clock: HandClock) -> AsyncIterator[RedisStore]:
-    """A store whose server keeps changes."""
-    made = RedisStore(connect(redis_url), clock, NullLogger(), deadline_us=5_000_000)
-    yield made
-    await made.aclose()
 
 
 @pytest.fixture(params=["memory", "redis"])
